@@ -1,0 +1,2 @@
+//! service.
+pub mod settings;

@@ -1,0 +1,117 @@
+//! The settings of a whole gateway, validated: what `lower` makes of a file.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use wire::settings::{Limits, TlsServer};
+
+/// Everything a gateway is told. Every value legal, every bound present, every name resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where clients are listened for; at least one.
+    pub listen: Vec<Listener>,
+    /// Where the admin listener is; `None` when switched off.
+    pub admin: Option<SocketAddr>,
+    /// Data-plane threads; `None` is one for each core.
+    pub threads: Option<usize>,
+    /// How long a drain waits for requests in flight.
+    pub grace: Duration,
+    /// Limits on what clients may do.
+    pub limits: Limits,
+    /// Certificates; present when a listener speaks TLS.
+    pub tls: Option<TlsServer>,
+    /// How requests are passed on.
+    pub forward: Forward,
+    /// Logs and metrics.
+    pub monitor: monitor::settings::Settings,
+    /// The services, in the order of the file.
+    pub services: Vec<service::settings::Settings>,
+    /// The routes, in the order of the file.
+    pub routes: Vec<Route>,
+}
+
+/// One address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+}
+
+/// How requests are passed on (RFC 9110 §7.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The pseudonym in Via.
+    pub via: String,
+    /// Peers whose forwarding fields are believed.
+    pub trusted: Vec<Network>,
+    /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are sent.
+    pub x_forwarded: bool,
+    /// Whether `Forwarded` (RFC 7239) is sent.
+    pub forwarded: bool,
+}
+
+/// A network in CIDR notation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Its address, with the bits past `prefix` zero.
+    pub address: IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Is `address` in this network? An IPv4-mapped IPv6 address counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(ip)) => {
+                let shift = 32 - u32::from(self.prefix.min(32));
+                (u64::from(u32::from(net)) >> shift) == (u64::from(u32::from(ip)) >> shift)
+            }
+            (IpAddr::V6(net), IpAddr::V6(ip)) => {
+                let shift = 128 - u32::from(self.prefix.min(128));
+                u128::from(net).checked_shr(shift) == u128::from(ip).checked_shr(shift)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// One route: which requests, and where they go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its name in logs and metrics: `name`, or else the text of `match`.
+    pub name: String,
+    /// Which requests.
+    pub pattern: Pattern,
+    /// Index into `Settings::services`.
+    pub service: usize,
+    /// Taken off the front of the path before it is forwarded; starts with `/`, does not end in it.
+    pub strip: Option<String>,
+    /// Put before the path (after `strip`); starts with `/`, does not end in it.
+    pub prepend: Option<String>,
+    /// Overrides the service's `total_time`.
+    pub timeout: Option<Duration>,
+}
+
+/// Which requests a route takes: `GET shop.example/products/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// The methods; empty is any.
+    pub methods: Vec<String>,
+    /// The host, lower case, without port; `None` is any. `*.example.com` matches one or more labels.
+    pub host: Option<String>,
+    /// The path's segments.
+    pub path: Vec<Segment>,
+}
+
+/// One segment of a path template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// This text.
+    Literal(String),
+    /// `{name}`: any one segment that is not empty.
+    Parameter(String),
+    /// `{name...}` or a trailing `*`: all that is left, possibly nothing. Always last.
+    Rest(String),
+}
