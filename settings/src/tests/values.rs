@@ -1,0 +1,3 @@
+//! What files mean.
+
+use super::{SHOP, settings};
