@@ -40,11 +40,18 @@ pub(crate) fn socket(text: &str) -> Result<SocketAddr, Wrong> {
         if text.parse::<u16>().is_ok() {
             return wrong("has no address").meant(format_args!("127.0.0.1:{text}"));
         }
+        if let Some((host, port)) = text.rsplit_once(':')
+            && host.parse::<Ipv6Addr>().is_ok()
+            && port.parse::<u16>().is_ok()
+        {
+            return wrong("lacks brackets").meant(format_args!("[{host}]:{port}"));
+        }
         if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
             return wrong("has no port").meant(SocketAddr::from((address, 8080)));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
-            return wrong("has no port").meant(format_args!("{text}:8080"));
+            let wrong = wrong("has no port");
+            return if text == "localhost" { wrong.meant("localhost:8080") } else { wrong };
         };
         if port.parse::<u16>().is_err() {
             let start = host.len() + 1;
@@ -53,9 +60,6 @@ pub(crate) fn socket(text: &str) -> Result<SocketAddr, Wrong> {
         }
         if host.is_empty() || host == "*" {
             return wrong("has no address").meant(format_args!("0.0.0.0:{port}"));
-        }
-        if host.parse::<Ipv6Addr>().is_ok() {
-            return wrong("lacks brackets").meant(format_args!("[{host}]:{port}"));
         }
         wrong("is no address").hint("names are not looked up here: give the IP address")
     })
@@ -81,6 +85,7 @@ pub(crate) fn server(text: &str) -> Result<Server, Wrong> {
         let what = "a user or password in a URL";
         return Err(Wrong::part(start..start + at + 1, what, ALLOWED));
     }
+    check_brackets(authority, start)?;
     let (name, port) = split_port(authority);
     let shift =
         |wrong: Wrong| Wrong { part: wrong.part.start + start..wrong.part.end + start, ..wrong };
@@ -123,6 +128,11 @@ fn authority(rest: &str, start: usize, end: usize) -> Result<&str, Wrong> {
 
 /// Reads a name with perhaps a port, as a Host field has it.
 pub(crate) fn host_and_port(text: &str) -> Result<String, Wrong> {
+    if let Some((_, rest)) = text.split_once("://") {
+        let wrong = Wrong::all(text, "a URL", "a name or an address, perhaps with a port");
+        return Err(wrong.meant(rest.trim_end_matches('/')));
+    }
+    check_brackets(text, 0)?;
     let (name, port) = split_port(text);
     let found = host(name)?;
     let found = if found.contains(':') { format!("[{found}]") } else { found };
@@ -137,6 +147,25 @@ pub(crate) fn host_and_port(text: &str) -> Result<String, Wrong> {
             }
         },
     }
+}
+
+/// An IPv6 address before a port stands in brackets.
+fn check_brackets(text: &str, start: usize) -> Result<(), Wrong> {
+    if text.starts_with('[') || text.matches(':').count() < 2 {
+        return Ok(());
+    }
+    let (name, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let meant = if name.parse::<Ipv6Addr>().is_ok() && port.parse::<u16>().is_ok() {
+        format!("[{name}]:{port}")
+    } else {
+        format!("[{text}]")
+    };
+    let wrong = Wrong::part(
+        start..start + text.len(),
+        format!("\"{text}\" lacks brackets"),
+        "an IPv6 address stands in brackets",
+    );
+    Err(wrong.hint(meant))
 }
 
 /// Splits a port off, if there is one.

@@ -54,7 +54,8 @@ pub fn load(path: &Path) -> Result<Settings, Report> {
         Ok(Ok(text)) => parse(&name, &text, &|name| std::env::var(name).ok()),
         Ok(Err(error)) => {
             let at = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let before = String::from_utf8_lossy(&error.as_bytes()[..at]);
+            let line = before.matches('\n').count() + 1;
             let what = format!("not UTF-8 text (line {line})");
             Err(unreadable(name, what, "save the file as UTF-8".to_owned()))
         }

@@ -184,7 +184,7 @@ pub(crate) static ROOT: Section = Section {
             kind: Kind::Named(&SERVICES),
             default: Default::Required,
             doc: SERVICES.doc,
-            examples: &[],
+            examples: &["{ shop = { servers = [\"http://localhost:3000\"] } }"],
         },
         Key {
             name: "route",

@@ -28,7 +28,7 @@ pub(crate) struct Reader<'s> {
     /// Each with the byte it starts at.
     pub(crate) mistakes: Vec<(usize, Mistake)>,
     /// Lines that are no TOML: what stands there is lost, so keys may seem to be missing.
-    torn: Vec<Range<usize>>,
+    pub(crate) torn: Vec<Range<usize>>,
 }
 
 /// A table of the file, and how mistakes speak of it.
@@ -61,7 +61,7 @@ pub(crate) struct Text {
     pub(crate) value: String,
     pub(crate) span: Range<usize>,
     /// Where its first byte stands, when the file spells it out byte by byte.
-    exact: Option<usize>,
+    pub(crate) exact: Option<usize>,
 }
 
 impl Scope {
@@ -178,7 +178,12 @@ impl<'s> Reader<'s> {
             let absent = !table.entries.contains_key(key.name);
             if absent && matches!(key.default, Default::Required) && !self.torn() {
                 let what = format!("{}{} is missing", table.scope.table(), key.name);
-                let hint = key.examples.first().map(|value| format!("{} = {value}", key.name));
+                let hint = key.examples.first().map(|value| match key.kind {
+                    Kind::Named(_) => {
+                        "[service.shop] servers = [\"http://localhost:3000\"]".to_owned()
+                    }
+                    _ => format!("{} = {value}", key.name),
+                });
                 self.note(table.span.clone(), what, key.kind.allowed(), hint);
             }
         }
@@ -215,7 +220,8 @@ impl<'s> Reader<'s> {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "a whole number",
             DeValue::Float(_) => "a number with a fraction",
-            DeValue::Boolean(_) => "true or false",
+            DeValue::Boolean(true) => "true",
+            DeValue::Boolean(false) => "false",
             DeValue::Datetime(_) => "a date or time",
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
@@ -229,10 +235,7 @@ impl<'s> Reader<'s> {
             }
             Kind::Time { .. } if scalar => Some(format!("write a unit: \"{source}s\"")),
             Kind::Size { .. } if scalar => Some(format!("write a unit: \"{source} B\"")),
-            Kind::Count { .. } | Kind::Flag => match value.get_ref() {
-                DeValue::String(text) => Some(format!("without quotes: {text}")),
-                _ => None,
-            },
+            Kind::Count { .. } | Kind::Flag => unquoted(value.get_ref(), &option.kind),
             Kind::Tables(section) if matches!(value.get_ref(), DeValue::Table(_)) => {
                 let header = section.header;
                 header.starts_with("[[").then(|| format!("the header is written {header}"))
@@ -355,8 +358,9 @@ impl<'s> Reader<'s> {
             return Some(Err(text));
         }
         let lower = text.value.to_ascii_lowercase();
-        let hint = closest(&lower, words.iter().copied()).map(|w| format!("did you mean \"{w}\"?"));
-        let what = format!("{}\"{}\"", table.scope.key(key), text.value);
+        let names = words.iter().copied().filter(|word| !word.starts_with(char::is_numeric));
+        let hint = closest(&lower, names).map(|word| format!("did you mean \"{word}\"?"));
+        let what = format!("{}\"{}\" is not known", table.scope.key(key), text.value);
         let allowed = table.section.key(key).map(|option| option.kind.allowed());
         self.note(text.span, what, allowed.unwrap_or_default(), hint);
         None
@@ -537,11 +541,24 @@ impl<'s> Reader<'s> {
                 DeValue::Table(inner) => {
                     tables.push((name, At { value: inner, span: value.span() }));
                 }
-                _ => self.mistyped(table, key, value),
+                _ => self.misplaced(table, key, &name),
             }
         }
         tables.sort_by_key(|(name, _)| name.span.start);
         tables
+    }
+
+    /// Notes a key where only tables under names may stand.
+    fn misplaced(&mut self, table: &Table<'s>, key: &str, name: &At<&str>) {
+        let Some(Kind::Named(section)) = table.section.key(key).map(|option| &option.kind) else {
+            return;
+        };
+        let what = format!("{}\"{}\" is no table", table.scope.key(key), name.value);
+        let hint = section
+            .key(name.value)
+            .map(|_| format!("\"{}\" belongs under a header such as [{key}.shop]", name.value));
+        let allowed = format!("a table for each, headed {}", section.header);
+        self.note(name.span.clone(), what, allowed, hint);
     }
 
     /// The path at a key, made absolute from the folder of the settings file.
@@ -630,6 +647,18 @@ impl<'s> Reader<'s> {
         }
         found
     }
+}
+
+/// The number or truth that a string was meant to be.
+fn unquoted(value: &DeValue<'_>, kind: &Kind) -> Option<String> {
+    let text = value.as_str()?.trim();
+    let value = match (kind, text.to_ascii_lowercase().as_str()) {
+        (Kind::Flag, "true" | "yes" | "on") => "true",
+        (Kind::Flag, "false" | "no" | "off") => "false",
+        (Kind::Count { .. }, _) if text.parse::<u64>().is_ok() => text,
+        _ => return None,
+    };
+    Some(format!("without quotes: {value}"))
 }
 
 /// The sentence of `base::unit` as a mistake with its place.

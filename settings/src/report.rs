@@ -89,13 +89,13 @@ impl fmt::Display for Mistake {
         if let Some(Place { line: Some(line), column, .. }) = self.places.first() {
             write!(f, ":{line}:{column}")?;
         }
-        write!(f, ": {}", self.what)?;
+        write!(f, ": {}", printable(&self.what))?;
         let numbers = self.places.iter().filter_map(|place| place.line).max();
         let gutter = numbers.map_or(1, |line| line.to_string().len());
         for place in &self.places {
             place.write(f, gutter)?;
         }
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\nhint: {hint}"))
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\nhint: {}", printable(hint)))
     }
 }
 
@@ -122,7 +122,8 @@ impl Place {
 
     fn write(&self, f: &mut fmt::Formatter<'_>, gutter: usize) -> fmt::Result {
         let number = self.line.map(|line| line.to_string()).unwrap_or_default();
-        write!(f, "\n{number:>gutter$} | {}\n{:gutter$} | ", self.text, "")?;
+        let text = printable(&self.text);
+        write!(f, "\n{number:>gutter$} | {text}\n{:gutter$} | ", "")?;
         for c in self.text.chars().take(self.column - 1) {
             f.write_str(if c == '\t' { "\t" } else { " " })?;
         }
@@ -168,6 +169,11 @@ pub(crate) fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
+}
+
+/// The text without bytes that would move a terminal's cursor; as many characters as before.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c }).collect()
 }
 
 /// The last character boundary of `text` at or before `at`.

@@ -32,7 +32,10 @@ fn hint(line: &str, what: &str) -> Option<String> {
     if what.contains("duplicate") {
         return Some("every key and section stands once; join the two".to_owned());
     }
-    let (key, value) = line.split_once('=')?;
+    if what.contains("unexpected key") {
+        return Some("a key and its value stand on a line of their own".to_owned());
+    }
+    let (key, value) = line.split_once('=').filter(|(key, _)| !key.trim().is_empty())?;
     let value = value.split('#').next().unwrap_or(value).trim();
     if line.trim_start().starts_with('[') || !key.trim().bytes().all(is_bare) {
         return None;

@@ -18,9 +18,8 @@ fn read(text: &str) -> Result<Settings, Report> {
         "EMPTY" => Some(String::new()),
         _ => None,
     };
-    let trouble = |path: &Path| {
-        path.to_string_lossy().contains("missing").then(|| "no such file".to_owned())
-    };
+    let trouble =
+        |path: &Path| path.to_string_lossy().contains("missing").then(|| "no such file".to_owned());
     let world = World { variable: &variable, trouble: &trouble };
     crate::parse_in("/etc/fleetfoot/gateway.toml", text, &world)
 }
@@ -34,9 +33,7 @@ fn settings(text: &str) -> Settings {
 fn mistakes(text: &str) -> String {
     match read(text) {
         Ok(settings) => panic!("no mistake in {text}\n{settings:#?}"),
-        Err(report) => {
-            report.to_string().replace("/etc/fleetfoot/gateway.toml:", "gateway.toml:")
-        }
+        Err(report) => report.to_string().replace("/etc/fleetfoot/gateway.toml:", "gateway.toml:"),
     }
 }
 
