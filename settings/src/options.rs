@@ -13,6 +13,8 @@ pub(crate) struct Section {
     /// How the file writes its header; empty for the top level.
     pub(crate) header: &'static str,
     pub(crate) doc: &'static str,
+    /// What other programs call a key, and what it is called here: for hints.
+    pub(crate) aliases: &'static [(&'static str, &'static str)],
     pub(crate) keys: &'static [Key],
 }
 
@@ -122,6 +124,21 @@ pub(crate) const SERVICE_NAME_WORDS: &str = "1 to 64 letters, digits, - and _";
 pub(crate) static ROOT: Section = Section {
     header: "",
     doc: "Keys before the first section.",
+    aliases: &[
+        ("bind", "listen"),
+        ("address", "listen"),
+        ("port", "listen"),
+        ("listeners", "listen"),
+        ("workers", "threads"),
+        ("services", "service"),
+        ("upstream", "service"),
+        ("upstreams", "service"),
+        ("origin", "service"),
+        ("backend", "service"),
+        ("routes", "route"),
+        ("log", "monitor"),
+        ("limit", "limits"),
+    ],
     keys: &[
         Key {
             name: "listen",
@@ -200,6 +217,16 @@ pub(crate) static ROOT: Section = Section {
 pub(crate) static LIMITS: Section = Section {
     header: "[limits]",
     doc: "What a client may send and how long it may take.",
+    aliases: &[
+        ("max_body_size", "body_bytes"),
+        ("client_max_body_size", "body_bytes"),
+        ("header_bytes", "head_bytes"),
+        ("headers", "fields"),
+        ("header_timeout", "head_time"),
+        ("idle_timeout", "idle_time"),
+        ("keepalive_timeout", "idle_time"),
+        ("max_connections", "connections"),
+    ],
     keys: &[
         Key {
             name: "head_bytes",
@@ -278,6 +305,12 @@ pub(crate) static LIMITS: Section = Section {
 pub(crate) static TLS: Section = Section {
     header: "[tls]",
     doc: "Certificates for listeners that speak TLS.",
+    aliases: &[
+        ("certificate", "certificates"),
+        ("cert", "certificates"),
+        ("min_version", "minimum"),
+        ("version", "minimum"),
+    ],
     keys: &[
         Key {
             name: "certificates",
@@ -300,6 +333,7 @@ pub(crate) static TLS: Section = Section {
 pub(crate) static CERTIFICATE: Section = Section {
     header: "[[tls.certificates]]",
     doc: "A certificate chain and its key.",
+    aliases: &[("cert", "chain"), ("certificate", "chain"), ("private_key", "key")],
     keys: &[
         Key {
             name: "chain",
@@ -322,6 +356,7 @@ pub(crate) static CERTIFICATE: Section = Section {
 pub(crate) static FORWARD: Section = Section {
     header: "[forward]",
     doc: "How requests are passed on.",
+    aliases: &[("trusted", "trusted_proxies"), ("x_forwarded_for", "x_forwarded")],
     keys: &[
         Key {
             name: "via",
@@ -358,6 +393,7 @@ pub(crate) static FORWARD: Section = Section {
 pub(crate) static MONITOR: Section = Section {
     header: "[monitor]",
     doc: "What is told about requests.",
+    aliases: &[("log", "access_log")],
     keys: &[Key {
         name: "access_log",
         kind: Kind::Choice { words: &["off", "stdout"], or: Some(FILE) },
@@ -371,6 +407,17 @@ pub(crate) static MONITOR: Section = Section {
 pub(crate) static SERVICES: Section = Section {
     header: "[service.NAME]",
     doc: "A backend service under a name of your choice; at least one.",
+    aliases: &[
+        ("server", "servers"),
+        ("url", "servers"),
+        ("urls", "servers"),
+        ("timeout", "total_time"),
+        ("connect_timeout", "connect_time"),
+        ("read_timeout", "first_byte_time"),
+        ("idle_timeout", "idle_time"),
+        ("version", "http"),
+        ("max_connections", "connections_max"),
+    ],
     keys: &[
         Key {
             name: "servers",
@@ -449,6 +496,7 @@ pub(crate) static SERVICES: Section = Section {
 pub(crate) static SERVICE_TLS: Section = Section {
     header: "[service.NAME.tls]",
     doc: "How TLS is spoken to `https` servers.",
+    aliases: &[("ca", "trust"), ("roots", "trust"), ("server_name", "name"), ("sni", "name")],
     keys: &[
         Key {
             name: "trust",
@@ -471,6 +519,17 @@ pub(crate) static SERVICE_TLS: Section = Section {
 pub(crate) static ROUTE: Section = Section {
     header: "[[route]]",
     doc: "Which requests go to which service; the most specific match wins, whatever the order.",
+    aliases: &[
+        ("path", "match"),
+        ("pattern", "match"),
+        ("service", "to"),
+        ("upstream", "to"),
+        ("origin", "to"),
+        ("backend", "to"),
+        ("target", "to"),
+        ("strip_prefix", "strip"),
+        ("total_time", "timeout"),
+    ],
     keys: &[
         Key {
             name: "match",
