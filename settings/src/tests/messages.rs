@@ -1469,8 +1469,8 @@ fn a_file_that_cannot_be_read() {
 
 #[test]
 fn a_report_has_an_end() {
-    let text: String = (0..103).map(|n| format!("k{n} = 1\n")).collect();
-    let report = before(&text);
+    let lines: Vec<_> = (0..103).map(|n| format!("k{n} = 1")).collect();
+    let report = before(&lines.join("\n"));
     assert_eq!(report.matches("unknown key").count(), crate::report::SHOWN_MAX);
     assert!(report.ends_with("\n\nand 3 more"), "{report}");
 }
