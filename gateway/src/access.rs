@@ -59,7 +59,13 @@ fn timestamp(moment: Moment) -> String {
     let http = depart::http_date(wall.as_secs());
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let month = MONTHS.find(&http[8..11]).map_or(1, |at| at / 3 + 1);
-    format!("{}-{month:02}-{}T{}.{:03}Z", &http[12..16], &http[5..7], &http[17..25], wall.subsec_millis())
+    format!(
+        "{}-{month:02}-{}T{}.{:03}Z",
+        &http[12..16],
+        &http[5..7],
+        &http[17..25],
+        wall.subsec_millis()
+    )
 }
 
 #[cfg(test)]

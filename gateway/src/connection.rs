@@ -10,8 +10,9 @@ use crate::path::{self, Departure, Exchange, Peer};
 use crate::tunnel;
 use crate::worker::Worker;
 use base::field::members;
-use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Version};
-use monitor::Facts;
+use base::{
+    Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Version,
+};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -240,7 +241,9 @@ fn may_keep(server: &Server, exchange: &Exchange<'_>, response: &Response) -> bo
 /// How a response is framed towards an HTTP/1 client, and whether the connection can outlive it.
 fn frame_h1(response: &Response, version: Version, is_head: bool) -> (Framing, bool) {
     match response.framing {
-        Framing::Chunked | Framing::Close if version == Version::Http10 => (Framing::Close, is_head),
+        Framing::Chunked | Framing::Close if version == Version::Http10 => {
+            (Framing::Close, is_head)
+        }
         Framing::Close => (Framing::Chunked, true),
         framing => (framing, true),
     }
@@ -464,7 +467,8 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
         Err(fault) => {
             worker.ledger.fault(fault.kind);
             let response = depart::problem(&fault);
-            if let Ok(Some(mut sending)) = reply.answer(&response.head, response.body, response.framing)
+            if let Ok(Some(mut sending)) =
+                reply.answer(&response.head, response.body, response.framing)
             {
                 let by = Deadline::after(Moment::now(), LINGER_TIME);
                 let _best_effort = within(by, poll_fn(|cx| sending.poll(cx))).await;
@@ -473,8 +477,12 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
         }
     };
     let is_head = head.is_head();
-    let reply = RefCell::new(reply);
-    let mut interim = |head: &ResponseHead| reply.borrow_mut().interim(head);
+    let reply = RefCell::new(Some(reply));
+    let mut interim = |head: &ResponseHead| {
+        if let Some(reply) = &mut *reply.borrow_mut() {
+            reply.interim(head);
+        }
+    };
     let mut exchange = Exchange {
         head,
         body,
@@ -490,33 +498,35 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
         poll_fn(|cx| match serving.as_mut().poll(cx) {
             Poll::Ready(departure) => Poll::Ready(Some(departure)),
             // A client that resets the stream cancels all that was done for it.
-            Poll::Pending => reply.borrow_mut().poll_reset(cx).map(|()| None),
+            Poll::Pending => match &mut *reply.borrow_mut() {
+                Some(reply) => reply.poll_reset(cx).map(|()| None),
+                None => Poll::Pending,
+            },
         })
         .await
     };
-    match departure {
-        None => exchange.facts.fault = Some(FaultKind::ClientGone),
-        Some(Departure::Response(response)) => {
-            let reply = reply.into_inner();
-            let pause = house.snapshot.limits.body_pause;
-            if let Err(fault) = send_h2(reply, response, is_head, pause, &mut exchange.facts, exchange.by).await {
-                exchange.facts.fault = Some(fault.kind);
-            }
+    let sent = match (departure, reply.take()) {
+        (Some(Departure::Response(response)), Some(reply)) => {
+            send_h2(&house, reply, response, is_head, &mut exchange).await
         }
-        // Upgrade does not exist in HTTP/2, so none was asked for.
-        Some(Departure::Tunnel(..)) => exchange.facts.fault = Some(FaultKind::Internal),
+        // Upgrade does not exist in HTTP/2, so no tunnel can come of it.
+        (Some(_), _) => Err(Fault::new(FaultKind::Internal, "a tunnel over HTTP/2")),
+        (None, _) => Err(Fault::new(FaultKind::ClientGone, "the stream was reset")),
+    };
+    if let Err(fault) = sent {
+        exchange.facts.fault = Some(fault.kind);
     }
     finish(worker, &house, &exchange);
 }
 
 async fn send_h2(
+    house: &House,
     reply: h2::server::Reply,
     response: Response,
     is_head: bool,
-    pause: Duration,
-    facts: &mut Facts,
-    by: Deadline,
+    exchange: &mut Exchange<'_>,
 ) -> Result<(), Fault> {
+    let (pause, by) = (house.snapshot.limits.body_pause, exchange.by);
     let gone = |error| Fault::new(FaultKind::ClientGone, "the answer's stream").because(error);
     let has_body = !is_head && !response.head.is_bodiless();
     let body = if has_body { response.body } else { Body::Empty };
@@ -542,7 +552,7 @@ async fn send_h2(
             Err(_late) => {}
         }
     };
-    facts.sent = sending.moved();
+    exchange.facts.sent = sending.moved();
     if sent.is_err() {
         sending.reset();
     }

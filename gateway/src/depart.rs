@@ -89,7 +89,11 @@ pub const fn status_of(kind: FaultKind) -> u16 {
         K::HeadTooLarge | K::TooManyFields => 431,
         K::Internal => 500,
         K::BadCoding => 501,
-        K::Unresolved | K::Unreachable | K::BadTls | K::ServerClosed | K::BadResponse
+        K::Unresolved
+        | K::Unreachable
+        | K::BadTls
+        | K::ServerClosed
+        | K::BadResponse
         | K::ResponseCut => 502,
         K::TooManyConnections | K::ServiceFull => 503,
         K::ConnectTimeout | K::FirstByteTimeout | K::TotalTimeout => 504,
@@ -108,9 +112,8 @@ pub fn date(with: impl FnOnce(&[u8])) {
         if now >= *until {
             let wall = now.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             *text = http_date(wall.as_secs()).into_bytes();
-            let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(
-                u64::from(wall.subsec_nanos()),
-            ));
+            let left = Duration::from_secs(1)
+                .saturating_sub(Duration::from_nanos(u64::from(wall.subsec_nanos())));
             *until = now + left;
         }
         with(text);
@@ -120,9 +123,8 @@ pub fn date(with: impl FnOnce(&[u8])) {
 /// Seconds since 1970 as an IMF-fixdate (RFC 9110 §5.6.7).
 pub fn http_date(seconds: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let days = seconds / 86_400;
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
     // Days since 0000-03-01, so that the leap day ends the year (the usual civil calendar split
@@ -162,7 +164,9 @@ mod tests {
         for kind in FaultKind::ALL {
             let status = status_of(*kind);
             match kind.side() {
-                Side::Client => assert!((400..500).contains(&status) || status == 501 || status == 505),
+                Side::Client => {
+                    assert!((400..500).contains(&status) || status == 501 || status == 505)
+                }
                 Side::Gateway | Side::Upstream => assert!((500..600).contains(&status), "{kind:?}"),
             }
         }

@@ -84,7 +84,10 @@ pub fn ends_here(head: &mut RequestHead) -> Result<Option<Response>, Fault> {
     if !trace && head.method() != b"OPTIONS" {
         return Ok(None);
     }
-    if trace && (head.fields.has(FieldName::ContentLength) || head.fields.has(FieldName::TransferEncoding)) {
+    if trace
+        && (head.fields.has(FieldName::ContentLength)
+            || head.fields.has(FieldName::TransferEncoding))
+    {
         return Err(bad("a TRACE has no body"));
     }
     let Some(hops) = head.fields.get(FieldName::MaxForwards) else {

@@ -124,7 +124,8 @@ impl House {
             .iter()
             .map(|(settings, tls)| {
                 let known = before.map(|house| house.services.iter());
-                let known = known.and_then(|mut all| all.find(|s| s.settings.name == settings.name));
+                let known =
+                    known.and_then(|mut all| all.find(|s| s.settings.name == settings.name));
                 let settings = Arc::clone(settings);
                 Service::new(settings, tls.clone(), head_max, ledger, known, turn)
             })
