@@ -96,9 +96,11 @@ impl Floor {
             };
             client.set_nodelay(true)?;
             let upstream = match self.answer {
-                Answer::Relay(address) => {
-                    Some(connect(address).map_err(|source| Error::Connect { address, source })?)
-                }
+                // No origin, no pair: the client sees its connection end.
+                Answer::Relay(address) => match connect(address) {
+                    Ok(upstream) => Some(upstream),
+                    Err(_) => continue,
+                },
                 Answer::Fixed(_) => None,
             };
             self.adopt(Pair { client, upstream })?;

@@ -85,6 +85,8 @@ pub struct Generator {
     request: Vec<u8>,
     /// What the last pass decided.
     outcomes: Vec<(usize, Result<(), Flaw>)>,
+    /// Kept here: an eventfd closed by its last owner takes an unseen wake-up with it.
+    waker: Arc<Waker>,
 }
 
 impl Generator {
@@ -92,7 +94,9 @@ impl Generator {
     pub fn listen(origin: SocketAddr, page: Page) -> Result<Self, Error> {
         let poll = Poll::new()?;
         let origin = Origin::listen(origin, poll.registry(), LISTENER, ORIGIN_BASE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         Ok(Self {
+            waker,
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -269,8 +273,8 @@ impl Generator {
     }
 
     /// Ends the sleep of [`hold`](Self::hold) and [`serve`](Self::serve) from another thread.
-    pub fn waker(&self) -> Result<Arc<Waker>, Error> {
-        Ok(Arc::new(Waker::new(self.poll.registry(), WAKE)?))
+    pub fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
     }
 
     /// One round of the loop; what it decided is in `outcomes`.

@@ -76,13 +76,13 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<Option<Report>, Error> {
     let mut generator = Generator::listen(arguments.origin, arguments.page)?;
     let Some(address) = arguments.target else {
-        let released = until_input_closes(&generator)?;
+        let released = until_input_closes(&generator);
         return generator.serve(&released).map(|()| None);
     };
     let tls = arguments.tls.as_deref().map(trust).transpose()?;
     let target = Target { address, tls };
     if let Some(count) = arguments.idle {
-        let released = until_input_closes(&generator)?;
+        let released = until_input_closes(&generator);
         return generator.hold(&target, count, &released, print).map(Some);
     }
     let pace = match arguments.rate {
@@ -106,14 +106,14 @@ fn print(report: &Report) {
     let _ = io::stdout().flush();
 }
 
-fn until_input_closes(generator: &Generator) -> Result<Arc<AtomicBool>, Error> {
+fn until_input_closes(generator: &Generator) -> Arc<AtomicBool> {
     let released = Arc::new(AtomicBool::new(false));
-    let waker = generator.waker()?;
+    let waker = generator.waker();
     let flag = Arc::clone(&released);
     std::thread::spawn(move || {
         let _ = io::stdin().lock().read_to_end(&mut Vec::new());
         flag.store(true, Ordering::Release);
         let _ = waker.wake();
     });
-    Ok(released)
+    released
 }

@@ -15,7 +15,7 @@ fn check(pieces: &[&str], length: usize) -> Vec<u8> {
     let mut generator = Generator::listen(any, Page::OneKib).unwrap();
     let address = generator.origin_address();
     let released = Arc::new(AtomicBool::new(false));
-    let waker = generator.waker().unwrap();
+    let waker = generator.waker();
     let flag = Arc::clone(&released);
     let origin = thread::spawn(move || generator.serve(&flag).unwrap());
     let mut stream = TcpStream::connect(address).unwrap();
