@@ -16,8 +16,9 @@ pub(crate) struct Catalogue {
     pub seed: u64,
 }
 
-/// Categories of every catalogue.
-pub(crate) const CATEGORIES: [&str; 40] = [
+/// Categories of every catalogue: each department has each shelf.
+const SHELVES: [&str; 4] = ["Essentials", "Classics", "New", "Outlet"];
+const DEPARTMENTS: [&str; 40] = [
     "Lighting",
     "Tables",
     "Chairs",
@@ -59,6 +60,8 @@ pub(crate) const CATEGORIES: [&str; 40] = [
     "Drinks",
     "Gifts",
 ];
+
+const CATEGORIES: usize = DEPARTMENTS.len() * SHELVES.len();
 
 const QUALITIES: [&str; 40] = [
     "quiet",
@@ -185,8 +188,10 @@ impl Catalogue {
         self,
         row: &mut impl FnMut(&'static str, Vec<Cell>) -> Result<(), E>,
     ) -> Result<(), E> {
-        for (index, name) in CATEGORIES.iter().enumerate() {
-            row("category", vec![integer(index + 1), text(*name)])?;
+        for index in 0..CATEGORIES {
+            let shelf = SHELVES[index / DEPARTMENTS.len()];
+            let name = format!("{} {shelf}", DEPARTMENTS[index % DEPARTMENTS.len()]);
+            row("category", vec![integer(index + 1), text(name)])?;
         }
         self.product_rows(row)?;
         self.customer_rows(row)?;
@@ -215,7 +220,7 @@ impl Catalogue {
                     text(format!("SKU-{:03}-{id:06}", rng.u32(0..1000))),
                     text(name),
                     text(description),
-                    integer(id as usize % CATEGORIES.len() + 1),
+                    integer(id as usize % CATEGORIES + 1),
                     integer(rng.u32(190..49_900)),
                     integer(rng.u32(1_000..50_000)),
                     Cell::Integer(OPENED + i64::from(rng.u32(0..90)) * DAY),

@@ -130,6 +130,7 @@ async fn cost(sin: Sin, method: &str, path: &str, body: &str) -> (Value, Value) 
         let shop = open(|options| {
             options.without = without;
             options.slow = sin == Sin::SlowInstance;
+            options.products = 8_000;
         })
         .await;
         let answer = ask(&shop, method, path, &[], body).await;
@@ -178,7 +179,11 @@ async fn an_unbounded_list_reads_and_sends_more() {
 
 #[tokio::test]
 async fn a_bounded_list_goes_on_where_it_ended() {
-    let shop = open(|options| options.without = Sins::ALL).await;
+    let shop = open(|options| {
+        options.without = Sins::ALL;
+        options.products = 8_000;
+    })
+    .await;
     let (mut path, mut seen) = ("/catalogue/products?category=1".to_owned(), Vec::new());
     loop {
         let page = get(&shop, &path).await.json();
@@ -188,7 +193,7 @@ async fn a_bounded_list_goes_on_where_it_ended() {
         let Some(next) = page["next"].as_str() else { break };
         next.clone_into(&mut path);
     }
-    assert_eq!(seen.len(), 50, "2,000 products in 40 categories");
+    assert_eq!(seen.len(), 50, "8,000 products in 160 categories");
     assert!(seen.is_sorted());
     shop.stop().await;
 }
@@ -228,7 +233,7 @@ async fn the_clerk_finishes_before_the_shop_closes() {
     shop.stop().await;
     let shop = open(keep).await;
     let report = get(&shop, "/orders/report").await.json();
-    assert_eq!(report["report"].as_array().map(Vec::len), Some(40));
+    assert_eq!(report["report"].as_array().map(Vec::len), Some(160));
     shop.stop().await;
     std::fs::remove_dir_all(directory).unwrap();
 }
