@@ -197,7 +197,8 @@ async fn show(options: &Options) -> Result<Outcome, DemoError> {
         progress.step(&table::in_passing(&label, lines.last().expect("pushed just above")));
     }
     progress.end();
-    let text = table::render(&lines, rate, options.phase_time);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let text = table::render(&lines, rate, options.phase_time, cores);
     writeln!(std::io::stdout(), "\n{text}").map_err(DemoError::Terminal)?;
     if !options.once {
         stay(&mut town).await?;

@@ -36,13 +36,24 @@ impl fmt::Display for Failure {
 #[derive(Clone, Debug)]
 pub struct Latency(Histogram<u64>);
 
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Latency {
-    pub(crate) fn new() -> Self {
+    /// None yet.
+    ///
+    /// # Panics
+    /// Never: the bounds are legal.
+    pub fn new() -> Self {
         let histogram = Histogram::new_with_bounds(1, MICROS_MAX, 3);
         Self(histogram.expect("1 to ten minutes at three digits is a legal histogram"))
     }
 
-    pub(crate) fn record(&mut self, latency: Duration) {
+    /// Adds one; what is out of bounds counts as the bound.
+    pub fn record(&mut self, latency: Duration) {
         self.0.saturating_record((latency.as_micros() as u64).clamp(1, MICROS_MAX));
     }
 
@@ -100,7 +111,8 @@ pub struct ByRequest {
 }
 
 impl Report {
-    pub(crate) fn new(duration: Duration, names: impl Iterator<Item = String>) -> Self {
+    /// Nothing yet, of these kinds of request.
+    pub fn new(duration: Duration, names: impl Iterator<Item = String>) -> Self {
         let by_request =
             names.map(|name| ByRequest { name, latency: Latency::new(), failed: 0 }).collect();
         Self {

@@ -160,7 +160,7 @@ impl Town {
     }
 }
 
-fn settings_text(shops: &[SocketAddr], settings: &str) -> String {
+pub(super) fn settings_text(shops: &[SocketAddr], settings: &str) -> String {
     let servers: Vec<String> = shops.iter().map(|shop| format!("\"http://{shop}\"")).collect();
     let listeners = "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n";
     format!("{listeners}{}", settings.replace("{servers}", &format!("[{}]", servers.join(", "))))
