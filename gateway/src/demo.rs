@@ -147,11 +147,19 @@ fn last_words(lines: &[String]) -> String {
 /// Dropping kills the processes that were started.
 pub async fn run(options: Options) -> Result<Outcome, DemoError> {
     check(&options)?;
-    let shown = show(&options);
+    let mut town = Town::new(options.products)?;
+    let outcome = tokio::select! {
+        biased;
+        signal = signalled() => return signal.map(|()| Outcome::Interrupted),
+        outcome = show(&options, &mut town) => outcome?,
+    };
+    if options.once {
+        return Ok(outcome);
+    }
     tokio::select! {
         biased;
-        signal = signalled() => signal.map(|()| Outcome::Interrupted).map_err(DemoError::Terminal),
-        outcome = shown => outcome,
+        signal = signalled() => signal.map(|()| outcome),
+        stayed = stay(&mut town) => stayed.map(|()| outcome),
     }
 }
 
@@ -174,35 +182,33 @@ fn check(options: &Options) -> Result<(), DemoError> {
     Ok(())
 }
 
-async fn signalled() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+async fn signalled() -> Result<(), DemoError> {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let mut terminate = terminate.map_err(DemoError::Terminal)?;
     tokio::select! {
         biased;
-        interrupt = tokio::signal::ctrl_c() => interrupt,
+        interrupt = tokio::signal::ctrl_c() => interrupt.map_err(DemoError::Terminal),
         _ = terminate.recv() => Ok(()),
     }
 }
 
-async fn show(options: &Options) -> Result<Outcome, DemoError> {
+/// Phases and table.
+async fn show(options: &Options, town: &mut Town) -> Result<Outcome, DemoError> {
     let mut progress = Said::new();
-    let mut town = Town::new(options.products)?;
     progress.step("opening the shop: three instances, each with all its sins ...");
     town.shops(Sins::NONE).await?;
-    let rate = rate(options, &mut town, &mut progress).await?;
+    let rate = rate(options, town, &mut progress).await?;
     let mut lines = Vec::with_capacity(options.phases.len());
     for (index, phase) in options.phases.iter().enumerate() {
         let label = format!("{}/{} {}", index + 1, options.phases.len(), phase.name);
         progress.step(&format!("{label} ..."));
-        lines.push(measure(options, &mut town, phase, rate, &label, &mut progress).await?);
+        lines.push(measure(options, town, phase, rate, &label, &mut progress).await?);
         progress.step(&table::in_passing(&label, lines.last().expect("pushed just above")));
     }
     progress.end();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let text = table::render(&lines, rate, options.phase_time, cores);
     writeln!(std::io::stdout(), "\n{text}").map_err(DemoError::Terminal)?;
-    if !options.once {
-        stay(&mut town).await?;
-    }
     let failed = lines.iter().any(|line| line.report.failed() > 0);
     Ok(if failed { Outcome::Failures } else { Outcome::Clean })
 }

@@ -23,7 +23,6 @@ pub(crate) async fn product(visit: &Visit, id: &str) -> Result<Answer, Refusal> 
         if chatty { product_chatty(visit, id).await } else { product_at_once(visit, id).await };
     let Parts { product, categories, reviews, together } = parts?;
     let category = product["category"]["id"].clone();
-    let modified = product["updated"].as_i64();
     let body = json!({
         "page": "product",
         "breadcrumb": breadcrumb(&categories, &category),
@@ -32,9 +31,8 @@ pub(crate) async fn product(visit: &Visit, id: &str) -> Result<Answer, Refusal> 
         "reviews": reviews["reviews"],
         "together": together,
     });
-    let mut answer = Answer::new(Keep::Public(FRESH_SECONDS), body);
-    answer.modified = modified;
-    Ok(answer)
+    // No Last-Modified: a page is as new as the newest of its many parts, which nobody knows.
+    Ok(Answer::new(Keep::Public(FRESH_SECONDS), body))
 }
 
 struct Parts {

@@ -222,7 +222,7 @@ impl Catalogue {
                     text(description),
                     integer(id as usize % CATEGORIES + 1),
                     integer(rng.u32(190..49_900)),
-                    integer(rng.u32(1_000..50_000)),
+                    integer(rng.u32(100_000..1_000_000)),
                     Cell::Integer(OPENED + i64::from(rng.u32(0..90)) * DAY),
                 ],
             )?;
