@@ -43,6 +43,8 @@ pub struct Options {
     pub products: u32,
     /// What is measured.
     pub phases: Vec<Phase>,
+    /// The `fleetfoot` that is started as shop and gateway; `None` is this program.
+    pub program: Option<PathBuf>,
 }
 
 impl Options {
@@ -54,6 +56,7 @@ impl Options {
             rate: None,
             products: 20_000,
             phases: PHASES.to_vec(),
+            program: None,
         }
     }
 }
@@ -147,7 +150,7 @@ fn last_words(lines: &[String]) -> String {
 /// Dropping kills the processes that were started.
 pub async fn run(options: Options) -> Result<Outcome, DemoError> {
     check(&options)?;
-    let mut town = Town::new(options.products)?;
+    let mut town = Town::new(&options)?;
     let outcome = tokio::select! {
         biased;
         signal = signalled() => return signal.map(|()| Outcome::Interrupted),

@@ -8,6 +8,7 @@ use super::DemoError;
 use std::collections::VecDeque;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -41,10 +42,13 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts this binary once more, with these arguments. `what` is what people call it.
-    pub(super) fn start(what: &str, arguments: &[String]) -> Result<Self, DemoError> {
+    /// Starts `program` with these arguments. `what` is what people call it.
+    pub(super) fn start(
+        program: &Path,
+        what: &str,
+        arguments: &[String],
+    ) -> Result<Self, DemoError> {
         let failed = |source| DemoError::Start { what: what.to_owned(), source };
-        let program = std::env::current_exe().map_err(failed)?;
         let mut process = Command::new(program)
             .args(arguments)
             .env(FOLLOW, "1")

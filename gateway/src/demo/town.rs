@@ -1,8 +1,8 @@
 //! What is up: three shops with the same sins, perhaps a gateway, and the files they need.
 
-use super::DemoError;
 use super::child::{Child, Quiet};
 use super::phase::Servers;
+use super::{DemoError, Options};
 use ::shop::Sins;
 use std::fs;
 use std::net::SocketAddr;
@@ -12,10 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const SHOPS: usize = 3;
+const REMOVALS_MAX: usize = 20;
 const COUNTERS_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The processes and their directory. Dropped, all of it goes.
 pub(super) struct Town {
+    program: PathBuf,
     products: u32,
     shops: Vec<(SocketAddr, Quiet)>,
     without: Option<Sins>,
@@ -33,8 +35,14 @@ struct Directory(PathBuf);
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // Nothing can be done about a temporary file that will not go.
-        let _ = fs::remove_dir_all(&self.0);
+        // A process that was just killed may still write its last file: then once more. In the end
+        // nothing can be done about a temporary file that will not go.
+        for _ in 0..REMOVALS_MAX {
+            if fs::remove_dir_all(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -57,13 +65,23 @@ impl Work {
 }
 
 impl Town {
-    pub(super) fn new(products: u32) -> Result<Self, DemoError> {
+    pub(super) fn new(options: &Options) -> Result<Self, DemoError> {
+        let program = options.program.clone().map_or_else(std::env::current_exe, Ok);
+        let what = || "this program once more".to_owned();
+        let program = program.map_err(|source| DemoError::Start { what: what(), source })?;
         let name = format!("fleetfoot-demo-{:016x}", fastrand::u64(..));
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path)
             .map_err(|source| DemoError::Directory { path: path.clone(), source })?;
         let directory = Directory(path);
-        Ok(Self { products, shops: Vec::new(), without: None, gateway: None, directory })
+        Ok(Self {
+            program,
+            products: options.products,
+            shops: Vec::new(),
+            without: None,
+            gateway: None,
+            directory,
+        })
     }
 
     /// Sees that the shops run without these sins, and no others are missing.
@@ -76,8 +94,11 @@ impl Town {
         self.without = None;
         let mut started = Vec::with_capacity(SHOPS);
         for number in 1..=SHOPS {
-            started
-                .push(Child::start(&format!("shop {number}"), &self.arguments(number, without))?);
+            started.push(Child::start(
+                &self.program,
+                &format!("shop {number}"),
+                &self.arguments(number, without),
+            )?);
         }
         for mut shop in started {
             let address = shop.tells("fleetfoot: shop on").await?;
@@ -132,7 +153,7 @@ impl Town {
         fs::write(&path, text)
             .map_err(|source| DemoError::Directory { path: path.clone(), source })?;
         let arguments = ["run".to_owned(), "--config".to_owned(), path.display().to_string()];
-        let mut process = Child::start("the gateway", &arguments)?;
+        let mut process = Child::start(&self.program, "the gateway", &arguments)?;
         let listens = process.tells("fleetfoot: listening on").await?;
         let admin = process.tells("fleetfoot: admin on").await?;
         process.says("fleetfoot: ready").await?;
