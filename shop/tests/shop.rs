@@ -387,3 +387,26 @@ async fn errors_of_opening_name_the_remedy() {
     let none = serve(Options { products: 0, ..Options::standard(any) }).await.err().unwrap();
     assert_eq!(none.to_string(), "--products must be from 1 to 1000000");
 }
+
+#[tokio::test]
+async fn many_instances_may_open_on_one_directory_at_once() {
+    let directory = std::env::temp_dir().join(format!("shop-many-{:x}", fastrand::u64(..)));
+    for _ in 0..3 {
+        let mut opening = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let share = Options {
+                database: Storage::Directory(directory.clone()),
+                products: 50,
+                ..Options::standard("127.0.0.1:0".parse().unwrap())
+            };
+            opening.spawn(serve(share));
+        }
+        while let Some(opened) = opening.join_next().await {
+            opened.unwrap().unwrap().stop().await;
+        }
+    }
+    let file = rusqlite::Connection::open(directory.join("shop-v1-50-1-plain.sqlite")).unwrap();
+    let mode: String = file.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+    std::fs::remove_dir_all(directory).unwrap();
+}

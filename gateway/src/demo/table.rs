@@ -6,6 +6,8 @@ use load::Report;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+/// A load that leaves this late says more about the machine than about the shop.
+const LATE: Duration = Duration::from_millis(25);
 const QUANTILES: [f64; 4] = [0.5, 0.95, 0.99, 0.999];
 
 /// What one phase came to.
@@ -47,6 +49,14 @@ pub(super) fn render(lines: &[Line], rate: f64, phase_time: Duration, cores: usi
         let kinds = line.report.failures.iter();
         let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
         let _ = writeln!(text, "Errors in \"{}\": {}.", line.name, kinds.join(", "));
+    }
+    for line in lines.iter().filter(|line| line.report.late_max >= LATE) {
+        let late = line.report.late_max.as_millis();
+        let _ = writeln!(
+            text,
+            "Busy in \"{}\": requests left up to {late} ms late, the processors were taken.",
+            line.name
+        );
     }
     text
 }
@@ -90,6 +100,7 @@ mod tests {
         if failed > 0 {
             report.failures.insert(Failure::Status(502), failed);
         }
+        report.late_max = Duration::from_millis(failed * 10);
         Line { name, report, work: Work { requests: 300, queries: 12_345 } }
     }
 
@@ -106,6 +117,7 @@ Latency counts from when a request was due; a failed one counts as the whole tim
 In time: within 100 ms. Origin: requests that reached the shop. Queries: in its database.
 Load, gateway and all three shops share 2 cores: more shops add no hardware here.
 Errors in "gateway, one shop": 7 status 502.
+Busy in "gateway, one shop": requests left up to 70 ms late, the processors were taken.
 "#);
     }
 }

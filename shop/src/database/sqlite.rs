@@ -33,9 +33,7 @@ impl Sqlite {
         connections: usize,
     ) -> Result<Self, ShopError> {
         let directory = Directory::take(directory)?;
-        let file = build_once(&directory.path, catalogue, indexed)?;
-        let open = || connect(&file).map_err(|source| ShopError::database(&file, source));
-        let idle = (0..connections).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
+        let idle = build_once(&directory.path, catalogue, indexed, connections)?;
         Ok(Self {
             idle: Arc::new(Mutex::new(idle)),
             permits: Arc::new(Semaphore::new(connections)),
@@ -144,8 +142,16 @@ impl Drop for Directory {
     }
 }
 
-/// The catalogue's file, made now if it is not there.
-fn build_once(directory: &Path, catalogue: Catalogue, indexed: bool) -> Result<PathBuf, ShopError> {
+/// Connections to the catalogue's file, which is made now if it is not there.
+///
+/// All under one lock: the first connection after a crash repairs the log, and an instance that
+/// opened the file meanwhile would be told that it is busy.
+fn build_once(
+    directory: &Path,
+    catalogue: Catalogue,
+    indexed: bool,
+    connections: usize,
+) -> Result<Vec<Connection>, ShopError> {
     let kind = if indexed { "indexed" } else { "plain" };
     let Catalogue { products, seed } = catalogue;
     let name = format!("shop-v{}-{products}-{seed}-{kind}", schema::VERSION);
@@ -160,7 +166,8 @@ fn build_once(directory: &Path, catalogue: Catalogue, indexed: bool) -> Result<P
             .map_err(|source| ShopError::database(&file, source))?;
         fs::rename(&unfinished, &file).map_err(failed)?;
     }
-    Ok(file)
+    let open = || connect(&file).map_err(|source| ShopError::database(&file, source));
+    (0..connections).map(|_| open()).collect()
 }
 
 fn build(file: &Path, catalogue: Catalogue, indexed: bool) -> Result<(), rusqlite::Error> {
@@ -183,7 +190,8 @@ fn build(file: &Path, catalogue: Catalogue, indexed: bool) -> Result<(), rusqlit
         }
     }
     transaction.commit()?;
-    connection.execute_batch("ANALYZE")?;
+    // WAL is a property of the file: set here, where nobody else has it open.
+    connection.execute_batch("ANALYZE; PRAGMA journal_mode = WAL;")?;
     connection.close().map_err(|(_, error)| error)
 }
 
@@ -193,8 +201,9 @@ fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
     connection.set_prepared_statement_cache_capacity(64);
     // `automatic_index` off: SQLite would otherwise make up for a missing index on each query.
     connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 268435456;
-         PRAGMA automatic_index = OFF;",
+        "PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 268435456; PRAGMA automatic_index = OFF;",
     )?;
+    // The first read opens the log.
+    connection.query_row("SELECT COUNT(*) FROM about", [], |_| Ok(()))?;
     Ok(connection)
 }
