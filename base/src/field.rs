@@ -52,6 +52,11 @@ macro_rules! names {
             pub const fn text(self) -> &'static str {
                 match self { Self::Other => "", $(Self::$variant => $text),* }
             }
+
+            /// The bit that stands for this name in a set of names.
+            const fn bit(self) -> u64 {
+                1 << self as u8
+            }
         }
     };
 }
@@ -130,6 +135,27 @@ impl FieldName {
     }
 }
 
+/// A set of known names.
+#[derive(Clone, Copy, Debug)]
+pub struct Names(u64);
+
+impl Names {
+    /// These names.
+    pub const fn of(names: &[FieldName]) -> Self {
+        let (mut set, mut at) = (0, 0);
+        while at < names.len() {
+            set |= names[at].bit();
+            at += 1;
+        }
+        Self(set)
+    }
+
+    /// Is this name among them?
+    pub const fn has(self, name: FieldName) -> bool {
+        self.0 & name.bit() != 0
+    }
+}
+
 /// Is `name`, a token, the same as `lower`, which is letters in lower case and hyphens, whatever the
 /// case of `name`? Both are of one length. Eight bytes at a time: setting the bit that tells cases
 /// apart makes no other token byte into a letter or a hyphen.
@@ -170,6 +196,23 @@ thread_local! {
 pub struct Fields {
     bytes: Vec<u8>,
     slots: Vec<Slot>,
+    /// A bit for each known name that was ever put in: what is not here need not be looked for.
+    seen: u64,
+}
+
+/// Fields made once, to be appended to many heads.
+#[derive(Clone, Debug, Default)]
+pub struct Prepared(Fields);
+
+impl Prepared {
+    /// From names and values in this order; each must be legal.
+    pub fn new(fields: &[(&str, &[u8])]) -> Self {
+        let mut prepared = Fields::new();
+        for (name, value) in fields {
+            prepared.push(name.as_bytes(), value);
+        }
+        Self(prepared)
+    }
 }
 
 /// One field, as it was received.
@@ -186,23 +229,46 @@ pub struct FieldRef<'a> {
 impl Fields {
     /// No fields, over an empty buffer.
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), slots: Vec::new() }
+        Self { bytes: Vec::new(), slots: Vec::new(), seen: 0 }
     }
 
-    /// No fields yet, over a copy of `bytes` that the caller will point into with
-    /// [`Fields::note`], and with room for as many fields and some more.
-    pub fn over(bytes: &[u8], fields: usize) -> Self {
-        let (mut buffer, mut slots) = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        buffer.reserve(bytes.len() + ROOM_BYTES);
-        buffer.extend_from_slice(bytes);
-        slots.reserve(fields + ROOM_FIELDS);
-        Self { bytes: buffer, slots }
+    /// No fields yet, for a parser: it [`Fields::note`]s where they lie in the bytes that it reads
+    /// and hands these over with [`Fields::fill`] when it knows how many there are.
+    pub fn lent() -> Self {
+        let (bytes, slots) = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        Self { bytes, slots, seen: 0 }
     }
 
-    /// Records a field that lies in the buffer.
-    pub fn note(&mut self, name: Span, value: Span) {
-        let known = FieldName::classify(name.of(&self.bytes));
-        self.slots.push(Slot { name, value, known });
+    /// Records a field that lies at these places of the bytes to be filled in, and whose name is
+    /// `text`.
+    pub fn note(&mut self, text: &[u8], name: Span, value: Span) {
+        self.put(Slot { name, value, known: FieldName::classify(text) });
+    }
+
+    /// Takes a copy of the bytes in which all fields noted so far lie.
+    pub fn fill(&mut self, bytes: &[u8]) {
+        debug_assert!(self.bytes.is_empty());
+        self.bytes.reserve(bytes.len() + ROOM_BYTES);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn put(&mut self, slot: Slot) {
+        self.seen |= slot.known.bit();
+        self.slots.push(slot);
+    }
+
+    /// Appends fields that were made before.
+    pub fn append(&mut self, prepared: &Prepared) {
+        let by = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&prepared.0.bytes);
+        let moved = |span: Span| Span { start: span.start + by, length: span.length };
+        let slots = prepared.0.slots.iter();
+        self.slots.extend(slots.map(|slot| Slot {
+            name: moved(slot.name),
+            value: moved(slot.value),
+            known: slot.known,
+        }));
+        self.seen |= prepared.0.seen;
     }
 
     /// Appends text that is no field (a method, a target) to the buffer and says where it lies.
@@ -232,7 +298,7 @@ impl Fields {
         }
         let name = Span::new(start, start + name.len());
         let value = Span::new(name.end() + 2, name.end() + 2 + value.len());
-        self.slots.push(Slot { name, value, known });
+        self.put(Slot { name, value, known });
     }
 
     /// Appends a field of a known name with the value that the first field `of` has, if there is one.
@@ -246,14 +312,14 @@ impl Fields {
         self.bytes.extend_from_slice(b"\r\n");
         let name = Span::new(start, start + name.len());
         let value = Span::new(name.end() + 2, name.end() + 2 + value.len());
-        self.slots.push(Slot { name, value, known });
+        self.put(Slot { name, value, known });
     }
 
-    /// Appends the fields to `out` as lines of HTTP/1. Instead of a framing field `framing` is
-    /// called: it may write one of its own there.
-    pub fn write_lines(&self, out: &mut Vec<u8>, mut framing: impl FnMut(&mut Vec<u8>)) {
+    /// Appends the first `lead` bytes of the buffer and the fields to `out` as lines of HTTP/1.
+    /// Instead of a framing field `framing` is called: it may write one of its own there.
+    pub fn write_lines(&self, out: &mut Vec<u8>, lead: usize, mut framing: impl FnMut(&mut Vec<u8>)) {
         // Lines that lie one behind the other as they should be written are copied as one.
-        let mut run = 0..0;
+        let mut run = 0..lead;
         for slot in &self.slots {
             if matches!(slot.known, FieldName::ContentLength | FieldName::TransferEncoding) {
                 out.extend_from_slice(&self.bytes[run]);
@@ -318,7 +384,8 @@ impl Fields {
 
     /// The values of a known field, in order.
     pub fn all(&self, name: FieldName) -> impl Iterator<Item = &[u8]> {
-        let slots = self.slots.iter().filter(move |slot| slot.known == name);
+        let slots = if self.may_have(name) { &self.slots[..] } else { &[] };
+        let slots = slots.iter().filter(move |slot| slot.known == name);
         slots.map(|slot| slot.value.of(&self.bytes))
     }
 
@@ -329,13 +396,22 @@ impl Fields {
 
     /// Is there such a field?
     pub fn has(&self, name: FieldName) -> bool {
-        self.slots.iter().any(|slot| slot.known == name)
+        self.may_have(name) && self.slots.iter().any(|slot| slot.known == name)
+    }
+
+    fn may_have(&self, name: FieldName) -> bool {
+        self.seen & name.bit() != 0
     }
 
     /// The first value of any field, by name in any case.
     pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
         let same = |slot: &&Slot| slot.name.of(&self.bytes).eq_ignore_ascii_case(name);
         self.slots.iter().find(same).map(|slot| slot.value.of(&self.bytes))
+    }
+
+    /// May there be a field with one of these names?
+    pub fn may_have_any(&self, names: Names) -> bool {
+        self.seen & names.0 != 0
     }
 
     /// Forgets all fields of this name.
@@ -376,15 +452,24 @@ impl Drop for Fields {
     }
 }
 
-/// Room kept behind a head for the fields that we add: bytes and number.
+/// Room kept behind a head for the fields that we add.
 const ROOM_BYTES: usize = 256;
-const ROOM_FIELDS: usize = 6;
 
 /// The members of a list-valued field: split at commas, trimmed, empty members left out
 /// (RFC 9110 §5.6.1). Not for values that may hold quoted commas.
 pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
+
+/// Which bytes are `tchar`, as a table: parsers ask for every byte of a name.
+pub static TOKEN_BYTES: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < 256 {
+        table[byte] = is_token_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
 
 /// Is this byte a `tchar` (RFC 9110 §5.6.2)?
 pub const fn is_token_byte(byte: u8) -> bool {
@@ -414,6 +499,7 @@ mod tests {
     fn every_known_name_is_recognised_in_any_case() {
         for name in FieldName::ALL {
             let text = name.text();
+            assert!((*name as u8) < 64, "a set of names has 64 bits");
             assert_eq!(FieldName::classify(text.as_bytes()), *name, "{text}");
             assert_eq!(FieldName::classify(text.to_ascii_uppercase().as_bytes()), *name, "{text}");
             let near = format!("{}z", &text[..text.len() - 1]);
@@ -424,20 +510,36 @@ mod tests {
     #[test]
     fn lines_are_written_as_one_whatever_was_removed_or_added() {
         let head = b"A: 1\r\nB:2\r\nContent-Length: 3\r\nC: 4\r\nD: \r\n";
-        let mut fields = Fields::over(head, 5);
-        for (name, value) in [((0, 1), (3, 4)), ((6, 7), (8, 9)), ((11, 25), (27, 28))] {
-            fields.note(Span::new(name.0, name.1), Span::new(value.0, value.1));
+        let mut fields = Fields::lent();
+        for (name, value) in
+            [((0, 1), (3, 4)), ((6, 7), (8, 9)), ((11, 25), (27, 28)), ((30, 31), (33, 34)), ((36, 37), (39, 39))]
+        {
+            fields.note(&head[name.0..name.1], Span::new(name.0, name.1), Span::new(value.0, value.1));
         }
-        fields.note(Span::new(30, 31), Span::new(33, 34));
-        fields.note(Span::new(36, 37), Span::default());
+        fields.fill(head);
         fields.push(b"Via", b"x");
         let mut out = Vec::new();
-        fields.write_lines(&mut out, |out| out.extend_from_slice(b"framing\r\n"));
+        fields.write_lines(&mut out, 0, |out| out.extend_from_slice(b"framing\r\n"));
         assert_eq!(out, b"A: 1\r\nB: 2\r\nframing\r\nC: 4\r\nD: \r\nVia: x\r\n");
         fields.retain(|field| field.name != b"C");
         out.clear();
-        fields.write_lines(&mut out, |_| {});
+        fields.write_lines(&mut out, 0, |_| {});
         assert_eq!(out, b"A: 1\r\nB: 2\r\nD: \r\nVia: x\r\n");
+    }
+
+    #[test]
+    fn what_was_prepared_is_appended_in_place() {
+        let prepared = Prepared::new(&[("Via", b"1.1 x"), ("X-A", b"b")]);
+        let mut fields = Fields::lent();
+        fields.note(b"Host", Span::new(0, 4), Span::new(6, 7));
+        fields.fill(b"Host: h\r\n");
+        assert!(!fields.has(FieldName::Via));
+        fields.append(&prepared);
+        fields.append(&prepared);
+        assert_eq!(fields.all(FieldName::Via).count(), 2);
+        let mut out = Vec::new();
+        fields.write_lines(&mut out, 0, |_| {});
+        assert_eq!(out, b"Host: h\r\nVia: 1.1 x\r\nX-A: b\r\nVia: 1.1 x\r\nX-A: b\r\n");
     }
 
     #[test]

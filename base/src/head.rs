@@ -46,14 +46,24 @@ pub struct RequestHead {
     method: Span,
     target: Span,
     received: Span,
+    /// Length of its request line as received; 0 if there was none as HTTP/1.1 writes it.
+    line: usize,
     /// Its fields, in order.
     pub fields: Fields,
 }
 
 impl RequestHead {
-    /// A head whose method and target lie at these spans of `fields`.
-    pub fn new(version: Version, method: Span, target: Span, fields: Fields) -> Self {
-        Self { version, method, target, received: target, fields }
+    /// A head received in HTTP/1, whose method and target lie at these spans of `fields`, behind a
+    /// request line of `line` bytes.
+    pub fn received(
+        version: Version,
+        method: Span,
+        target: Span,
+        line: usize,
+        fields: Fields,
+    ) -> Self {
+        let line = if version == Version::Http11 { line } else { 0 };
+        Self { version, method, target, received: target, line, fields }
     }
 
     /// A head made from text.
@@ -61,7 +71,7 @@ impl RequestHead {
         let mut fields = Fields::new();
         let method = fields.keep(method);
         let target = fields.keep(target);
-        Self { version, method, target, received: target, fields }
+        Self { version, method, target, received: target, line: 0, fields }
     }
 
     /// The method, a token; its case counts.
@@ -82,6 +92,13 @@ impl RequestHead {
     /// Replaces the target.
     pub fn set_target(&mut self, target: &[u8]) {
         self.target = self.fields.keep(target);
+        self.line = 0;
+    }
+
+    /// Length of the request line at the front of the fields' buffer, if it can be sent on as it
+    /// lies there; else 0.
+    pub fn line(&self) -> usize {
+        self.line
     }
 
     /// The target's path, without the query.
@@ -110,21 +127,36 @@ pub struct ResponseHead {
     /// The status code, 100 to 999.
     pub status: u16,
     reason: Span,
+    line: usize,
     /// Its fields, in order.
     pub fields: Fields,
 }
 
 impl ResponseHead {
-    /// A head whose reason phrase lies at this span of `fields`.
-    pub fn new(version: Version, status: u16, reason: Span, fields: Fields) -> Self {
-        Self { version, status, reason, fields }
+    /// A head received in HTTP/1, whose reason phrase lies at this span of `fields`, behind a status
+    /// line of `line` bytes.
+    pub fn received(
+        version: Version,
+        status: u16,
+        reason: Span,
+        line: usize,
+        fields: Fields,
+    ) -> Self {
+        let line = if version == Version::Http11 { line } else { 0 };
+        Self { version, status, reason, line, fields }
+    }
+
+    /// Length of the status line at the front of the fields' buffer, if it can be sent on as it lies
+    /// there; else 0.
+    pub fn line(&self) -> usize {
+        self.line
     }
 
     /// A head of our own making, with the standard reason phrase.
     pub fn build(status: u16) -> Self {
         let mut fields = Fields::new();
         let reason = fields.keep(reason_phrase(status).as_bytes());
-        Self { version: Version::Http11, status, reason, fields }
+        Self { version: Version::Http11, status, reason, line: 0, fields }
     }
 
     /// The reason phrase as received; possibly empty.

@@ -5,7 +5,7 @@
 
 use crate::house::Snapshot;
 use crate::path::{Exchange, Peer};
-use base::field::{FieldRef, members};
+use base::field::{Names, members};
 use base::{Fault, FaultKind, FieldName, Fields, Framing, RequestHead, ResponseHead, Version};
 use settings::Route;
 use wire::Response;
@@ -26,17 +26,18 @@ pub fn request(exchange: &mut Exchange<'_>, snapshot: &Snapshot, route: &Route) 
     let trailers = wants_trailers(&exchange.head.fields);
     let trusted = settings.trusted.iter().any(|net| net.contains(exchange.peer.address.ip()));
     drop_nominated(&mut exchange.head.fields);
-    let expects = exchange.expects;
-    exchange.head.fields.retain(|field| match field.known {
-        FieldName::Expect => expects,
-        FieldName::ProxyAuthorization | FieldName::Http2Settings => false,
-        _ if speaks_of_connection(field) => false,
-        _ => trusted || !is_hearsay(field),
-    });
     let fields = &mut exchange.head.fields;
-    fields.push_as(FieldName::Via, b"Via", snapshot.via.member(exchange.head.version));
+    if fields.may_have_any(NOT_FORWARDED) || fields.may_have_any(HEARSAY) {
+        let expects = exchange.expects;
+        fields.retain(|field| match field.known {
+            FieldName::Expect => expects,
+            known if NOT_FORWARDED.has(known) => false,
+            known => trusted || !HEARSAY.has(known),
+        });
+    }
+    fields.append(snapshot.via.field(exchange.head.version));
     if settings.x_forwarded {
-        x_forwarded(fields, exchange.peer);
+        x_forwarded(fields, exchange.peer, trusted);
     }
     if settings.forwarded {
         forwarded(fields, exchange.peer);
@@ -60,10 +61,10 @@ pub fn request(exchange: &mut Exchange<'_>, snapshot: &Snapshot, route: &Route) 
 /// Makes a response ready for the client.
 pub fn response(head: &mut ResponseHead, snapshot: &Snapshot) {
     drop_nominated(&mut head.fields);
-    head.fields.retain(|field| {
-        field.known != FieldName::ProxyAuthenticate && !speaks_of_connection(field)
-    });
-    head.fields.push_as(FieldName::Via, b"Via", snapshot.via.member(head.version));
+    if head.fields.may_have_any(NOT_RETURNED) {
+        head.fields.retain(|field| !NOT_RETURNED.has(field.known));
+    }
+    head.fields.append(snapshot.via.field(head.version));
 }
 
 /// Makes the head of a switch of protocols ready for the client.
@@ -133,40 +134,50 @@ fn trace_answer(head: &RequestHead) -> Response {
     Response::whole(answer, content)
 }
 
-/// Does this field speak of one connection only?
-fn speaks_of_connection(field: FieldRef<'_>) -> bool {
-    matches!(
-        field.known,
-        FieldName::Connection
-            | FieldName::KeepAlive
-            | FieldName::ProxyConnection
-            | FieldName::Te
-            | FieldName::Upgrade
-    )
-}
+/// Fields of a request that speak of one connection only, or are ours to act on.
+const NOT_FORWARDED: Names = Names::of(&[
+    FieldName::Connection,
+    FieldName::KeepAlive,
+    FieldName::ProxyConnection,
+    FieldName::Te,
+    FieldName::Upgrade,
+    FieldName::ProxyAuthorization,
+    FieldName::Http2Settings,
+    FieldName::Expect,
+]);
 
-/// Is this a field in which a proxy tells the next hop whom it speaks for?
-fn is_hearsay(field: FieldRef<'_>) -> bool {
-    matches!(
-        field.known,
-        FieldName::Forwarded
-            | FieldName::XForwardedFor
-            | FieldName::XForwardedProto
-            | FieldName::XForwardedHost
-            | FieldName::XForwardedPort
-            | FieldName::XForwardedPrefix
-            | FieldName::XForwardedScheme
-            | FieldName::XForwardedServer
-            | FieldName::XForwardedSsl
-            | FieldName::XRealIp
-            | FieldName::XOriginalUrl
-            | FieldName::XRewriteUrl
-    )
-}
+/// Fields of a response that speak of one connection only.
+const NOT_RETURNED: Names = Names::of(&[
+    FieldName::Connection,
+    FieldName::KeepAlive,
+    FieldName::ProxyConnection,
+    FieldName::Te,
+    FieldName::Upgrade,
+    FieldName::ProxyAuthenticate,
+]);
+
+/// Fields in which a proxy tells the next hop whom it speaks for.
+const HEARSAY: Names = Names::of(&[
+    FieldName::Forwarded,
+    FieldName::XForwardedFor,
+    FieldName::XForwardedProto,
+    FieldName::XForwardedHost,
+    FieldName::XForwardedPort,
+    FieldName::XForwardedPrefix,
+    FieldName::XForwardedScheme,
+    FieldName::XForwardedServer,
+    FieldName::XForwardedSsl,
+    FieldName::XRealIp,
+    FieldName::XOriginalUrl,
+    FieldName::XRewriteUrl,
+]);
 
 /// Drops the fields that Connection nominates (RFC 9110 §7.6.1). Framing and Host cannot be
 /// nominated away: they are not for one connection only, and who tries is attacking the next hop.
 fn drop_nominated(fields: &mut Fields) {
+    if !fields.has(FieldName::Connection) {
+        return;
+    }
     let mut nominated: Vec<Vec<u8>> = Vec::new();
     for option in fields.all(FieldName::Connection).flat_map(members) {
         let usual: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b"te"];
@@ -209,16 +220,17 @@ fn wants_trailers(fields: &Fields) -> bool {
     wishes.any(|wish| wish.eq_ignore_ascii_case(b"trailers"))
 }
 
-fn x_forwarded(fields: &mut Fields, peer: &Peer) {
-    match fields.get(FieldName::XForwardedFor) {
-        Some(before) => {
-            let chain = [before, b", ", peer.ip.as_bytes()].concat();
-            fields.set(FieldName::XForwardedFor, &chain);
+fn x_forwarded(fields: &mut Fields, peer: &Peer, trusted: bool) {
+    if trusted {
+        let chain = fields.get(FieldName::XForwardedFor).map(|before| {
+            [before, b", ", peer.ip.as_bytes()].concat() // whom a trusted proxy spoke for, and itself
+        });
+        fields.set(FieldName::XForwardedFor, chain.as_deref().unwrap_or(peer.ip.as_bytes()));
+        if !fields.has(FieldName::XForwardedProto) {
+            fields.push(b"X-Forwarded-Proto", scheme(peer));
         }
-        None => fields.push_as(FieldName::XForwardedFor, b"X-Forwarded-For", peer.ip.as_bytes()),
-    }
-    if !fields.has(FieldName::XForwardedProto) {
-        fields.push_as(FieldName::XForwardedProto, b"X-Forwarded-Proto", scheme(peer));
+    } else {
+        fields.append(&peer.forwarded);
     }
     if !fields.has(FieldName::XForwardedHost) {
         fields.push_same(FieldName::XForwardedHost, b"X-Forwarded-Host", FieldName::Host);

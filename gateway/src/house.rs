@@ -4,6 +4,8 @@
 //! settings from start to end whatever is reloaded meanwhile.
 
 use crate::route::Router;
+use base::Version;
+use base::field::Prepared;
 use monitor::log::Log;
 use monitor::{Ledger, RouteMeter};
 use rustls::ServerConfig;
@@ -29,33 +31,37 @@ pub struct Snapshot {
     services: Vec<(Arc<service::settings::Settings>, Option<Tls>)>,
     /// Where the access log goes.
     pub log: Option<Log>,
-    /// `1.1 fleetfoot`, as Via wants it.
+    /// What Via says of us.
     pub via: Via,
 }
 
-/// Our Via member, by the version of the message received.
+/// Our Via field, by the version of the message received.
 #[derive(Debug)]
 pub struct Via {
-    http10: String,
-    http11: String,
-    http2: String,
+    http10: Prepared,
+    http11: Prepared,
+    http2: Prepared,
 }
 
 impl Via {
     fn new(pseudonym: &str) -> Self {
+        let via = |version: Version| {
+            let member = format!("{} {pseudonym}", version.number());
+            Prepared::new(&[("Via", member.as_bytes())])
+        };
         Self {
-            http10: format!("1.0 {pseudonym}"),
-            http11: format!("1.1 {pseudonym}"),
-            http2: format!("2.0 {pseudonym}"),
+            http10: via(Version::Http10),
+            http11: via(Version::Http11),
+            http2: via(Version::Http2),
         }
     }
 
-    /// The member for a message received in this version.
-    pub fn member(&self, version: base::Version) -> &[u8] {
+    /// The field for a message received in this version.
+    pub fn field(&self, version: Version) -> &Prepared {
         match version {
-            base::Version::Http10 => self.http10.as_bytes(),
-            base::Version::Http11 => self.http11.as_bytes(),
-            base::Version::Http2 => self.http2.as_bytes(),
+            Version::Http10 => &self.http10,
+            Version::Http11 => &self.http11,
+            Version::Http2 => &self.http2,
         }
     }
 }

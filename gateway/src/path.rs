@@ -19,6 +19,7 @@ use crate::depart;
 use crate::forward::{self, Crossing};
 use crate::house::House;
 use crate::route::Found;
+use base::field::Prepared;
 use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead};
 use monitor::Facts;
 use service::{Answered, Ask};
@@ -35,13 +36,19 @@ pub struct Peer {
     pub ip: Box<str>,
     /// Whether TLS is spoken.
     pub tls: bool,
+    /// What X-Forwarded-For and -Proto say of a peer whose own word is not believed.
+    pub forwarded: Prepared,
 }
 
 impl Peer {
     /// A peer at this address.
     pub fn new(address: SocketAddr, tls: bool) -> Self {
         let ip: IpAddr = address.ip().to_canonical();
-        Self { address, ip: ip.to_string().into(), tls }
+        let ip = ip.to_string();
+        let scheme: &[u8] = if tls { b"https" } else { b"http" };
+        let forwarded =
+            Prepared::new(&[("X-Forwarded-For", ip.as_bytes()), ("X-Forwarded-Proto", scheme)]);
+        Self { address, ip: ip.into(), tls, forwarded }
     }
 }
 

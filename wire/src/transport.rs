@@ -92,6 +92,11 @@ impl Transport {
     /// Is an idle stream still open and silent? Costs no system call while nothing has happened.
     /// Bytes that came unasked count as closed, since nobody could say what they answer.
     pub fn is_idle(&self) -> bool {
+        if let Io::Plain(stream) = &*self.0.borrow() {
+            let read = stream.try_read(&mut [0; 1]);
+            return read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        }
+        // Tickets and other records that are no data may come at any time: TLS deals with them here.
         let mut cx = Context::from_waker(Waker::noop());
         self.poll_read(&mut cx, &mut [0; 1]).is_pending()
     }

@@ -17,18 +17,20 @@ pub enum Connection {
 
 /// Appends a request head.
 pub fn request(out: &mut Vec<u8>, head: &RequestHead, framing: Framing) {
-    out.extend_from_slice(head.method());
-    out.push(b' ');
-    out.extend_from_slice(head.target());
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    fields(out, &head.fields, framing);
+    if head.line() == 0 {
+        out.extend_from_slice(head.method());
+        out.push(b' ');
+        out.extend_from_slice(head.target());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+    }
+    fields(out, &head.fields, head.line(), framing);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Appends a response head.
 pub fn response(out: &mut Vec<u8>, head: &ResponseHead, framing: Framing, connection: Connection) {
     status_line(out, head);
-    fields(out, &head.fields, framing);
+    fields(out, &head.fields, head.line(), framing);
     out.extend_from_slice(match connection {
         Connection::Silent => b"\r\n",
         Connection::KeepAlive => b"Connection: keep-alive\r\n\r\n",
@@ -39,17 +41,21 @@ pub fn response(out: &mut Vec<u8>, head: &ResponseHead, framing: Framing, connec
 /// Appends the head of an interim response.
 pub fn interim(out: &mut Vec<u8>, head: &ResponseHead) {
     status_line(out, head);
-    fields(out, &head.fields, Framing::None);
+    fields(out, &head.fields, head.line(), Framing::None);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Appends trailer fields and the empty line that ends them.
 pub fn trailers(out: &mut Vec<u8>, trailers: &Fields) {
-    fields(out, trailers, Framing::None);
+    fields(out, trailers, 0, Framing::None);
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes the status line, unless the one received is written with the fields.
 fn status_line(out: &mut Vec<u8>, head: &ResponseHead) {
+    if head.line() > 0 {
+        return;
+    }
     out.extend_from_slice(b"HTTP/1.1 ");
     let status = head.status;
     let digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8);
@@ -59,9 +65,9 @@ fn status_line(out: &mut Vec<u8>, head: &ResponseHead) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn fields(out: &mut Vec<u8>, fields: &Fields, framing: Framing) {
+fn fields(out: &mut Vec<u8>, fields: &Fields, lead: usize, framing: Framing) {
     let mut framed = false;
-    fields.write_lines(out, |out| {
+    fields.write_lines(out, lead, |out| {
         if !framed {
             framing_field(out, framing);
             framed = true;

@@ -64,6 +64,13 @@ enum Length {
 }
 
 fn length_of(fields: &Fields) -> Length {
+    let mut lines = fields.all(FieldName::ContentLength);
+    let first = lines.next();
+    if let Some(n) = first.and_then(decimal)
+        && lines.next().is_none()
+    {
+        return Length::Given(n); // the rule; what follows are the exceptions
+    }
     let mut found = Length::Absent;
     for line in fields.all(FieldName::ContentLength) {
         for member in line.split(|&b| b == b',') {
