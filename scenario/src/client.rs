@@ -192,6 +192,13 @@ impl Client {
         }
     }
 
+    /// Reads exactly so many bytes, or gives the problem.
+    pub fn try_bytes(&mut self, length: usize) -> Result<Vec<u8>, Problem> {
+        let mut bytes = Vec::new();
+        self.reader.take(length as u64, &mut bytes, true)?;
+        Ok(bytes)
+    }
+
     /// Reads so many bytes and forgets them.
     #[track_caller]
     pub fn skip(&mut self, length: u64) {

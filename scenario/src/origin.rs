@@ -71,6 +71,7 @@ struct State {
     forgotten: usize,
     problems: Vec<String>,
     stopping: bool,
+    listening: bool,
 }
 
 impl State {
@@ -121,7 +122,8 @@ impl Origin {
             requests: Vec::new(),
             forgotten: 0,
             problems: Vec::new(),
-            stopping: true,
+            stopping: false,
+            listening: false,
         };
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut origin = Self { address: loopback, state: Arc::new(Watched::new(state)), record };
@@ -133,13 +135,20 @@ impl Origin {
     pub fn restart(&mut self) {
         let listener = TcpListener::bind(self.address).expect("the loopback has a free port");
         self.address = listener.local_addr().expect("a bound socket has an address");
-        self.state.change(|state| state.stopping = false);
+        self.state.change(|state| (state.stopping, state.listening) = (false, true));
         let (state, record) = (Arc::clone(&self.state), self.record);
-        thread::spawn(move || accept(&listener, &state, record));
+        thread::spawn(move || {
+            accept(&listener, &state, record);
+            drop(listener);
+            state.change(|state| state.listening = false);
+        });
     }
 
     /// Dies as a killed process does: listens no more, resets every connection.
     pub fn stop(&mut self) {
+        if !self.state.lock().listening {
+            return;
+        }
         let open: Vec<_> = self.state.change(|state| {
             state.stopping = true;
             state.connections.iter_mut().filter_map(|c| c.open.take()).collect()
@@ -148,8 +157,10 @@ impl Origin {
             // Already closed is as good.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        // Wakes the thread that accepts, which holds the listener; gone when it refuses.
-        while TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).is_ok() {}
+        // Wakes the thread that accepts, which holds the listener.
+        let _ = TcpStream::connect_timeout(&self.address, PATIENCE);
+        let gone = |state: &mut State| (!state.listening).then_some(());
+        assert!(self.state.wait(patience(), gone).is_some(), "an origin would not stop");
     }
 
     /// Where it listens.

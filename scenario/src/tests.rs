@@ -76,9 +76,9 @@ fn an_origin_dies_and_comes_back() {
 
 #[test]
 fn a_load_counts_what_failed() {
-    let origin = Origin::play(|request| match request.head.connection("close") {
-        true => answer("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"),
-        false => answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    let origin = Origin::play(|request| {
+        let status = if request.head.connection("close") { "500 No" } else { "200 OK" };
+        answer(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"))
     });
     let load = Load::start(2, Habit::Both, &[origin.address()]);
     load.wait_more(100);
