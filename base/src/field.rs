@@ -178,6 +178,16 @@ impl Fields {
         self.note(name, value);
     }
 
+    /// Gives the first field of this name another value, in its place; adds it if there is none.
+    pub fn set(&mut self, name: FieldName, value: &[u8]) {
+        debug_assert!(is_value(value));
+        if let Some(at) = self.slots.iter().position(|slot| slot.known == name) {
+            self.slots[at].value = self.keep(value);
+        } else {
+            self.push(name.text().as_bytes(), value);
+        }
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.slots.len()

@@ -45,6 +45,7 @@ pub struct RequestHead {
     pub version: Version,
     method: Span,
     target: Span,
+    received: Span,
     /// Its fields, in order.
     pub fields: Fields,
 }
@@ -52,7 +53,7 @@ pub struct RequestHead {
 impl RequestHead {
     /// A head whose method and target lie at these spans of `fields`.
     pub fn new(version: Version, method: Span, target: Span, fields: Fields) -> Self {
-        Self { version, method, target, fields }
+        Self { version, method, target, received: target, fields }
     }
 
     /// A head made from text.
@@ -60,7 +61,7 @@ impl RequestHead {
         let mut fields = Fields::new();
         let method = fields.keep(method);
         let target = fields.keep(target);
-        Self { version, method, target, fields }
+        Self { version, method, target, received: target, fields }
     }
 
     /// The method, a token; its case counts.
@@ -71,6 +72,11 @@ impl RequestHead {
     /// The request target in origin form (`/path?query`) or `*`.
     pub fn target(&self) -> &[u8] {
         self.fields.text(self.target)
+    }
+
+    /// The target as the client sent it, whatever [`RequestHead::set_target`] made of it since.
+    pub fn target_received(&self) -> &[u8] {
+        self.fields.text(self.received)
     }
 
     /// Replaces the target.

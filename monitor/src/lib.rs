@@ -1,2 +1,18 @@
-//! monitor.
+//! What happened, told once: facts of an exchange into counters, histograms and log lines.
+//!
+//! Every thread of the data plane counts in a [`Ledger`] of its own, by plain stores that no other
+//! core writes; whoever reads adds the threads up. Nothing on the path of a request takes a lock or
+//! makes a string.
+
+pub mod count;
+pub mod expose;
+pub mod facts;
+pub mod histogram;
+pub mod ledger;
+pub mod log;
 pub mod settings;
+
+pub use count::Count;
+pub use facts::Facts;
+pub use histogram::Histogram;
+pub use ledger::{Ledger, RouteMeter, ServerMeter, ServiceMeter};

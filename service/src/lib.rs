@@ -1,2 +1,15 @@
-//! service.
+//! Asking another service, and giving up well.
+//!
+//! [`Service::call`] is the whole conversation: choose a server, take or make a connection, send the
+//! request while watching for the answer, try once more where that is safe. Pools belong to a thread
+//! and are never shared; deadlines stand around every wait.
+
+mod attempt;
+mod connect;
+mod endpoint;
+mod service;
 pub mod settings;
+
+pub use attempt::{Answered, Ask};
+pub use endpoint::Endpoint;
+pub use service::{Service, Tls};

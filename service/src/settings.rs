@@ -92,3 +92,17 @@ impl Settings {
         }
     }
 }
+
+/// A server as a URL, without a trailing slash.
+pub fn url(server: &Server) -> String {
+    let scheme = match server.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    let host = &server.host;
+    if host.contains(':') {
+        format!("{scheme}://[{host}]:{}", server.port)
+    } else {
+        format!("{scheme}://{host}:{}", server.port)
+    }
+}

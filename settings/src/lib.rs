@@ -1,4 +1,103 @@
-//! Text into settings: one TOML file into validated values, every mistake at once.
+//! Text into settings: one TOML file, or a few flags, into validated values.
+//!
+//! [`parse`] finds every mistake at once and says of each where it stands, what was found and what
+//! is allowed. Past it every value is legal, every bound present, every name resolved. All keys are
+//! declared once, in `options`; the reader, the editors' schema and the reference page follow it.
 
+mod address;
+mod lower;
+mod options;
+mod reader;
+mod syntax;
+
+pub mod flags;
 pub mod model;
+pub mod page;
+pub mod pattern;
+pub mod report;
+pub mod schema;
+pub mod show;
+
+#[cfg(test)]
+mod tests;
+
+pub use flags::{for_url, override_admin, override_listen};
 pub use model::*;
+pub use page::reference;
+pub use report::{Mistake, Place, Report};
+pub use schema::json_schema;
+pub use show::show;
+
+use reader::{Reader, World};
+use std::path::Path;
+
+/// The settings that `text` describes, read as the file `file_name`: relative paths in it start at
+/// that file's folder, and the files it names must be there. `env` answers `${NAME}`.
+///
+/// # Errors
+/// Every mistake in the text.
+pub fn parse(
+    file_name: &str,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Settings, Report> {
+    parse_in(file_name, text, &World { variable: env, trouble: &trouble })
+}
+
+/// The settings in a file, with the environment of this process.
+///
+/// # Errors
+/// Every mistake in the file; one that names the path when it cannot be read.
+pub fn load(path: &Path) -> Result<Settings, Report> {
+    let name = path.display().to_string();
+    match std::fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => parse(&name, &text, &|name| std::env::var(name).ok()),
+        Ok(Err(error)) => {
+            let at = error.utf8_error().valid_up_to();
+            let before = String::from_utf8_lossy(&error.as_bytes()[..at]);
+            let line = before.matches('\n').count() + 1;
+            let what = format!("not UTF-8 text (line {line})");
+            Err(unreadable(name, what, "save the file as UTF-8".to_owned()))
+        }
+        Err(error) => {
+            let hint = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "give the path of a settings file, or run without one: \
+                     fleetfoot run --to http://localhost:3000"
+                }
+                std::io::ErrorKind::PermissionDenied => {
+                    "let the user that runs fleetfoot read the file"
+                }
+                _ => "give the path of a settings file",
+            };
+            Err(unreadable(name, format!("cannot read the settings: {error}"), hint.to_owned()))
+        }
+    }
+}
+
+fn unreadable(source: String, what: String, hint: String) -> Report {
+    Report::new(vec![Mistake { source, what, places: Vec::new(), hint: Some(hint) }])
+}
+
+/// Why a file cannot be read, if it cannot.
+fn trouble(path: &Path) -> Option<String> {
+    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(data) if data.is_dir() => Some("is a folder".to_owned()),
+        Ok(_) => None,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Some("no such file".to_owned())
+        }
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn parse_in(file: &str, text: &str, world: &World<'_>) -> Result<Settings, Report> {
+    let (table, errors) = toml::de::DeTable::parse_recoverable(text);
+    let mut reader = Reader::new(file, text, world);
+    let headers_hold = syntax::note(&mut reader, &errors);
+    let settings = if headers_hold { lower::settings(&mut reader, table.get_ref()) } else { None };
+    match settings {
+        Some(settings) if reader.mistakes.is_empty() => Ok(settings),
+        _ => Err(Report::new(reader.into_mistakes())),
+    }
+}

@@ -1,6 +1,6 @@
 //! The settings of a whole gateway, validated: what `lower` makes of a file.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use wire::settings::{Limits, TlsServer};
 
@@ -49,6 +49,27 @@ pub struct Forward {
     pub x_forwarded: bool,
     /// Whether `Forwarded` (RFC 7239) is sent.
     pub forwarded: bool,
+}
+
+impl Settings {
+    /// How long a drain waits where the settings say nothing.
+    pub const GRACE: Duration = Duration::from_secs(30);
+    /// Where clients are listened for where the settings say nothing.
+    pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+    /// Where the admin listener is where the settings say nothing.
+    pub const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+}
+
+impl Forward {
+    /// The values in force where the settings say nothing.
+    pub fn standard() -> Self {
+        Self {
+            via: "fleetfoot".to_owned(),
+            trusted: Vec::new(),
+            x_forwarded: true,
+            forwarded: false,
+        }
+    }
 }
 
 /// A network in CIDR notation.

@@ -1,0 +1,177 @@
+//! What one thread has counted, by route, service and server.
+//!
+//! Meters are made when settings come into force and are found again by name after a reload, so that
+//! counters never go back. On the path they are held by `Arc` and written without looking anything
+//! up; the maps are locked only by a reload and by whoever reads.
+
+use crate::count::Count;
+use crate::facts::Facts;
+use crate::histogram::Histogram;
+use base::{FaultKind, Moment};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Status codes from 100 to 599 have a counter each; others share the last.
+const STATUSES: usize = 501;
+
+/// One route on one thread.
+#[derive(Debug)]
+pub struct RouteMeter {
+    statuses: Box<[Count]>,
+    /// From a request's head to its answer's last byte.
+    pub duration: Histogram,
+}
+
+impl RouteMeter {
+    fn new() -> Self {
+        Self { statuses: (0..STATUSES).map(|_| Count::new()).collect(), duration: Histogram::new() }
+    }
+
+    /// Requests answered, by status.
+    pub fn by_status(&self) -> impl Iterator<Item = (u16, u64)> {
+        let counts = self.statuses.iter().map(Count::get).enumerate();
+        counts.filter(|(_, n)| *n > 0).map(|(i, n)| (i as u16 + 100, n))
+    }
+}
+
+/// One service on one thread.
+#[derive(Debug, Default)]
+pub struct ServiceMeter {
+    /// From asking to the head of the answer.
+    pub first_byte: Histogram,
+    /// Requests sent a second time.
+    pub retries: Count,
+}
+
+/// One server of a service on one thread.
+#[derive(Debug, Default)]
+pub struct ServerMeter {
+    /// Requests sent to it.
+    pub requests: Count,
+    /// Of those, how many failed without an answer.
+    pub failures: Count,
+    /// Connections made.
+    pub connects: Count,
+    /// Connections that could not be made.
+    pub connect_failures: Count,
+    /// Connections open now.
+    pub open: Count,
+    /// Of those, how many are idle.
+    pub idle: Count,
+}
+
+/// A service's name and a server's address.
+pub type ServerKey = (String, String);
+
+/// All that one thread counts.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    routes: Mutex<BTreeMap<String, Arc<RouteMeter>>>,
+    services: Mutex<BTreeMap<String, Arc<ServiceMeter>>>,
+    servers: Mutex<BTreeMap<ServerKey, Arc<ServerMeter>>>,
+    faults: [Count; FaultKind::ALL.len()],
+    /// Client connections accepted.
+    pub accepted: Count,
+    /// Client connections open now.
+    pub open: Count,
+    /// Of those, how many speak HTTP/2.
+    pub open_h2: Count,
+    /// TLS handshakes that failed.
+    pub handshake_failures: Count,
+    /// Bytes of answers sent to clients.
+    pub sent_bytes: Count,
+    /// Access log lines that found the log's queue full.
+    pub log_dropped: Count,
+}
+
+fn meter<K: Ord, M>(map: &Mutex<BTreeMap<K, Arc<M>>>, key: K, new: impl FnOnce() -> M) -> Arc<M> {
+    let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(map.entry(key).or_insert_with(|| Arc::new(new())))
+}
+
+fn all<K: Clone, M>(map: &Mutex<BTreeMap<K, Arc<M>>>) -> Vec<(K, Arc<M>)> {
+    let map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    map.iter().map(|(key, meter)| (key.clone(), Arc::clone(meter))).collect()
+}
+
+impl Ledger {
+    /// The meter of a route.
+    pub fn route(&self, name: &str) -> Arc<RouteMeter> {
+        meter(&self.routes, name.to_owned(), RouteMeter::new)
+    }
+
+    /// The meter of a service.
+    pub fn service(&self, name: &str) -> Arc<ServiceMeter> {
+        meter(&self.services, name.to_owned(), ServiceMeter::default)
+    }
+
+    /// The meter of a server.
+    pub fn server(&self, service: &str, server: &str) -> Arc<ServerMeter> {
+        meter(&self.servers, (service.to_owned(), server.to_owned()), ServerMeter::default)
+    }
+
+    /// All routes' meters, by name.
+    pub fn routes(&self) -> Vec<(String, Arc<RouteMeter>)> {
+        all(&self.routes)
+    }
+
+    /// All services' meters, by name.
+    pub fn services(&self) -> Vec<(String, Arc<ServiceMeter>)> {
+        all(&self.services)
+    }
+
+    /// All servers' meters, by service and address.
+    pub fn servers(&self) -> Vec<(ServerKey, Arc<ServerMeter>)> {
+        all(&self.servers)
+    }
+
+    /// Faults so far, by kind.
+    pub fn faults(&self) -> impl Iterator<Item = (FaultKind, u64)> {
+        FaultKind::ALL.iter().copied().zip(self.faults.iter().map(Count::get))
+    }
+
+    /// Counts a fault that ended an exchange or a connection.
+    pub fn fault(&self, kind: FaultKind) {
+        // The kinds are listed in the order of their declaration.
+        self.faults[kind as usize].add(1);
+    }
+
+    /// Counts an exchange whose last byte is out, or that ended before.
+    pub fn record(&self, route: Option<&RouteMeter>, facts: &Facts, now: Moment) {
+        self.sent_bytes.add(facts.sent);
+        if let Some(kind) = facts.fault {
+            self.fault(kind);
+        }
+        let Some(route) = route else { return };
+        let status = usize::from(facts.status.max(100) - 100).min(STATUSES - 1);
+        route.statuses[status].add(1);
+        route.duration.record(now.since(facts.begun));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_has_its_own_counter() {
+        let ledger = Ledger::default();
+        for (index, kind) in FaultKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, index, "{kind:?} is out of order");
+            ledger.fault(*kind);
+        }
+        assert!(ledger.faults().all(|(_, n)| n == 1));
+    }
+
+    #[test]
+    fn meters_are_found_again_by_name() {
+        let ledger = Ledger::default();
+        let facts = Facts { status: 204, ..Facts::begin(Moment::from_nanos(0)) };
+        for _ in 0..2 {
+            let route = ledger.route("items");
+            ledger.record(Some(&route), &facts, Moment::from_nanos(1_000_000));
+        }
+        let statuses: Vec<_> = ledger.route("items").by_status().collect();
+        assert_eq!(statuses, [(204, 2)]);
+    }
+}

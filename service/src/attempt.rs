@@ -1,0 +1,301 @@
+//! One try at one server: a connection, the request on it, the head of the answer.
+
+use crate::connect::{Dialled, dial};
+use crate::endpoint::{Endpoint, Spoken};
+use crate::service::Service;
+use crate::settings::{HostRule, Http};
+use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead};
+use monitor::Facts;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use wire::h1::outgoing::Outgoing;
+use wire::h1::{self, encode};
+use wire::timer::within;
+use wire::transport::Transport;
+use wire::{Body, Response, h2};
+
+/// What is asked of a service.
+pub struct Ask<'a> {
+    /// The head, ready to be sent but for its Host.
+    pub head: &'a mut RequestHead,
+    /// The body.
+    pub body: Body,
+    /// How the body is framed.
+    pub framing: Framing,
+    /// When the whole exchange must be over.
+    pub by: Deadline,
+    /// Longest silence of whoever gives or takes the request's body.
+    pub pause: Duration,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects: bool,
+    /// The request asks for a switch of protocols.
+    pub upgrades: bool,
+    /// Where interim responses go.
+    pub interim: &'a mut dyn FnMut(&ResponseHead),
+}
+
+/// What a service answered.
+pub enum Answered {
+    /// A response.
+    Response(Response),
+    /// It switched protocols: the head, the stream, and what has already been read from it.
+    Tunnel(ResponseHead, Transport, Vec<u8>),
+}
+
+/// How long a body waits for `100 Continue` before it is sent all the same (RFC 9110 §10.1.1).
+const CONTINUE_TIME: Duration = Duration::from_secs(1);
+
+/// A connection to send the request on.
+enum Ready {
+    One(h1::client::Lent),
+    Two(h2::client::Connection),
+}
+
+pub(crate) async fn attempt(
+    service: &Service,
+    endpoint: &Rc<Endpoint>,
+    ask: &mut Ask<'_>,
+    facts: &mut Facts,
+    fresh: bool,
+) -> Result<Answered, Fault> {
+    match &service.settings.host {
+        HostRule::Client => {}
+        HostRule::Server => ask.head.fields.set(FieldName::Host, endpoint.authority.as_bytes()),
+        HostRule::Fixed(name) => ask.head.fields.set(FieldName::Host, name.as_bytes()),
+    }
+    if !ask.head.fields.has(FieldName::Host) {
+        // HTTP/1.0 did not send one; the next hop's HTTP/1.1 requires it.
+        ask.head.fields.set(FieldName::Host, endpoint.authority.as_bytes());
+    }
+    match ready(service, endpoint, ask.by, fresh).await? {
+        Ready::One(lent) => {
+            facts.reused = lent.is_reused();
+            ask_h1(service, endpoint, lent, ask).await
+        }
+        Ready::Two(connection) => {
+            facts.reused = true;
+            ask_h2(service, endpoint, connection, ask).await
+        }
+    }
+}
+
+/// Takes an idle connection, or makes one.
+async fn ready(
+    service: &Service,
+    endpoint: &Rc<Endpoint>,
+    by: Deadline,
+    fresh: bool,
+) -> Result<Ready, Fault> {
+    let two = match service.settings.http {
+        Http::One => false,
+        Http::Two => true,
+        Http::Auto => match endpoint.spoken.get() {
+            Some(spoken) => spoken == Spoken::Two,
+            None => service.tls.is_some(),
+        },
+    };
+    if !two {
+        if !fresh && let Some(lent) = endpoint.take() {
+            return Ok(Ready::One(lent));
+        }
+        if endpoint.meter.open.get() >= service.settings.connections_max as u64 {
+            let detail = format!("connections_max reached for {}", endpoint.authority);
+            return Err(Fault::new(FaultKind::ServiceFull, detail));
+        }
+        return connect(service, endpoint, by).await;
+    }
+    let mut shared = endpoint.h2.lock().await;
+    if let Some(connection) = &mut *shared
+        && !fresh
+        && connection.is_open()
+    {
+        return Ok(Ready::Two(connection.clone()));
+    }
+    let made = connect(service, endpoint, by).await?;
+    *shared = match &made {
+        Ready::Two(connection) => Some(connection.clone()),
+        Ready::One(_) => None,
+    };
+    Ok(made)
+}
+
+async fn connect(service: &Service, endpoint: &Rc<Endpoint>, by: Deadline) -> Result<Ready, Fault> {
+    let settings = &service.settings;
+    let by = by.or_before(Deadline::after(Moment::now(), settings.connect_time));
+    let dialled =
+        dial(endpoint, settings.http, service.tls.as_ref(), service.head_max.0, by).await?;
+    Ok(match dialled {
+        Dialled::One(connection) => Ready::One(endpoint.lend(connection)),
+        Dialled::Two(connection) => Ready::Two(connection),
+    })
+}
+
+/// The deadlines of one attempt: until the request is out, its movement; after that, the answer.
+struct Patience<'a> {
+    service: &'a Service,
+    endpoint: &'a Endpoint,
+    by: Deadline,
+    pause: Duration,
+}
+
+impl Patience<'_> {
+    fn next(&self, sending: bool) -> Deadline {
+        let longest = if sending { self.pause } else { self.service.settings.first_byte_time };
+        self.by.or_before(Deadline::after(Moment::now(), longest))
+    }
+
+    /// What a passed deadline means.
+    fn fault(&self, sending: bool, for_source: bool) -> Fault {
+        let server = &self.endpoint.authority;
+        if self.by.passed(Moment::now()) {
+            let detail = format!("{server} took longer than total_time");
+            return Fault::new(FaultKind::TotalTimeout, detail);
+        }
+        if sending && for_source {
+            let detail = "no byte of the body for limits.body_pause";
+            return Fault::new(FaultKind::BodyTimeout, detail);
+        }
+        let limit = if sending { "limits.body_pause to read on" } else { "first_byte_time" };
+        let detail = format!("{server} took longer than {limit}");
+        Fault::new(FaultKind::FirstByteTimeout, detail)
+    }
+}
+
+async fn ask_h1(
+    service: &Service,
+    endpoint: &Rc<Endpoint>,
+    lent: h1::client::Lent,
+    ask: &mut Ask<'_>,
+) -> Result<Answered, Fault> {
+    let mut front = Vec::with_capacity(512);
+    encode::request(&mut front, ask.head, ask.framing);
+    let body = std::mem::replace(&mut ask.body, Body::Empty);
+    let framing = if matches!(body, Body::Empty) { Framing::None } else { ask.framing };
+    let (request, held) = if ask.expects {
+        let rest = Outgoing::new(Vec::new(), body, framing);
+        (Outgoing::new(front, Body::Empty, Framing::None), Some(rest))
+    } else {
+        (Outgoing::new(front, body, framing), None)
+    };
+    let mut asking =
+        h1::client::Asking::new(lent, request, held, ask.head.is_head(), service.head_max);
+    let patience = Patience { service, endpoint, by: ask.by, pause: ask.pause };
+    loop {
+        let sending = asking.is_sending();
+        let holding = asking.is_holding();
+        let by = if holding && !sending {
+            ask.by.or_before(Deadline::after(Moment::now(), CONTINUE_TIME))
+        } else {
+            patience.next(sending)
+        };
+        let moved = asking.moved();
+        let event = within(by, poll_fn(|cx| poll_h1(&mut asking, cx, moved))).await;
+        match event {
+            Ok(None) => {} // the body moves: a new deadline
+            Ok(Some(Ok(h1::client::Event::Sent))) => {}
+            Ok(Some(Ok(h1::client::Event::Interim(head)))) => {
+                if head.status == 100 {
+                    asking.release();
+                }
+                (ask.interim)(&head);
+            }
+            Ok(Some(Ok(h1::client::Event::Answer(head, framing)))) => {
+                return answer_h1(asking, head, framing, ask);
+            }
+            Ok(Some(Err(fault))) => return Err(named(fault, endpoint)),
+            Err(_late) if holding && !ask.by.passed(Moment::now()) => {
+                asking.release();
+            }
+            Err(_late) => return Err(patience.fault(sending, asking.waits_for_source())),
+        }
+    }
+}
+
+/// One event, or `None` as soon as more of the request than `moved` has been sent.
+fn poll_h1(
+    asking: &mut h1::client::Asking,
+    cx: &mut Context<'_>,
+    moved: u64,
+) -> Poll<Option<Result<h1::client::Event, Fault>>> {
+    match asking.poll(cx) {
+        Poll::Ready(event) => Poll::Ready(Some(event)),
+        Poll::Pending if asking.is_sending() && asking.moved() > moved => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    }
+}
+
+fn answer_h1(
+    asking: h1::client::Asking,
+    head: ResponseHead,
+    framing: Framing,
+    ask: &Ask<'_>,
+) -> Result<Answered, Fault> {
+    if head.status == 101 {
+        if !ask.upgrades {
+            let detail = "switched protocols unasked";
+            return Err(Fault::new(FaultKind::BadResponse, detail));
+        }
+        let (io, unused) = asking.into_tunnel();
+        return Ok(Answered::Tunnel(head, io, unused));
+    }
+    let answer = asking.into_answer(&head, framing);
+    let framing = match framing {
+        // What the length would be is still worth telling (RFC 9110 §8.6).
+        Framing::None if !matches!(head.status, 100..200 | 204) => declared(&head),
+        other => other,
+    };
+    if answer.has_ended() {
+        answer.finish();
+        return Ok(Answered::Response(Response { head, body: Body::Empty, framing }));
+    }
+    Ok(Answered::Response(Response { head, body: Body::Service(Box::new(answer)), framing }))
+}
+
+/// The framing that a response to HEAD, or a 304, declares for the body it does not have.
+fn declared(head: &ResponseHead) -> Framing {
+    let length = head.fields.get(FieldName::ContentLength);
+    let length = length.and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| n.parse().ok());
+    length.map_or(Framing::None, Framing::Length)
+}
+
+fn named(mut fault: Fault, endpoint: &Endpoint) -> Fault {
+    if fault.kind.side() == base::Side::Upstream {
+        fault.detail = format!("{}: {}", endpoint.authority, fault.detail);
+    }
+    fault
+}
+
+async fn ask_h2(
+    service: &Service,
+    endpoint: &Rc<Endpoint>,
+    mut connection: h2::client::Connection,
+    ask: &mut Ask<'_>,
+) -> Result<Answered, Fault> {
+    let patience = Patience { service, endpoint, by: ask.by, pause: ask.pause };
+    let opened = within(patience.next(false), poll_fn(|cx| connection.poll_ready(cx))).await;
+    opened.map_err(|_late| patience.fault(false, false))??;
+    let body = std::mem::replace(&mut ask.body, Body::Empty);
+    let mut asking = connection.ask(ask.head, body, ask.framing)?;
+    loop {
+        let sending = asking.is_sending();
+        let moved = asking.moved();
+        let step = poll_fn(|cx| match asking.poll(cx) {
+            Poll::Ready(event) => Poll::Ready(Some(event)),
+            Poll::Pending if asking.is_sending() && asking.moved() > moved => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        match within(patience.next(sending), step).await {
+            Ok(None) => {}
+            Ok(Some(Ok(h2::client::Event::Sent))) => {}
+            Ok(Some(Ok(h2::client::Event::Interim(head)))) => (ask.interim)(&head),
+            Ok(Some(Ok(h2::client::Event::Answer(answer)))) => {
+                let (head, body, framing) = *answer;
+                return Ok(Answered::Response(Response { head, body, framing }));
+            }
+            Ok(Some(Err(fault))) => return Err(named(fault, endpoint)),
+            Err(_late) => return Err(patience.fault(sending, asking.waits_for_source())),
+        }
+    }
+}

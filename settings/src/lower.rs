@@ -1,0 +1,203 @@
+//! A parsed file into [`Settings`]: the top level and the sections that stand once.
+
+pub(crate) mod routes;
+mod services;
+
+use crate::address;
+use crate::model::{Forward, Listener, Settings};
+use crate::options::{ROOT, Section};
+use crate::reader::{At, Reader, Scope, Table};
+use crate::report::Wrong;
+use std::time::Duration;
+use toml::de::DeTable;
+use wire::settings::{CertificateFiles, Limits, TlsServer, TlsVersion};
+
+/// The settings of a file, if all of it could be read; mistakes stay with the reader.
+pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Option<Settings> {
+    let end = reader.text.trim_end().len();
+    let root = reader.open(Scope::Root, &ROOT, root, end..end);
+    let listen = reader.parsed_all(&root, "listen", address::listener);
+    let admin = admin(reader, &root, listen.as_deref());
+    let threads = reader.count(&root, "threads");
+    let grace = reader.time(&root, "grace");
+    let limits = section(reader, &root, "limits").map(|table| limits(reader, &table));
+    let tls = section(reader, &root, "tls").and_then(|table| tls(reader, &table));
+    let forward = section(reader, &root, "forward").map(|table| forward(reader, &table));
+    let monitor = section(reader, &root, "monitor").map(|table| monitor(reader, &table));
+    let services = services::services(reader, &root);
+    let routes = routes::routes(reader, &root, &services);
+    check_listeners(reader, &root, listen.as_deref());
+    let standard = Listener { address: Settings::LISTEN, tls: false };
+    Some(Settings {
+        listen: listen
+            .map_or_else(|| vec![standard], |all| all.into_iter().map(|one| one.value).collect()),
+        admin,
+        threads: threads.and_then(|threads| threads.value).map(|n| n as usize),
+        grace: value(grace, Settings::GRACE),
+        limits: limits.unwrap_or(Limits::standard()),
+        tls,
+        forward: forward.unwrap_or_else(Forward::standard),
+        monitor: monitor.unwrap_or(monitor::settings::Settings::standard()),
+        services: services.into_iter().map(|(_, service)| service).collect::<Option<_>>()?,
+        routes: routes?,
+    })
+}
+
+/// The value found, or the standard one.
+fn value<T>(found: Option<At<T>>, standard: T) -> T {
+    found.map_or(standard, |found| found.value)
+}
+
+/// The section of this name, opened.
+fn section<'s>(reader: &mut Reader<'s>, root: &Table<'s>, name: &str) -> Option<Table<'s>> {
+    reader.table(root, name, Scope::Section(name.to_owned()))
+}
+
+fn admin<'s>(
+    reader: &mut Reader<'s>,
+    root: &Table<'s>,
+    listen: Option<&[At<Listener>]>,
+) -> Option<std::net::SocketAddr> {
+    if Reader::is_off(root, "admin") {
+        return None;
+    }
+    let (admin, span) = match reader.text(root, "admin") {
+        Some(text) => {
+            let admin = reader.parse(root, "admin", &text, |text| {
+                address::socket(text).map_err(|wrong| match text {
+                    "off" | "false" | "none" | "no" => {
+                        wrong.hint("switch it off with false, without quotes")
+                    }
+                    _ => wrong,
+                })
+            })?;
+            (admin.value, Some(admin.span))
+        }
+        None => (Settings::ADMIN, None),
+    };
+    let same = |other: &&At<Listener>| other.value.address == admin && admin.port() != 0;
+    if let Some(other) = listen.unwrap_or_default().iter().find(same) {
+        let hint = Some("give one of the two another port, or set admin = false".to_owned());
+        let label = "an address of its own".to_owned();
+        if let Some(span) = span {
+            let what = format!("admin: {admin} is taken");
+            let there = (&other.span, "listened to for clients".to_owned());
+            reader.note_pair(what, (&span, label), there, hint);
+        } else {
+            let what = format!("listen: {admin} is where admin listens unless it is set");
+            reader.note(other.span.clone(), what, label, hint);
+        }
+    }
+    Some(admin)
+}
+
+fn check_listeners<'s>(reader: &mut Reader<'s>, root: &Table<'s>, listen: Option<&[At<Listener>]>) {
+    let Some(listen) = listen else { return };
+    if root.entries.get("listen").and_then(|v| v.get_ref().as_array()).is_some_and(|a| a.is_empty())
+    {
+        let span = root.entries["listen"].span();
+        let what = "listen: an empty list".to_owned();
+        reader.note(span, what, "at least one address".to_owned(), None);
+    }
+    for (index, one) in listen.iter().enumerate() {
+        let address = one.value.address;
+        let same = |other: &&At<Listener>| other.value.address == address && address.port() != 0;
+        if let Some(other) = listen[..index].iter().find(same) {
+            let what = format!("listen: {address} with TLS and without");
+            let label = "one of the two".to_owned();
+            reader.note_pair(
+                what,
+                (&one.span, label),
+                (&other.span, "first here".to_owned()),
+                None,
+            );
+        }
+        if one.value.tls && !root.entries.contains_key("tls") && !reader.torn() {
+            let what = "listen: an https listener without certificates".to_owned();
+            let hint = "add [tls] with certificates = [{ chain = \"...\", key = \"...\" }]";
+            let allowed = "needs the section [tls]".to_owned();
+            reader.note(one.span.clone(), what, allowed, Some(hint.to_owned()));
+        }
+    }
+}
+
+fn limits<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Limits {
+    let standard = Limits::standard();
+    let head = reader.size(table, "head_bytes").and_then(|found| found.value);
+    let body = reader.size(table, "body_bytes");
+    let requests = reader.count(table, "requests");
+    let mut count = |key: &str, standard: u64| {
+        reader.count(table, key).and_then(|found| found.value).unwrap_or(standard)
+    };
+    let fields = count("fields", standard.fields as u64);
+    let connections = count("connections", standard.connections as u64);
+    let streams = count("streams", u64::from(standard.streams));
+    let resets = count("resets", standard.resets as u64);
+    let mut time = |key: &str, standard: Duration| value(reader.time(table, key), standard);
+    Limits {
+        head_bytes: head.unwrap_or(standard.head_bytes),
+        fields: fields as usize,
+        head_time: time("head_time", standard.head_time),
+        body_bytes: value(body, standard.body_bytes),
+        body_pause: time("body_pause", standard.body_pause),
+        idle_time: time("idle_time", standard.idle_time),
+        requests: value(requests, standard.requests),
+        connections: connections as usize,
+        streams: streams as u32,
+        resets: resets as usize,
+    }
+}
+
+fn tls<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Option<TlsServer> {
+    let minimum = match reader.choice(table, "minimum") {
+        Some(Ok("1.3")) => TlsVersion::V1_3,
+        _ => TlsVersion::V1_2,
+    };
+    let section: &'static Section = &crate::options::CERTIFICATE;
+    let found = reader.tables(table, "certificates")?;
+    if found.is_empty() {
+        let span = table.entries["certificates"].span();
+        let what = "tls.certificates: an empty list".to_owned();
+        reader.note(span, what, "at least one { chain, key }".to_owned(), None);
+    }
+    let mut certificates = Vec::new();
+    for At { value, span } in found {
+        let scope = Scope::Section("tls.certificates".to_owned());
+        let table = reader.open(scope, section, value, span);
+        let chain = reader.text(&table, "chain");
+        let key = reader.text(&table, "key");
+        let chain = chain.and_then(|text| reader.existing(&table, "chain", &text));
+        let key = key.and_then(|text| reader.existing(&table, "key", &text));
+        certificates.extend(chain.zip(key).map(|(chain, key)| CertificateFiles { chain, key }));
+    }
+    Some(TlsServer { certificates, minimum })
+}
+
+fn forward<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Forward {
+    let standard = Forward::standard();
+    let via = reader.parsed(table, "via", |text| {
+        let (name, port) = text.rsplit_once(':').map_or((text, None), |(n, p)| (n, Some(p)));
+        if address::is_token(name) && port.is_none_or(|port| port.parse::<u16>().is_ok()) {
+            return Ok(text.to_owned());
+        }
+        Err(Wrong::all(text, format!("\"{text}\" is no pseudonym"), "a token, perhaps with a port"))
+    });
+    let trusted = reader.parsed_all(table, "trusted_proxies", address::network);
+    Forward {
+        via: value(via, standard.via),
+        trusted: trusted.unwrap_or_default().into_iter().map(|found| found.value).collect(),
+        x_forwarded: reader.flag(table, "x_forwarded").unwrap_or(standard.x_forwarded),
+        forwarded: reader.flag(table, "forwarded").unwrap_or(standard.forwarded),
+    }
+}
+
+fn monitor<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> monitor::settings::Settings {
+    use monitor::settings::{AccessLog, Settings};
+    let access_log = match reader.choice(table, "access_log") {
+        Some(Ok("off")) => AccessLog::Off,
+        Some(Ok(_)) => AccessLog::Stdout,
+        Some(Err(text)) => AccessLog::File(reader.path(&text)),
+        None => return Settings::standard(),
+    };
+    Settings { access_log }
+}

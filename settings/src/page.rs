@@ -1,0 +1,127 @@
+//! The reference page of all keys, made from the table of options.
+
+use crate::options::{
+    CERTIFICATE, Default, FORWARD, Key, Kind, LIMITS, MONITOR, ROOT, ROUTE, SERVICE_TLS, SERVICES,
+    Section, TLS, duration,
+};
+use std::fmt::Write;
+
+const HEAD: &str = "\
+# Settings
+
+One TOML file. Unknown keys, values out of bounds and names that lead nowhere are mistakes, and
+`fleetfoot check FILE` tells all of them at once. This page is made from the program itself.
+
+- A **duration** is a number with a unit, or several: `250ms`, `5s`, `1m30s`, `2h`, `1d` (`ns`, `us`,
+  `ms`, `s`, `m`, `h`, `d`).
+- A **size** is a number with a unit: `900 B`, `16 KiB`, `512 MiB`, `1 GiB`, `10 MB` (`B`; `KiB` to
+  `TiB` count by 1024; `KB` to `TB` by 1000).
+- A **path** of a file starts at the folder of the settings file, unless it starts with `/`.
+- In any string `${NAME}` is the environment variable `NAME`, and `${NAME:-default}` has a default for
+  when it is unset or empty. A variable without either is a mistake. `$${` is a plain `${`. A whole
+  number or a truth may be such a string too: `threads = \"${THREADS:-4}\"`.
+
+## The smallest file
+
+```toml
+[service.shop]
+servers = [\"http://localhost:3000\"]
+```
+";
+
+const MATCHES: &str = "
+### What `match` says
+
+`[METHOD[|METHOD...] ][host]/path`, for example `GET|HEAD shop.example/products/{id}`.
+
+- `*` alone takes every request, `GET *` every GET.
+- The path is compared byte by byte with the path as it was received, still percent-encoded and
+  without the query. The slash at the end counts: `/a` and `/a/` are two paths.
+- `{id}` takes one segment that is not empty. A `*` or `{rest...}` at the end takes all that is left,
+  possibly nothing: `/a/*` takes `/a/` and all below it, but not `/a`.
+- A host is compared without case and port. `*.shop.example` takes every name below `shop.example`,
+  however deep, and not `shop.example` itself.
+- Methods are taken as they stand: `GET` does not take HEAD.
+
+Where several routes take a request, the most specific wins, in whatever order they stand:
+
+1. an exact host beats a wildcard, a longer wildcard a shorter one, any wildcard no host;
+2. then, segment by segment from the left, a literal beats a parameter beats the rest;
+3. then a list of methods beats any method.
+
+Two routes that could both win a request are a mistake. Where a route takes host and path but not the
+method, the next one in that order is asked; when none is left the answer is 405 with an Allow field.
+";
+
+/// The page, in Markdown.
+pub fn reference() -> String {
+    let mut page = HEAD.to_owned();
+    for section in
+        [&ROOT, &LIMITS, &TLS, &CERTIFICATE, &FORWARD, &MONITOR, &SERVICES, &SERVICE_TLS, &ROUTE]
+    {
+        table(&mut page, section);
+    }
+    page.push_str(MATCHES);
+    page
+}
+
+fn table(page: &mut String, section: &Section) {
+    let title = match section.header {
+        "" => "The top level".to_owned(),
+        header => format!("`{header}`"),
+    };
+    let keys = section.keys.iter().filter(|key| !is_table(&key.kind));
+    let rows: String = keys.map(row).collect();
+    write!(
+        page,
+        "\n## {title}\n\n{}\n\n| key | type | default | bounds | |\n| --- | --- | --- | --- | --- |\n{rows}",
+        section.doc
+    )
+    .expect("writing to a string does not fail");
+}
+
+fn is_table(kind: &Kind) -> bool {
+    matches!(kind, Kind::Table(_) | Kind::Tables(_) | Kind::Named(_))
+}
+
+fn row(key: &Key) -> String {
+    let default = match key.default {
+        Default::Required => "required".to_owned(),
+        Default::Value(text) => format!("`{text}`"),
+        Default::Words(words) => words.to_owned(),
+    };
+    let (kind, bounds) = kind(&key.kind);
+    let cells = [format!("`{}`", key.name), kind, default, bounds, key.doc.to_owned()];
+    format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
+}
+
+/// Type and bounds, in words.
+fn kind(kind: &Kind) -> (String, String) {
+    let or = |unlimited: bool| if unlimited { ", or `\"unlimited\"`" } else { "" };
+    match kind {
+        Kind::Text { form, or_false: false } => ("string".to_owned(), form.what.to_owned()),
+        Kind::Text { form, or_false: true } => {
+            ("string or `false`".to_owned(), form.what.to_owned())
+        }
+        Kind::Texts { form, alone: true } => {
+            ("array of strings, or one".to_owned(), form.what.to_owned())
+        }
+        Kind::Texts { form, alone: false } => ("array of strings".to_owned(), form.what.to_owned()),
+        Kind::Choice { words, or } => {
+            let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+            let or = or.map(|form| format!(", or {}", form.what)).unwrap_or_default();
+            ("string".to_owned(), format!("{}{or}", words.join(", ")))
+        }
+        Kind::Flag => ("boolean".to_owned(), String::new()),
+        Kind::Count { least, most, unlimited } => {
+            ("whole number".to_owned(), format!("{least} to {most}{}", or(*unlimited)))
+        }
+        Kind::Size { least, most, unlimited } => {
+            ("size".to_owned(), format!("{least} to {most}{}", or(*unlimited)))
+        }
+        Kind::Time { least, most } => {
+            ("duration".to_owned(), format!("{} to {}", duration(*least), duration(*most)))
+        }
+        Kind::Table(_) | Kind::Tables(_) | Kind::Named(_) => ("table".to_owned(), String::new()),
+    }
+}

@@ -1,0 +1,205 @@
+//! Settings as a file that says all of it: every key, defaults too, in the order of the reference.
+//!
+//! What [`show`] writes, [`crate::parse`] reads back to equal settings, wherever the file is put:
+//! paths are absolute by then. Secrets are not among the settings; variables have been put in.
+
+use crate::model::{Pattern, Route, Settings};
+use crate::options::duration;
+use monitor::settings::AccessLog;
+use service::settings::{HostRule, Http, Scheme, Server};
+use std::fmt::{self, Display, Write};
+use std::path::Path;
+use std::time::Duration;
+use wire::settings::{Limits, TlsServer, TlsVersion, Trust};
+
+/// The settings in force, as TOML.
+pub fn show(settings: &Settings) -> String {
+    let mut file = File(String::new());
+    let listen: Vec<_> = settings
+        .listen
+        .iter()
+        .map(|one| format!("{}{}", if one.tls { "https://" } else { "" }, one.address))
+        .collect();
+    file.texts("listen", &listen);
+    match settings.admin {
+        Some(admin) => file.text("admin", &admin),
+        None => file.plain("admin", &false),
+    }
+    if let Some(threads) = settings.threads {
+        file.plain("threads", &threads);
+    }
+    file.time("grace", settings.grace);
+    file.limits(&settings.limits);
+    if let Some(tls) = &settings.tls {
+        file.tls(tls);
+    }
+    file.header("[forward]");
+    file.text("via", &settings.forward.via);
+    let trusted = settings.forward.trusted.iter();
+    let trusted: Vec<_> = trusted.map(|net| format!("{}/{}", net.address, net.prefix)).collect();
+    file.texts("trusted_proxies", &trusted);
+    file.plain("x_forwarded", &settings.forward.x_forwarded);
+    file.plain("forwarded", &settings.forward.forwarded);
+    file.header("[monitor]");
+    match &settings.monitor.access_log {
+        AccessLog::Off => file.text("access_log", &"off"),
+        AccessLog::Stdout => file.text("access_log", &"stdout"),
+        AccessLog::File(path) => file.path("access_log", path),
+    }
+    for service in &settings.services {
+        file.service(service);
+    }
+    for route in &settings.routes {
+        file.route(route, &settings.services[route.service].name);
+    }
+    file.0
+}
+
+/// The text so far.
+struct File(String);
+
+impl File {
+    fn header(&mut self, header: &str) {
+        self.line(format_args!("\n{header}"));
+    }
+
+    fn line(&mut self, line: fmt::Arguments<'_>) {
+        writeln!(self.0, "{line}").expect("writing to a string does not fail");
+    }
+
+    /// A number or a truth.
+    fn plain(&mut self, key: &str, value: &dyn Display) {
+        self.line(format_args!("{key} = {value}"));
+    }
+
+    fn text(&mut self, key: &str, value: &dyn Display) {
+        self.line(format_args!("{key} = {}", quoted(&value.to_string())));
+    }
+
+    fn texts(&mut self, key: &str, values: &[String]) {
+        let values: Vec<_> = values.iter().map(|value| quoted(value)).collect();
+        self.line(format_args!("{key} = [{}]", values.join(", ")));
+    }
+
+    fn time(&mut self, key: &str, value: Duration) {
+        self.text(key, &duration(value));
+    }
+
+    fn path(&mut self, key: &str, path: &Path) {
+        self.text(key, &path.display());
+    }
+
+    fn limits(&mut self, limits: &Limits) {
+        self.header("[limits]");
+        self.text("head_bytes", &limits.head_bytes);
+        self.plain("fields", &limits.fields);
+        self.time("head_time", limits.head_time);
+        match limits.body_bytes {
+            Some(size) => self.text("body_bytes", &size),
+            None => self.text("body_bytes", &"unlimited"),
+        }
+        self.time("body_pause", limits.body_pause);
+        self.time("idle_time", limits.idle_time);
+        match limits.requests {
+            Some(count) => self.plain("requests", &count),
+            None => self.text("requests", &"unlimited"),
+        }
+        self.plain("connections", &limits.connections);
+        self.plain("streams", &limits.streams);
+        self.plain("resets", &limits.resets);
+    }
+
+    fn tls(&mut self, tls: &TlsServer) {
+        self.header("[tls]");
+        let minimum = match tls.minimum {
+            TlsVersion::V1_2 => "1.2",
+            TlsVersion::V1_3 => "1.3",
+        };
+        self.text("minimum", &minimum);
+        for files in &tls.certificates {
+            self.header("[[tls.certificates]]");
+            self.path("chain", &files.chain);
+            self.path("key", &files.key);
+        }
+    }
+
+    fn service(&mut self, service: &service::settings::Settings) {
+        self.header(&format!("[service.{}]", service.name));
+        let servers: Vec<_> = service.servers.iter().map(url).collect();
+        self.texts("servers", &servers);
+        match &service.host {
+            HostRule::Client => self.text("host", &"client"),
+            HostRule::Server => self.text("host", &"server"),
+            HostRule::Fixed(name) => self.text("host", name),
+        }
+        let http = match service.http {
+            Http::Auto => "auto",
+            Http::One => "1",
+            Http::Two => "2",
+        };
+        self.text("http", &http);
+        self.time("connect_time", service.connect_time);
+        self.time("first_byte_time", service.first_byte_time);
+        self.time("total_time", service.total_time);
+        self.time("idle_time", service.idle_time);
+        self.plain("idle_max", &service.idle_max);
+        self.plain("connections_max", &service.connections_max);
+        self.header(&format!("[service.{}.tls]", service.name));
+        match &service.tls.trust {
+            Trust::System => self.text("trust", &"system"),
+            Trust::File(path) => self.path("trust", path),
+        }
+        if let Some(name) = &service.tls.name {
+            self.text("name", &bracketed(name));
+        }
+    }
+
+    fn route(&mut self, route: &Route, service: &str) {
+        self.header("[[route]]");
+        self.text("match", &route.pattern);
+        self.text("to", &service);
+        if route.name != Pattern::to_string(&route.pattern) {
+            self.text("name", &route.name);
+        }
+        if let Some(strip) = &route.strip {
+            self.text("strip", strip);
+        }
+        if let Some(prepend) = &route.prepend {
+            self.text("prepend", prepend);
+        }
+        if let Some(timeout) = route.timeout {
+            self.time("timeout", timeout);
+        }
+    }
+}
+
+/// A server as the file writes it, with its port.
+pub fn url(server: &Server) -> String {
+    let scheme = match server.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    format!("{scheme}://{}:{}", bracketed(&server.host), server.port)
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// A TOML string that names no variables.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.replace("${", "$${").chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            c if c.is_control() => {
+                write!(quoted, "\\u{:04X}", u32::from(c))
+                    .expect("writing to a string does not fail");
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,247 @@
+//! Laws that hold for all settings and all text.
+
+use super::{read, settings};
+use crate::model::{Forward, Listener, Network, Pattern, Route, Segment, Settings};
+use base::ByteSize;
+use monitor::settings::AccessLog;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use service::settings::{HostRule, Http, Scheme, Server};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use wire::settings::{CertificateFiles, Limits, TlsClient, TlsServer, TlsVersion, Trust};
+
+const MILLISECOND: u64 = 1_000_000;
+const DAY: u64 = 86_400_000 * MILLISECOND;
+
+fn time(least: u64, most: u64) -> impl Strategy<Value = Duration> {
+    (least..=most).prop_map(Duration::from_nanos)
+}
+
+fn file() -> impl Strategy<Value = PathBuf> {
+    "/[a-z \"\\\\${}\u{e9}\u{7f}]{1,9}".prop_map(PathBuf::from)
+}
+
+fn host() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z][a-z0-9_-]{0,5}(\\.[a-z]{1,3})?", Just("10.0.0.1".to_owned())]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let sizes = (1024..=1_u64 << 20, option::of(0..=1_u64 << 50));
+    let times = [
+        time(100 * MILLISECOND, 600_000 * MILLISECOND).boxed(),
+        time(100 * MILLISECOND, DAY).boxed(),
+        time(100 * MILLISECOND, DAY).boxed(),
+    ];
+    let counts = (8..=4096_usize, option::of(1..=1_000_000_000_000_u64), 1..=10_000_000_usize);
+    let rest = (1..=65_535_u32, 1..=10_000_usize);
+    (sizes, times, counts, rest).prop_map(|((head, body), times, counts, rest)| Limits {
+        head_bytes: ByteSize(head),
+        fields: counts.0,
+        head_time: times[0],
+        body_bytes: body.map(ByteSize),
+        body_pause: times[1],
+        idle_time: times[2],
+        requests: counts.1,
+        connections: counts.2,
+        streams: rest.0,
+        resets: rest.1,
+    })
+}
+
+fn service(name: String) -> impl Strategy<Value = service::settings::Settings> {
+    let server = (any::<bool>(), prop_oneof![host(), Just("2001:db8::1".to_owned())], 1..=u16::MAX)
+        .prop_map(|(tls, host, port)| {
+            let scheme = if tls { Scheme::Https } else { Scheme::Http };
+            Server { scheme, host, port }
+        });
+    let servers = vec(server, 1..4).prop_filter("no server twice", |servers| {
+        (1..servers.len()).all(|i| !servers[..i].contains(&servers[i]))
+    });
+    let rule = prop_oneof![
+        Just(HostRule::Client),
+        Just(HostRule::Server),
+        "[a-z]{1,3}\\.x(:8[1-9])?".prop_map(HostRule::Fixed),
+    ];
+    let http = prop_oneof![Just(Http::Auto), Just(Http::One), Just(Http::Two)];
+    let times = (time(MILLISECOND, 7 * DAY), time(MILLISECOND, DAY), any::<[u32; 2]>());
+    let counts = (1..=1_000_000_usize, 0..=65_536_usize);
+    let trust = prop_oneof![Just(Trust::System), file().prop_map(Trust::File)];
+    let name_asked = option::of(host());
+    (servers, rule, http, times, counts, (trust, name_asked)).prop_map(
+        move |(
+            servers,
+            host,
+            http,
+            (total_time, idle_time, parts),
+            (most, idle),
+            (trust, asked),
+        )| {
+            let within = |part: u32, most: u64| {
+                let most = most.min(u64::try_from(total_time.as_nanos()).unwrap_or(most));
+                Duration::from_nanos(MILLISECOND + u64::from(part) * 999 % (most - MILLISECOND + 1))
+            };
+            service::settings::Settings {
+                name: name.clone(),
+                servers,
+                host,
+                http,
+                connect_time: within(parts[0], 600_000 * MILLISECOND),
+                first_byte_time: within(parts[1], DAY),
+                total_time,
+                idle_time,
+                idle_max: idle.min(most),
+                connections_max: most,
+                tls: TlsClient { trust, name: asked },
+            }
+        },
+    )
+}
+
+fn pattern(index: usize) -> impl Strategy<Value = Pattern> {
+    let methods = prop_oneof![
+        Just(Vec::new()),
+        Just(vec!["GET".to_owned()]),
+        Just(vec!["POST".to_owned(), "X-Y".to_owned()]),
+    ];
+    let host = option::of(prop_oneof![host(), host().prop_map(|host| format!("*.{host}"))])
+        .prop_filter("no wildcard before an address", |host| host.as_deref() != Some("*.10.0.0.1"));
+    let segment = prop_oneof![
+        "[a-z.~$%41]{0,3}x".prop_map(|text| Segment::Literal(text.replace('%', "%41"))),
+        Just(Segment::Parameter("id".to_owned())),
+    ];
+    let rest = option::of(prop_oneof!["", "rest"].prop_map(Segment::Rest));
+    (methods, host, option::of(segment), rest).prop_map(move |(methods, host, segment, rest)| {
+        // The first segment tells the patterns of a file apart.
+        let mut path = vec![Segment::Literal(format!("r{index}"))];
+        path.extend(segment);
+        path.extend(rest);
+        Pattern { methods, host, path }
+    })
+}
+
+fn route(index: usize, services: usize) -> impl Strategy<Value = Route> {
+    let name = option::of("[a-z \"\\\\${}\u{e9}]{1,9}");
+    let timeout = option::of(time(MILLISECOND, 7 * DAY));
+    let prefix = option::of("(/[a-z]{1,3}){1,2}");
+    (pattern(index), name, 0..services, any::<bool>(), prefix, timeout).prop_map(
+        move |(pattern, name, service, strip, prepend, timeout)| Route {
+            name: name.map_or_else(|| pattern.to_string(), |name| format!("{name}{index}")),
+            strip: strip.then(|| format!("/r{index}")),
+            pattern,
+            service,
+            prepend,
+            timeout,
+        },
+    )
+}
+
+fn tls() -> impl Strategy<Value = TlsServer> {
+    let files = (file(), file()).prop_map(|(chain, key)| CertificateFiles { chain, key });
+    let minimum = prop_oneof![Just(TlsVersion::V1_2), Just(TlsVersion::V1_3)];
+    (vec(files, 1..3), minimum)
+        .prop_map(|(certificates, minimum)| TlsServer { certificates, minimum })
+}
+
+fn forward() -> impl Strategy<Value = Forward> {
+    let network = prop_oneof![
+        (any::<u32>(), 0..=32_u8).prop_map(|(bits, prefix)| Network {
+            address: IpAddr::from(
+                (bits & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)).to_be_bytes()
+            ),
+            prefix,
+        }),
+        (1..=64_u8).prop_map(|prefix| Network {
+            address: IpAddr::from((1_u128 << (128 - u32::from(prefix))).to_be_bytes()),
+            prefix,
+        }),
+    ];
+    let trusted = vec(network, 0..4)
+        .prop_filter("no network twice", |all| (1..all.len()).all(|i| !all[..i].contains(&all[i])));
+    ("[a-z0-9!~.-]{1,8}(:[0-9]{1,4})?", trusted, any::<[bool; 2]>()).prop_map(
+        |(via, trusted, [x_forwarded, forwarded])| Forward { via, trusted, x_forwarded, forwarded },
+    )
+}
+
+fn any_settings() -> impl Strategy<Value = Settings> {
+    let listen = (vec((any::<bool>(), any::<[u8; 4]>()), 1..3), any::<bool>()).prop_map(
+        |(all, six)| -> Vec<Listener> {
+            let address = |index: usize, ip: [u8; 4]| {
+                if six && index == 0 {
+                    SocketAddr::from(([0_u16, 0, 0, 0, 0, 0, 0, 1], 8000))
+                } else {
+                    SocketAddr::from((ip, 8000 + index as u16))
+                }
+            };
+            let all = all.into_iter().enumerate();
+            all.map(|(i, (tls, ip))| Listener { address: address(i, ip), tls }).collect()
+        },
+    );
+    let admin = option::of(any::<[u8; 4]>().prop_map(|ip| SocketAddr::from((ip, 9900))));
+    let log = prop_oneof![
+        Just(AccessLog::Off),
+        Just(AccessLog::Stdout),
+        file().prop_map(AccessLog::File)
+    ];
+    let top = (listen, admin, option::of(1..=1024_usize), time(0, DAY), log);
+    let services = vec(any::<()>(), 1..4).prop_flat_map(|all| {
+        let all = all.iter().enumerate();
+        all.map(|(index, ())| service(format!("s_{index}-Z"))).collect::<Vec<_>>()
+    });
+    let routes = (1..4_usize, 1..6_usize);
+    let sections = (limits(), tls(), any::<bool>(), forward(), services, routes);
+    (top, sections).prop_flat_map(|(top, (limits, tls, keep, forward, services, (_, count)))| {
+        let routes: Vec<_> = (0..count).map(|index| route(index, services.len())).collect();
+        routes.prop_map(move |routes| {
+            let keep = keep || top.0.iter().any(|listener| listener.tls);
+            Settings {
+                listen: top.0.clone(),
+                admin: top.1,
+                threads: top.2,
+                grace: top.3,
+                limits: limits.clone(),
+                tls: keep.then(|| tls.clone()),
+                forward: forward.clone(),
+                monitor: monitor::settings::Settings { access_log: top.4.clone() },
+                services: services.clone(),
+                routes,
+            }
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn what_is_shown_is_read_back(all in any_settings()) {
+        let shown = crate::show(&all);
+        prop_assert_eq!(settings(&shown), all);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_fall_over(
+        lines in vec(
+            prop_oneof![
+                "[\\PC\n]{0,20}",
+                "(listen|admin|grace|servers|match|to|strip|host|tls) ?= ?[\"'\\[{]?[a-z0-9:/*.{}%${\u{e9} -]{0,12}[\"'\\]}]?",
+                "\\[{1,2}(limits|tls|route|service|service\\.a|monitor)\\]{1,2}",
+            ],
+            0..12,
+        ),
+    ) {
+        if let Err(report) = read(&lines.join("\n")) {
+            prop_assert!(!report.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn no_pattern_makes_the_parser_fall_over(text in "[A-Z|]{0,5} ?[a-z.*:\\[\\]]{0,8}[/a-z{}.*%\u{e9} ?]{0,12}") {
+        match crate::pattern::parse(&text) {
+            Ok(pattern) => prop_assert_eq!(crate::pattern::parse(&pattern.to_string()), Ok(pattern)),
+            Err(wrong) => prop_assert!(text.get(wrong.part.clone()).is_some(), "{:?}", wrong),
+        }
+    }
+}
