@@ -8,7 +8,7 @@ use std::process::Command;
 
 #[track_caller]
 fn refused(arguments: &[&str], parts: &[&str]) -> Ended {
-    let ended = run(FLEETFOOT, arguments);
+    let ended = run(&FLEETFOOT, arguments);
     assert_eq!(ended.code, Some(2), "{ended:?}");
     for part in parts {
         assert!(ended.stderr.contains(part), "no {part:?} in:\n{}", ended.stderr);
@@ -82,7 +82,7 @@ fn a_good_file_passes_the_check() {
     let folder = Folder::new();
     let text = Text::to_servers(&["http://127.0.0.1:1"]).to_string();
     let file = folder.write("gateway.toml", &text).display().to_string();
-    let ended = run(FLEETFOOT, &["check", &file]);
+    let ended = run(&FLEETFOOT, &["check", &file]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
@@ -91,7 +91,7 @@ fn a_taken_port_is_named_with_its_holder() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = holder.local_addr().expect("bound").to_string();
     let ended = run(
-        FLEETFOOT,
+        &FLEETFOOT,
         &["run", "--to", "http://127.0.0.1:1", "--listen", &address, "--admin", "127.0.0.1:0"],
     );
     assert!(!matches!(ended.code, Some(0) | None), "{ended:?}");
@@ -106,7 +106,7 @@ fn a_port_taken_by_another_gateway_is_named_too() {
     let gateway = before(&origin);
     let address = gateway.address().to_string();
     let ended = run(
-        FLEETFOOT,
+        &FLEETFOOT,
         &["run", "--to", "http://127.0.0.1:1", "--listen", &address, "--admin", "127.0.0.1:0"],
     );
     // With SO_REUSEPORT the system itself would let both listen, and split the clients.
@@ -122,7 +122,7 @@ fn a_port_taken_by_another_gateway_is_named_too() {
 #[test]
 fn it_runs_without_a_file() {
     let origin = Origin::start();
-    let mut command = Command::new(FLEETFOOT);
+    let mut command = Command::new(&*FLEETFOOT);
     let to = format!("http://{}", origin.address());
     command.args(["run", "--to", &to, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     let gateway = Gateway::spawn(command, Folder::new());
@@ -133,7 +133,7 @@ fn it_runs_without_a_file() {
 fn the_listen_flag_overrides_the_file() {
     let origin = Origin::start();
     let settings = Text::to(&[origin.address()]).listen("[\"127.0.0.1:1\"]").to_string();
-    let gateway = Gateway::start_with(FLEETFOOT, &settings, &["--listen", "127.0.0.1:0"]);
+    let gateway = Gateway::start_with(&FLEETFOOT, &settings, &["--listen", "127.0.0.1:0"]);
     assert_eq!(gateway.get("/x").text(), "GET /x HTTP/1.1");
 }
 
@@ -150,21 +150,21 @@ fn several_listeners_are_all_named() {
 
 #[test]
 fn reload_without_a_gateway_says_so() {
-    let ended = run(FLEETFOOT, &["reload", "--admin", "127.0.0.1:1"]);
+    let ended = run(&FLEETFOOT, &["reload", "--admin", "127.0.0.1:1"]);
     assert!(!matches!(ended.code, Some(0) | None), "{ended:?}");
     assert!(ended.stderr.contains("127.0.0.1:1"), "{}", ended.stderr);
 }
 
 #[test]
 fn the_version_is_told() {
-    let ended = run(FLEETFOOT, &["version"]);
+    let ended = run(&FLEETFOOT, &["version"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.contains(env!("CARGO_PKG_VERSION")), "{ended:?}");
 }
 
 #[test]
 fn help_names_the_commands() {
-    let ended = run(FLEETFOOT, &["--help"]);
+    let ended = run(&FLEETFOOT, &["--help"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for command in ["run", "check", "reload", "explain", "demo", "shop", "version", "completions"] {
         assert!(ended.stdout.contains(command), "no {command} in {}", ended.stdout);
@@ -173,7 +173,7 @@ fn help_names_the_commands() {
 
 #[test]
 fn completions_are_made() {
-    let ended = run(FLEETFOOT, &["completions", "bash"]);
+    let ended = run(&FLEETFOOT, &["completions", "bash"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.contains("fleetfoot"), "{ended:?}");
 }
@@ -185,7 +185,7 @@ fn explain_names_route_and_service() {
         .takes("GET /items/{id}")
         .route("name = \"items\"");
     let file = folder.write("gateway.toml", &text.to_string()).display().to_string();
-    let ended = run(FLEETFOOT, &["explain", "--config", &file, "GET", "http://shop.test/items/7"]);
+    let ended = run(&FLEETFOOT, &["explain", "--config", &file, "GET", "http://shop.test/items/7"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for part in ["items", "shop"] {
         assert!(ended.stdout.contains(part), "{ended:?}");

@@ -4,7 +4,6 @@
 //! memory:: -- --nocapture --test-threads 1` moves 2 GiB each way and holds 1,000 slow readers
 //! through the release binary. Without FULL the sizes are small enough for every run.
 
-use crate::stage::FLEETFOOT;
 use scenario::gateway::Memory;
 use scenario::message::Framing;
 use scenario::origin::{Action, echo_line, send};
@@ -19,8 +18,7 @@ fn size() -> u64 {
 }
 
 fn start(origin: &Origin) -> Gateway {
-    let binary = std::env::var("FLEETFOOT").unwrap_or_else(|_| FLEETFOOT.to_owned());
-    Gateway::start(&binary, &Text::to(&[origin.address()]))
+    crate::stage::start(&Text::to(&[origin.address()]))
 }
 
 /// `/big` is answered with a big body, everything else as usual.

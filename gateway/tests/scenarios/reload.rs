@@ -23,7 +23,7 @@ fn reload(gateway: &Gateway, way: Way) {
             assert_eq!(answer.status, 200, "{}", answer.text());
         }
         Way::Command => {
-            let ended = run(FLEETFOOT, &["reload", "--admin", &gateway.admin().to_string()]);
+            let ended = run(&FLEETFOOT, &["reload", "--admin", &gateway.admin().to_string()]);
             assert_eq!(ended.code, Some(0), "{ended:?}");
         }
     }
@@ -46,7 +46,7 @@ fn wait_generation(gateway: &Gateway, number: usize) {
 #[track_caller]
 fn each_way(way: Way) {
     let origin = Origin::start();
-    let gateway = Gateway::start_with(FLEETFOOT, &generation(&origin, 0), &[]);
+    let gateway = Gateway::start_with(&FLEETFOOT, &generation(&origin, 0), &[]);
     wait_generation(&gateway, 0);
     gateway.rewrite(&generation(&origin, 1));
     reload(&gateway, way);
@@ -71,7 +71,7 @@ fn the_command_reloads() {
 #[test]
 fn a_hundred_reloads_under_load_lose_no_request() {
     let origin = Origin::start();
-    let gateway = Gateway::start_with(FLEETFOOT, &generation(&origin, 0), &[]);
+    let gateway = Gateway::start_with(&FLEETFOOT, &generation(&origin, 0), &[]);
     let load = Load::start(4, Habit::Both, &[gateway.address()]);
     for number in 1..=100 {
         gateway.rewrite(&generation(&origin, number));
@@ -109,7 +109,7 @@ fn a_bad_file_leaves_the_old_settings_in_force_and_is_reported() {
     check_report(&answer.text());
     assert_eq!(gateway.get("/").status, 200);
 
-    let ended = run(FLEETFOOT, &["reload", "--admin", &gateway.admin().to_string()]);
+    let ended = run(&FLEETFOOT, &["reload", "--admin", &gateway.admin().to_string()]);
     assert!(!matches!(ended.code, Some(0) | None), "{ended:?}");
     check_report(&ended.stderr);
     assert_eq!(gateway.get("/").status, 200);

@@ -100,7 +100,7 @@ rows! {
     length_on_a_get: "GET /case HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5\r\n\r\nhello"
         => Either(&[400], sized("GET /case HTTP/1.1\r\nHost: shop.test\r\n", "hello"));
     length_that_spans_a_request:
-        post("Content-Length: 44", "GET /inner HTTP/1.1\r\nHost: shop.test\r\n\r\n12345")
+        post("Content-Length: 45", "GET /inner HTTP/1.1\r\nHost: shop.test\r\n\r\n12345")
         => Forwarded(sized(POST, "GET /inner HTTP/1.1\r\nHost: shop.test\r\n\r\n12345"));
     no_length_on_a_post: "POST /case HTTP/1.1\r\nHost: shop.test\r\n\r\n"
         => Either(&[411], bare(POST));

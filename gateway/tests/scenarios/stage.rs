@@ -3,15 +3,17 @@
 use scenario::message::{Framing, Head};
 use scenario::origin::echo_line;
 use scenario::{Client, Gateway, Origin, Request, Response, Text};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// The binary under test.
-pub(crate) const FLEETFOOT: &str = env!("CARGO_BIN_EXE_fleetfoot");
+/// The binary under test: the one cargo has built, or the one that `FLEETFOOT` names.
+pub(crate) static FLEETFOOT: LazyLock<String> = LazyLock::new(|| {
+    std::env::var("FLEETFOOT").unwrap_or_else(|_| env!("CARGO_BIN_EXE_fleetfoot").to_owned())
+});
 
 /// Starts a gateway with these settings.
 #[track_caller]
 pub(crate) fn start(settings: &Text) -> Gateway {
-    Gateway::start(FLEETFOOT, settings)
+    Gateway::start(&FLEETFOOT, settings)
 }
 
 /// Starts a gateway of one thread before this origin. One thread, so that pools are predictable.
