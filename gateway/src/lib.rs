@@ -1,3 +1,16 @@
-//! gateway.
+//! The house: the only crate that knows all rooms. Read [`path`] first.
 
+pub mod path;
+
+pub mod access;
+pub mod admin;
+pub mod connection;
+pub mod depart;
+pub mod explain;
+pub mod forward;
+pub mod gateway;
+pub mod house;
+pub mod listen;
 pub mod route;
+pub mod tunnel;
+pub mod worker;

@@ -1,2 +1,28 @@
-//! The binary.
-fn main() {}
+//! `fleetfoot`, the binary: what the user typed, and which part of the house does it.
+
+mod command;
+mod run;
+
+use clap::Parser;
+use command::{Cli, Verb};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.verb {
+        Verb::Run(flags) => run::run(flags),
+        Verb::Check { config } => command::check(&config),
+        Verb::Reload { admin } => command::reload(&admin),
+        Verb::Explain { method, url, config } => command::explain(&config, &method, &url),
+        Verb::Schema => command::schema(),
+        Verb::Version => command::version(),
+        Verb::Completions { shell } => command::completions(shell),
+    };
+    done.unwrap_or_else(|failure| {
+        eprintln!("fleetfoot: {}", failure.text);
+        ExitCode::from(failure.code)
+    })
+}

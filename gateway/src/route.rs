@@ -9,6 +9,7 @@
 #[cfg(test)]
 mod tests;
 
+use settings::pattern::METHODS_MAX;
 use settings::{Pattern, Route, Segment};
 use std::collections::BTreeSet;
 
@@ -74,7 +75,7 @@ pub enum Verdict {
     Method,
 }
 
-/// A set of methods, a bit for each. `settings` allows 64 different ones.
+/// A set of methods, a bit for each of at most [`METHODS_MAX`].
 type Methods = u64;
 type NodeId = u32;
 
@@ -102,7 +103,7 @@ impl Router {
     /// A router of these routes; it answers with their places in the slice.
     ///
     /// # Panics
-    /// When they name more than 64 methods, which `settings` refuses.
+    /// When they name more than [`METHODS_MAX`] methods, which `settings` refuses.
     pub fn new(routes: &[Route]) -> Self {
         let patterns: Box<[_]> = routes.iter().map(|route| route.pattern.clone()).collect();
         let mut order: Box<[_]> = (0..routes.len()).collect();
@@ -428,7 +429,7 @@ fn methods(patterns: &[Pattern]) -> Box<[Box<[u8]>]> {
             methods.push(method.as_bytes().into());
         }
     }
-    assert!(methods.len() <= 64, "settings allow 64 methods");
+    assert!(methods.len() <= METHODS_MAX, "settings refuse more methods");
     let common: [&[u8]; 4] = [b"GET", b"POST", b"PUT", b"HEAD"];
     methods.sort_by_key(|method| common.iter().position(|known| **known == **method).unwrap_or(4));
     methods.into()

@@ -75,3 +75,27 @@ pub fn text(line: &mut Vec<u8>, name: &str, text: &[u8]) {
 pub fn number(line: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
     let _ = write!(line, "\"{name}\":{value},");
 }
+
+/// Most complaints that one thread writes in a second.
+const COMPLAINTS_MAX: u32 = 20;
+
+/// Writes a line about something that went wrong to standard error, at most
+/// [`COMPLAINTS_MAX`] a second from each thread: an outage must not become a flood.
+pub fn complain(now: base::Moment, text: std::fmt::Arguments<'_>) {
+    thread_local! {
+        static SAID: std::cell::Cell<(u64, u32)> = const { std::cell::Cell::new((0, 0)) };
+    }
+    let second = now.as_nanos() / 1_000_000_000;
+    let (last, said) = SAID.get();
+    let said = if second == last { said.saturating_add(1) } else { 1 };
+    SAID.set((second, said));
+    let line = match said.cmp(&COMPLAINTS_MAX) {
+        std::cmp::Ordering::Less => format!("fleetfoot: {text}\n"),
+        std::cmp::Ordering::Equal => {
+            format!("fleetfoot: {text}\nfleetfoot: more of the like this second is left out\n")
+        }
+        std::cmp::Ordering::Greater => return,
+    };
+    // Nobody may be reading; the counters tell the same.
+    let _written = io::stderr().write_all(line.as_bytes());
+}

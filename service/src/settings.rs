@@ -84,7 +84,7 @@ impl Settings {
             http: Http::Auto,
             connect_time: Duration::from_secs(2),
             first_byte_time: Duration::from_secs(15),
-            total_time: Duration::from_secs(300),
+            total_time: Duration::from_hours(1),
             idle_time: Duration::from_secs(30),
             idle_max: 256,
             connections_max: 4096,

@@ -28,8 +28,14 @@ pub use report::{Mistake, Place, Report};
 pub use schema::json_schema;
 pub use show::show;
 
+use base::ByteSize;
 use reader::{Reader, World};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
+
+/// Largest settings file.
+pub const FILE_MAX: u64 = ByteSize::mib(16).0;
 
 /// The settings that `text` describes, read as the file `file_name`: relative paths in it start at
 /// that file's folder, and the files it names must be there. `env` answers `${NAME}`.
@@ -50,7 +56,13 @@ pub fn parse(
 /// Every mistake in the file; one that names the path when it cannot be read.
 pub fn load(path: &Path) -> Result<Settings, Report> {
     let name = path.display().to_string();
-    match std::fs::read(path).map(String::from_utf8) {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
+    if bytes.len() as u64 > FILE_MAX {
+        let what = format!("larger than {}", ByteSize(FILE_MAX));
+        return Err(unreadable(name, what, "give the path of a settings file".to_owned()));
+    }
+    match read.map(|_| String::from_utf8(bytes)) {
         Ok(Ok(text)) => parse(&name, &text, &|name| std::env::var(name).ok()),
         Ok(Err(error)) => {
             let at = error.utf8_error().valid_up_to();
@@ -81,7 +93,7 @@ fn unreadable(source: String, what: String, hint: String) -> Report {
 
 /// Why a file cannot be read, if it cannot.
 fn trouble(path: &Path) -> Option<String> {
-    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+    match File::open(path).and_then(|file| file.metadata()) {
         Ok(data) if data.is_dir() => Some("is a folder".to_owned()),
         Ok(_) => None,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -70,18 +70,13 @@ fn table(page: &mut String, section: &Section) {
         "" => "The top level".to_owned(),
         header => format!("`{header}`"),
     };
-    let keys = section.keys.iter().filter(|key| !is_table(&key.kind));
-    let rows: String = keys.map(row).collect();
+    let rows: String = section.keys.iter().map(row).collect();
     write!(
         page,
-        "\n## {title}\n\n{}\n\n| key | type | default | bounds | |\n| --- | --- | --- | --- | --- |\n{rows}",
+        "\n## {title}\n\n{}\n\n| key | type | default | allowed | what it is |\n| --- | --- | --- | --- | --- |\n{rows}",
         section.doc
     )
     .expect("writing to a string does not fail");
-}
-
-fn is_table(kind: &Kind) -> bool {
-    matches!(kind, Kind::Table(_) | Kind::Tables(_) | Kind::Named(_))
 }
 
 fn row(key: &Key) -> String {
@@ -99,17 +94,15 @@ fn row(key: &Key) -> String {
 fn kind(kind: &Kind) -> (String, String) {
     let or = |unlimited: bool| if unlimited { ", or `\"unlimited\"`" } else { "" };
     match kind {
-        Kind::Text { form, or_false: false } => ("string".to_owned(), form.what.to_owned()),
-        Kind::Text { form, or_false: true } => {
-            ("string or `false`".to_owned(), form.what.to_owned())
-        }
+        Kind::Text { form, or_false: false } => ("string".to_owned(), plain(form.what)),
+        Kind::Text { form, or_false: true } => ("string or `false`".to_owned(), plain(form.what)),
         Kind::Texts { form, alone: true } => {
-            ("array of strings, or one".to_owned(), form.what.to_owned())
+            ("array of strings, or one".to_owned(), plain(form.what))
         }
-        Kind::Texts { form, alone: false } => ("array of strings".to_owned(), form.what.to_owned()),
+        Kind::Texts { form, alone: false } => ("array of strings".to_owned(), plain(form.what)),
         Kind::Choice { words, or } => {
             let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
-            let or = or.map(|form| format!(", or {}", form.what)).unwrap_or_default();
+            let or = or.map(|form| format!(", or {}", plain(form.what))).unwrap_or_default();
             ("string".to_owned(), format!("{}{or}", words.join(", ")))
         }
         Kind::Flag => ("boolean".to_owned(), String::new()),
@@ -122,6 +115,15 @@ fn kind(kind: &Kind) -> (String, String) {
         Kind::Time { least, most } => {
             ("duration".to_owned(), format!("{} to {}", duration(*least), duration(*most)))
         }
-        Kind::Table(_) | Kind::Tables(_) | Kind::Named(_) => ("table".to_owned(), String::new()),
+        Kind::Table(section) => ("table".to_owned(), format!("see `{}`", section.header)),
+        Kind::Tables(section) => {
+            ("array of tables".to_owned(), format!("see `{}`", section.header))
+        }
+        Kind::Named(section) => ("tables by name".to_owned(), format!("see `{}`", section.header)),
     }
+}
+
+/// Text that Markdown takes as it stands.
+fn plain(text: &str) -> String {
+    text.replace('[', "\\[").replace('*', "\\*")
 }

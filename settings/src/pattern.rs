@@ -23,6 +23,8 @@ use std::fmt;
 
 /// Most segments in one pattern: bounds the depth of the router.
 pub const SEGMENTS_MAX: usize = 64;
+/// Most different methods that all routes of a file may name: the router keeps a set in 64 bits.
+pub const METHODS_MAX: usize = 64;
 
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"];

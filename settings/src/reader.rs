@@ -3,12 +3,13 @@
 //! A getter returns `None` both when a key is absent and when it is wrong: after a mistake no
 //! settings leave this crate, so a default in its place is harmless and lets the reading go on.
 
-use crate::options::{Default, Kind, Section, duration, names};
+mod numbers;
+mod variables;
+
+use crate::options::{Default, Kind, Section, names};
 use crate::report::{Mistake, Place, Wrong, closest};
-use base::{ByteSize, unit};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
@@ -198,7 +199,8 @@ impl<'s> Reader<'s> {
             .chain([&crate::options::MONITOR, &crate::options::SERVICES, &crate::options::ROUTE])
             .find(|section| section.key(name).is_some());
         let near = closest(name, table.section.keys.iter().map(|key| key.name));
-        let hint = match (near, elsewhere) {
+        let meant = table.section.aliases.iter().find(|(alias, _)| *alias == name);
+        let hint = match (meant.map(|(_, key)| *key).or(near), elsewhere) {
             (Some(near), _) => Some(format!("did you mean \"{near}\"?")),
             (None, Some(section)) if section.header.is_empty() => {
                 Some(format!("\"{name}\" stands at the top of the file, before the first section"))
@@ -366,124 +368,6 @@ impl<'s> Reader<'s> {
         None
     }
 
-    /// The truth at a key.
-    pub(crate) fn flag(&mut self, table: &Table<'s>, key: &str) -> Option<bool> {
-        let value = Self::value(table, key)?;
-        match value.get_ref() {
-            DeValue::Boolean(value) => return Some(*value),
-            DeValue::String(text) if text.contains("${") => {
-                let text = self.fill(&table.scope.key(key), text, value.span())?;
-                if let Ok(value) = text.value.parse() {
-                    return Some(value);
-                }
-                let what = format!("\"{}\" is neither true nor false", text.value);
-                let wrong = Wrong::all(&text.value, what, "true or false");
-                self.wrong(&table.scope, key, &text, wrong);
-            }
-            _ => self.mistyped(table, key, value),
-        }
-        None
-    }
-
-    /// The whole number at a key, in bounds; `None` inside is unlimited.
-    pub(crate) fn count(&mut self, table: &Table<'s>, key: &str) -> Option<At<Option<u64>>> {
-        let value = Self::value(table, key)?;
-        let Some(Kind::Count { least, most, unlimited }) =
-            table.section.key(key).map(|option| &option.kind)
-        else {
-            return None;
-        };
-        let span = value.span();
-        let number = match value.get_ref() {
-            DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix()).ok(),
-            DeValue::String(word) if *unlimited && word == "unlimited" => {
-                return Some(At { value: None, span });
-            }
-            DeValue::String(text) if text.contains("${") => {
-                let text = self.fill(&table.scope.key(key), text, span.clone())?;
-                if *unlimited && text.value == "unlimited" {
-                    return Some(At { value: None, span });
-                }
-                let Ok(number) = text.value.trim().parse::<i128>() else {
-                    let what = format!("\"{}\" is no whole number", text.value);
-                    let allowed = Kind::Count { least: *least, most: *most, unlimited: *unlimited };
-                    let wrong = Wrong::all(&text.value, what, allowed.allowed());
-                    self.wrong(&table.scope, key, &text, wrong);
-                    return None;
-                };
-                Some(number)
-            }
-            _ => {
-                self.mistyped(table, key, value);
-                return None;
-            }
-        };
-        let in_bounds = number
-            .and_then(|number| u64::try_from(number).ok())
-            .filter(|number| (*least..=*most).contains(number));
-        if in_bounds.is_none() {
-            let few = number.is_some_and(|number| number < i128::from(*least));
-            let found =
-                number.map_or_else(|| self.text[span.clone()].to_owned(), |n| n.to_string());
-            self.out_of_bounds(table, key, &span, &found, if few { "few" } else { "many" });
-        }
-        in_bounds.map(|value| At { value: Some(value), span })
-    }
-
-    /// The size at a key, in bounds; `None` inside is unlimited.
-    pub(crate) fn size(&mut self, table: &Table<'s>, key: &str) -> Option<At<Option<ByteSize>>> {
-        let text = self.text(table, key)?;
-        let Some(Kind::Size { least, most, unlimited }) =
-            table.section.key(key).map(|option| &option.kind)
-        else {
-            return None;
-        };
-        if *unlimited && text.value == "unlimited" {
-            return Some(At { value: None, span: text.span });
-        }
-        let size = self.parse(table, key, &text, |text| {
-            let allowed = format!("a size from {least} to {most}");
-            unit::parse_size(text).map_err(|sentence| by_unit(text, &sentence, &allowed))
-        })?;
-        if !(*least..=*most).contains(&size.value) {
-            let word = if size.value < *least { "small" } else { "large" };
-            self.out_of_bounds(table, key, &size.span, &text.value, word);
-            return None;
-        }
-        Some(At { value: Some(size.value), span: size.span })
-    }
-
-    /// The duration at a key, in bounds.
-    pub(crate) fn time(&mut self, table: &Table<'s>, key: &str) -> Option<At<Duration>> {
-        let Some(Kind::Time { least, most }) = table.section.key(key).map(|option| &option.kind)
-        else {
-            return None;
-        };
-        let found = self.parsed(table, key, |text| {
-            let allowed = format!("a duration from {} to {}", duration(*least), duration(*most));
-            unit::parse_duration(text).map_err(|sentence| by_unit(text, &sentence, &allowed))
-        })?;
-        if !(*least..=*most).contains(&found.value) {
-            let word = if found.value < *least { "short" } else { "long" };
-            self.out_of_bounds(table, key, &found.span, &duration(found.value), word);
-            return None;
-        }
-        Some(found)
-    }
-
-    fn out_of_bounds(
-        &mut self,
-        table: &Table<'s>,
-        key: &str,
-        span: &Range<usize>,
-        found: &str,
-        word: &str,
-    ) {
-        let allowed = table.section.key(key).map(|option| option.kind.allowed());
-        let what = format!("{}{found} is too {word}", table.scope.key(key));
-        self.note(span.clone(), what, allowed.unwrap_or_default(), None);
-    }
-
     /// The table at a key, opened.
     pub(crate) fn table(
         &mut self,
@@ -588,65 +472,6 @@ impl<'s> Reader<'s> {
         self.note(text.span.clone(), what, "a PEM file that can be read".to_owned(), hint);
         None
     }
-
-    /// Puts variables into a string: `${NAME}`, `${NAME:-default}`; `$${` is a plain `${`.
-    fn fill(&mut self, key: &str, raw: &str, span: Range<usize>) -> Option<Text> {
-        let source = &self.text[span.clone()];
-        let exact = source.find(raw).map(|at| span.start + at).filter(|_| !raw.is_empty());
-        if !raw.contains("${") {
-            return Some(Text { value: raw.to_owned(), span, exact });
-        }
-        let mut value = String::new();
-        let (mut at, mut whole) = (0, true);
-        while at < raw.len() {
-            let rest = &raw[at..];
-            if rest.starts_with("$${") {
-                value.push_str("${");
-                at += 3;
-            } else if rest.starts_with("${") {
-                let length = rest.find('}').map_or(rest.len(), |end| end + 1);
-                let part = exact.map_or(span.clone(), |start| start + at..start + at + length);
-                match self.variable(key, &rest[..length], part) {
-                    Some(found) => value.push_str(&found),
-                    None => whole = false,
-                }
-                at += length;
-            } else {
-                let c = rest.chars().next().unwrap_or_default();
-                value.push(c);
-                at += c.len_utf8();
-            }
-        }
-        whole.then_some(Text { value, span, exact: None })
-    }
-
-    /// What `${NAME}` or `${NAME:-default}` stands for.
-    fn variable(&mut self, key: &str, reference: &str, part: Range<usize>) -> Option<String> {
-        const ALLOWED: &str = "${NAME} or ${NAME:-default}";
-        let Some(inner) = reference.strip_prefix("${").and_then(|tail| tail.strip_suffix('}'))
-        else {
-            let hint = "write $${ for a plain ${".to_owned();
-            self.note(part, format!("{key}${{ without }}"), ALLOWED.to_owned(), Some(hint));
-            return None;
-        };
-        let (name, default) = inner.split_once(":-").map_or((inner, None), |(n, d)| (n, Some(d)));
-        let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        if name.is_empty() || !name.bytes().all(legal) {
-            let what = format!("{key}\"{name}\" is no name of a variable");
-            let hint = "write $${ for a plain ${".to_owned();
-            self.note(part, what, ALLOWED.to_owned(), Some(hint));
-            return None;
-        }
-        let found =
-            (self.world.variable)(name).filter(|value| default.is_none() || !value.is_empty());
-        let found = found.or_else(|| default.map(str::to_owned));
-        if found.is_none() {
-            let what = format!("{key}environment variable {name} is not set");
-            let hint = format!("set it, or give a default: ${{{name}:-...}}");
-            self.note(part, what, String::new(), Some(hint));
-        }
-        found
-    }
 }
 
 /// The number or truth that a string was meant to be.
@@ -659,11 +484,4 @@ fn unquoted(value: &DeValue<'_>, kind: &Kind) -> Option<String> {
         _ => return None,
     };
     Some(format!("without quotes: {value}"))
-}
-
-/// The sentence of `base::unit` as a mistake with its place.
-fn by_unit(text: &str, sentence: &str, allowed: &str) -> Wrong {
-    let (what, hint) = sentence.split_once("; ").map_or((sentence, None), |(w, h)| (w, Some(h)));
-    let wrong = Wrong::all(text, what.replace('`', "\""), allowed);
-    Wrong { hint: hint.map(str::to_owned), ..wrong }
 }

@@ -13,6 +13,9 @@ pub struct Report {
     mistakes: Vec<Mistake>,
 }
 
+/// Most mistakes that a report shows; past them it says how many more there are.
+pub const SHOWN_MAX: usize = 100;
+
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -75,11 +78,14 @@ impl Error for Report {}
 impl fmt::Display for Report {
     /// The mistakes, an empty line between two of them, no line feed at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.mistakes.iter().enumerate() {
+        for (index, mistake) in self.mistakes.iter().take(SHOWN_MAX).enumerate() {
             let gap = if index == 0 { "" } else { "\n\n" };
             write!(f, "{gap}{mistake}")?;
         }
-        Ok(())
+        match self.mistakes.len().saturating_sub(SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(f, "\n\nand {more} more"),
+        }
     }
 }
 

@@ -2,15 +2,12 @@
 
 use crate::model::{Pattern, Route, Segment};
 use crate::options::ROUTE;
-use crate::pattern;
+use crate::pattern::{self, METHODS_MAX};
 use crate::reader::{At, Reader, Scope, Table};
 use crate::report::{Wrong, closest};
 use std::collections::HashMap;
 use std::ops::Range;
 use toml::de::DeTable;
-
-/// Most different methods that all routes of a file may name: the router keeps a set in 64 bits.
-pub(crate) const METHODS_MAX: usize = 64;
 
 type Services<'s> = [(&'s str, Option<service::settings::Settings>)];
 

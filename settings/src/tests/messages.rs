@@ -114,6 +114,33 @@ memory = "1 GiB""#), @r#"
 }
 
 #[test]
+fn keys_as_other_programs_call_them() {
+    insta::assert_snapshot!(before("workers = 4"), @r#"
+    gateway.toml:1:1: unknown key "workers"
+    1 | workers = 4
+      | ^^^^^^^ known keys: listen, admin, threads, grace, limits, tls, forward, monitor, service, route
+    hint: did you mean "threads"?
+    "#);
+    insta::assert_snapshot!(behind("timeout = \"1s\""), @r#"
+    gateway.toml:3:1: service.shop: unknown key "timeout"
+    3 | timeout = "1s"
+      | ^^^^^^^ known keys: servers, host, http, connect_time, first_byte_time, total_time, idle_time, idle_max, connections_max, tls
+    hint: did you mean "total_time"?
+    "#);
+    insta::assert_snapshot!(mistakes("[upstream.shop]\nservers = [\"http://a\"]"), @r#"
+    gateway.toml:1:2: unknown key "upstream"
+    1 | [upstream.shop]
+      |  ^^^^^^^^ known keys: listen, admin, threads, grace, limits, tls, forward, monitor, service, route
+    hint: did you mean "service"?
+
+    gateway.toml:2:23: service is missing
+    2 | servers = ["http://a"]
+      |                       ^ a table for each, headed [service.NAME]
+    hint: [service.shop] servers = ["http://localhost:3000"]
+    "#);
+}
+
+#[test]
 fn missing_keys() {
     insta::assert_snapshot!(mistakes(""), @r#"
     gateway.toml:1:1: service is missing
@@ -1438,6 +1465,25 @@ fn a_file_that_cannot_be_read() {
     gateway.toml: not UTF-8 text (line 2)
     hint: save the file as UTF-8
     "#);
+}
+
+#[test]
+fn a_report_has_an_end() {
+    let lines: Vec<_> = (0..103).map(|n| format!("k{n} = 1")).collect();
+    let report = before(&lines.join("\n"));
+    assert_eq!(report.matches("unknown key").count(), crate::report::SHOWN_MAX);
+    assert!(report.ends_with("\n\nand 3 more"), "{report}");
+}
+
+#[test]
+fn a_file_that_is_too_large() {
+    if std::path::Path::new("/dev/zero").exists() {
+        let report = crate::load(std::path::Path::new("/dev/zero")).expect_err("endless");
+        insta::assert_snapshot!(report, @r#"
+        /dev/zero: larger than 16 MiB
+        hint: give the path of a settings file
+        "#);
+    }
 }
 
 #[test]

@@ -252,12 +252,30 @@ fn the_schema_knows_every_key_and_no_other() {
 }
 
 #[test]
-fn the_reference_page_is_up_to_date() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/settings.md");
-    let page = crate::reference();
+fn every_alias_leads_to_a_key() {
+    every_key(&mut |section, _, _| {
+        for (alias, key) in section.aliases {
+            assert!(section.key(key).is_some() && section.key(alias).is_none(), "{alias}");
+        }
+    });
+}
+
+/// Holds a file under `docs` to what the program says; `UPDATE=1` writes it.
+fn check_page(name: &str, page: &str) {
+    let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(path, &page).expect("docs/settings.md can be written");
+        std::fs::write(&path, page).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
-    let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(found == page, "docs/settings.md is stale: UPDATE=1 cargo test -p settings");
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == page, "docs/{name} is stale: UPDATE=1 cargo test -p settings");
+}
+
+#[test]
+fn the_reference_page_is_up_to_date() {
+    check_page("settings.md", &crate::reference());
+}
+
+#[test]
+fn the_schema_for_editors_is_up_to_date() {
+    check_page("settings.schema.json", &format!("{:#}\n", schema::json_schema()));
 }

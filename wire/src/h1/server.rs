@@ -21,6 +21,9 @@ use std::task::{Context, Poll, Waker, ready};
 /// The bytes with which an HTTP/2 client begins (RFC 9113 §3.4).
 pub const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Most of a request's body that is read only to be forgotten.
+const DISCARD_BYTES_MAX: usize = 64 << 10;
+
 /// The server side of one connection.
 #[derive(Debug)]
 pub struct Server {
@@ -146,6 +149,23 @@ impl Server {
     /// Has the request's body been read to its end?
     pub fn has_body_ended(&self) -> bool {
         self.reader.borrow().has_ended()
+    }
+
+    /// Reads and forgets what has already come of the request's body; is it now at its end?
+    pub fn discard_at_hand(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut left = DISCARD_BYTES_MAX;
+        while !self.has_body_ended() && !self.expects.get() && left > 0 {
+            match self.poll_body(&mut cx) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    let n = n.min(left);
+                    self.used(n);
+                    left -= n;
+                }
+                _ => break,
+            }
+        }
+        self.has_body_ended()
     }
 
     /// Sends an interim response at once, or before whatever is sent next.

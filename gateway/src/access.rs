@@ -1,0 +1,81 @@
+//! The access log's line about one exchange: JSON, one object.
+
+use crate::depart;
+use crate::house::House;
+use crate::path::Exchange;
+use base::{FieldName, Moment, Version};
+use monitor::log::{number, text};
+use std::time::{Duration, SystemTime};
+
+/// The line, with its line feed.
+pub fn line(house: &House, exchange: &Exchange<'_>, now: Moment) -> Vec<u8> {
+    let facts = &exchange.facts;
+    let mut line = Vec::with_capacity(384);
+    line.push(b'{');
+    text(&mut line, "time", timestamp(facts.begun).as_bytes());
+    text(&mut line, "client", exchange.peer.ip.as_bytes());
+    text(&mut line, "method", exchange.head.method());
+    let host = exchange.head.fields.get(FieldName::Host).unwrap_or_default();
+    text(&mut line, "host", host);
+    text(&mut line, "target", exchange.head.target_received());
+    let protocol = match exchange.head.version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2",
+    };
+    text(&mut line, "protocol", protocol.as_bytes());
+    number(&mut line, "status", facts.status);
+    number(&mut line, "sent_bytes", facts.sent);
+    number(&mut line, "total_ms", millis(now.since(facts.begun)));
+    if let Some(index) = facts.route {
+        let route = &house.snapshot.settings.routes[usize::from(index)];
+        text(&mut line, "route", route.name.as_bytes());
+        let service = &house.services[route.service];
+        text(&mut line, "service", service.settings.name.as_bytes());
+        if let Some(server) = facts.server.and_then(|i| service.endpoints.get(usize::from(i))) {
+            text(&mut line, "server", server.authority.as_bytes());
+            number(&mut line, "attempts", facts.attempts);
+            number(&mut line, "reused", facts.reused);
+        }
+    }
+    if let (Some(asked), Some(answered)) = (facts.asked, facts.answered) {
+        number(&mut line, "service_ms", millis(answered.since(asked)));
+    }
+    if let Some(fault) = facts.fault {
+        text(&mut line, "fault", fault.name().as_bytes());
+    }
+    line.pop(); // the last comma
+    line.extend_from_slice(b"}\n");
+    line
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// `2026-11-24T05:35:47.123Z` (RFC 3339).
+fn timestamp(moment: Moment) -> String {
+    let wall = moment.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let http = depart::http_date(wall.as_secs());
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = MONTHS.find(&http[8..11]).map_or(1, |at| at / 3 + 1);
+    format!(
+        "{}-{month:02}-{}T{}.{:03}Z",
+        &http[12..16],
+        &http[5..7],
+        &http[17..25],
+        wall.subsec_millis()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_as_rfc_3339_writes_them() {
+        let text = timestamp(Moment::now());
+        assert_eq!(text.len(), 24, "{text}");
+        assert!(text.starts_with("20") && text.ends_with('Z'), "{text}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The admin listener: health, readiness, metrics, the settings in force, reload.
+//!
+//! It lives on the second runtime, not on the data plane, and speaks through `hyper`: nothing here is
+//! on anybody's request path. It listens on loopback unless told otherwise and does no
+//! authentication of its own.
+
+use crate::gateway::{Gateway, chain};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Longest time for a request's head.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// How long to wait when no connection can be accepted.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until the process ends.
+pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            continue;
+        };
+        let gateway = Arc::clone(&gateway);
+        tokio::spawn(async move {
+            let answer = service_fn(|request| answer(Arc::clone(&gateway), request));
+            // A client that breaks off has nobody to be told.
+            let _ended = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIME)
+                .serve_connection(TokioIo::new(stream), answer)
+                .await;
+        });
+    }
+}
+
+type Page = Response<Full<Bytes>>;
+
+async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Page, Infallible> {
+    let get = matches!(*request.method(), Method::GET | Method::HEAD);
+    let page = match (request.uri().path(), get) {
+        ("/", true) => text(StatusCode::OK, INDEX),
+        ("/health", true) => text(StatusCode::OK, "alive\n"),
+        ("/ready", true) if gateway.is_draining() => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        }
+        ("/ready", true) => text(StatusCode::OK, "ready\n"),
+        ("/metrics", true) => metrics(&gateway),
+        ("/settings", true) => toml(&gateway),
+        ("/reload", false) if *request.method() == Method::POST => reload(&gateway).await,
+        ("/" | "/health" | "/ready" | "/metrics" | "/settings", false) => not_allowed("GET, HEAD"),
+        ("/reload", _) => not_allowed("POST"),
+        _ => text(StatusCode::NOT_FOUND, INDEX),
+    };
+    Ok(page)
+}
+
+const INDEX: &str = "fleetfoot admin\n\
+    GET  /health    200 while the process lives\n\
+    GET  /ready     200 while traffic is welcome, 503 while draining\n\
+    GET  /metrics   Prometheus text\n\
+    GET  /settings  the settings in force, as TOML\n\
+    POST /reload    read the settings file again\n";
+
+fn text(status: StatusCode, text: impl Into<Bytes>) -> Page {
+    typed(status, "text/plain; charset=utf-8", text)
+}
+
+fn typed(status: StatusCode, content_type: &'static str, content: impl Into<Bytes>) -> Page {
+    let mut page = Response::new(Full::new(content.into()));
+    *page.status_mut() = status;
+    let headers = page.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    headers.insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    page
+}
+
+fn not_allowed(allow: &'static str) -> Page {
+    let mut page = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+    page.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static(allow));
+    page
+}
+
+fn metrics(gateway: &Gateway) -> Page {
+    typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", gateway.metrics())
+}
+
+fn toml(gateway: &Gateway) -> Page {
+    let shown = settings::show(&gateway.snapshot().settings);
+    typed(StatusCode::OK, "application/toml; charset=utf-8", shown)
+}
+
+async fn reload(gateway: &Gateway) -> Page {
+    match gateway.reload().await {
+        Ok(()) => text(StatusCode::OK, "reloaded\n"),
+        Err(error) => {
+            let why = format!("not reloaded, the old settings stay in force:\n{}\n", chain(&error));
+            text(StatusCode::UNPROCESSABLE_ENTITY, why)
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The command line, and the verbs that answer and end.
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// A latency gateway: put it in front of a slow backend.
+#[derive(Debug, Parser)]
+#[command(name = "fleetfoot", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run the gateway
+    Run(RunFlags),
+    /// Check a settings file: every mistake at once
+    Check {
+        /// The settings file
+        #[arg(default_value = "fleetfoot.toml")]
+        config: PathBuf,
+    },
+    /// Tell a running gateway to read its settings again
+    Reload {
+        /// Its admin listener
+        #[arg(long, default_value = "127.0.0.1:9900")]
+        admin: String,
+    },
+    /// Say what would happen to a request, and why
+    Explain {
+        /// Its method
+        method: String,
+        /// Its URL, or its path alone
+        url: String,
+        /// The settings file
+        #[arg(long, default_value = "fleetfoot.toml")]
+        config: PathBuf,
+    },
+    /// Print the JSON Schema of the settings file, for editors
+    Schema,
+    /// Print the version
+    Version,
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How to run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunFlags {
+    /// The settings file [default: fleetfoot.toml, unless --to is given]
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub(crate) config: Option<PathBuf>,
+    /// A server to put the gateway in front of; more of them take turns
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Vec<String>,
+    /// Where to listen [default: 127.0.0.1:8080, or what the settings file says]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Vec<String>,
+    /// Where the admin listener is, or `off` [default: 127.0.0.1:9900, or what the file says]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<String>,
+}
+
+/// A verb that failed: what to say, and with which code to exit. Mistakes in what the user gave us
+/// are 2, all else is 1.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) text: String,
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    pub(crate) fn mistake(text: impl ToString) -> Self {
+        Self { text: text.to_string().trim_end().to_owned(), code: 2 }
+    }
+
+    pub(crate) fn trouble(text: impl ToString) -> Self {
+        Self { text: text.to_string().trim_end().to_owned(), code: 1 }
+    }
+}
+
+/// What a verb comes to.
+pub(crate) type Done = Result<ExitCode, Failure>;
+
+pub(crate) fn check(config: &Path) -> Done {
+    let settings = settings::load(config).map_err(mistakes)?;
+    gateway::house::Snapshot::new(settings.clone())
+        .map_err(|error| Failure::mistake(gateway::gateway::chain(&error)))?;
+    let (services, routes) = (settings.services.len(), settings.routes.len());
+    say(&format!("{}: fine ({services} services, {routes} routes)\n", config.display()))
+}
+
+pub(crate) fn explain(config: &Path, method: &str, url: &str) -> Done {
+    let settings = settings::load(config).map_err(mistakes)?;
+    say(&gateway::explain::explain(&settings, method, url).map_err(Failure::mistake)?)
+}
+
+pub(crate) fn schema() -> Done {
+    say(&format!("{:#}\n", settings::json_schema()))
+}
+
+pub(crate) fn version() -> Done {
+    say(&format!("fleetfoot {}\n", env!("CARGO_PKG_VERSION")))
+}
+
+pub(crate) fn completions(shell: clap_complete::Shell) -> Done {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "fleetfoot", &mut text);
+    say(&String::from_utf8_lossy(&text))
+}
+
+/// All mistakes of a settings file. The report names the file itself.
+pub(crate) fn mistakes(report: settings::Report) -> Failure {
+    let n = report.mistakes().len();
+    let s = if n == 1 { "" } else { "s" };
+    Failure::mistake(format!("{n} mistake{s} in the settings\n{report}"))
+}
+
+fn say(text: &str) -> Done {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // `fleetfoot schema | head` is nobody's mistake.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::trouble(error)),
+    }
+}
+
+pub(crate) fn reload(admin: &str) -> Done {
+    let trouble = |error: io::Error| {
+        Failure::trouble(format!(
+            "no gateway answers at {admin}: {error}\nhint: --admin names its admin listener"
+        ))
+    };
+    let answer = post(admin, "/reload").map_err(trouble)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    match head.split(' ').nth(1) {
+        Some("200") => say(body),
+        Some("422") => Err(Failure::mistake(body)),
+        _ => Err(Failure::trouble(format!("{admin} is no admin listener of a gateway"))),
+    }
+}
+
+/// One POST, spoken by hand: the answer is ours, short, and closed by the connection's end.
+fn post(address: &str, path: &str) -> io::Result<String> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const ANSWER_BYTES_MAX: u64 = 1 << 20;
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+    Ok(answer)
+}

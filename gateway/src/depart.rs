@@ -1,0 +1,174 @@
+//! The way out: the only place where a fault becomes a status and a body.
+
+use crate::forward;
+use crate::house::House;
+use crate::path::{Departure, Exchange};
+use base::{Fault, FaultKind, FieldName, Moment, ResponseHead, Side};
+use service::Answered;
+use std::cell::RefCell;
+use std::time::{Duration, SystemTime};
+use wire::Response;
+
+/// Makes what a room answered, or the fault it ended in, ready for the client.
+pub fn depart(
+    house: &House,
+    exchange: &mut Exchange<'_>,
+    outcome: Result<Answered, Fault>,
+) -> Departure {
+    let mut departure = match outcome {
+        Ok(Answered::Response(mut response)) => {
+            // Only what came from a service has crossed a hop.
+            if exchange.facts.asked.is_some() {
+                forward::response(&mut response.head, &house.snapshot);
+            }
+            Departure::Response(response)
+        }
+        Ok(Answered::Tunnel(mut head, io, unused)) => {
+            forward::switch(&mut head, &house.snapshot);
+            Departure::Tunnel(head, io, unused)
+        }
+        Err(fault) => Departure::Response(refuse(exchange, &fault)),
+    };
+    let head = match &mut departure {
+        Departure::Response(response) => &mut response.head,
+        Departure::Tunnel(head, ..) => head,
+    };
+    exchange.facts.status = head.status;
+    // RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing.
+    if !head.fields.has(FieldName::Date) {
+        date(|date| head.fields.push(b"Date", date));
+    }
+    departure
+}
+
+fn refuse(exchange: &mut Exchange<'_>, fault: &Fault) -> Response {
+    exchange.facts.fault = Some(fault.kind);
+    if fault.kind.side() != Side::Client {
+        let chain = fault.chain();
+        monitor::log::complain(Moment::now(), format_args!("{}: {chain}", exchange.head));
+    }
+    problem(fault)
+}
+
+/// The response to a fault: problem+json (RFC 9457) with the reason's name. What it says of a
+/// service is the reason alone; the details are in the log.
+pub fn problem(fault: &Fault) -> Response {
+    let status = status_of(fault.kind);
+    let mut head = ResponseHead::build(status);
+    head.fields.push(b"Content-Type", b"application/problem+json");
+    if fault.kind == FaultKind::MethodNotAllowed {
+        head.fields.push(b"Allow", fault.detail.as_bytes());
+    }
+    if fault.kind == FaultKind::ConnectRefused {
+        head.fields.push(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
+    }
+    let mut problem = serde_json::Map::new();
+    problem.insert("type".into(), "about:blank".into());
+    problem.insert("title".into(), base::head::reason_phrase(status).into());
+    problem.insert("status".into(), status.into());
+    problem.insert("reason".into(), fault.kind.name().into());
+    if fault.kind.side() == Side::Client && !fault.detail.is_empty() {
+        problem.insert("detail".into(), fault.detail.clone().into());
+    }
+    let mut content = serde_json::Value::Object(problem).to_string().into_bytes();
+    content.push(b'\n');
+    Response::whole(head, content)
+}
+
+/// The status that tells of a fault.
+pub const fn status_of(kind: FaultKind) -> u16 {
+    use FaultKind as K;
+    match kind {
+        K::BadRequest | K::BadBody | K::ClientGone => 400,
+        K::NoRoute => 404,
+        K::MethodNotAllowed | K::ConnectRefused => 405,
+        K::HeadTimeout | K::BodyTimeout => 408,
+        K::BodyTooLarge => 413,
+        K::TargetTooLong => 414,
+        K::BadExpectation => 417,
+        K::HeadTooLarge | K::TooManyFields => 431,
+        K::Internal => 500,
+        K::BadCoding => 501,
+        K::Unresolved
+        | K::Unreachable
+        | K::BadTls
+        | K::ServerClosed
+        | K::BadResponse
+        | K::ResponseCut => 502,
+        K::TooManyConnections | K::ServiceFull => 503,
+        K::ConnectTimeout | K::FirstByteTimeout | K::TotalTimeout => 504,
+        K::BadVersion => 505,
+    }
+}
+
+/// Hands out the date of now as HTTP writes it, made anew once a second.
+pub fn date(with: impl FnOnce(&[u8])) {
+    thread_local! {
+        static DATE: RefCell<(Moment, Vec<u8>)> =
+            const { RefCell::new((Moment::from_nanos(0), Vec::new())) };
+    }
+    DATE.with_borrow_mut(|(until, text)| {
+        let now = Moment::now();
+        if now >= *until {
+            let wall = now.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            *text = http_date(wall.as_secs()).into_bytes();
+            let left = Duration::from_secs(1)
+                .saturating_sub(Duration::from_nanos(u64::from(wall.subsec_nanos())));
+            *until = now + left;
+        }
+        with(text);
+    });
+}
+
+/// Seconds since 1970 as an IMF-fixdate (RFC 9110 §5.6.7).
+pub fn http_date(seconds: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let days = seconds / 86_400;
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    // Days since 0000-03-01, so that the leap day ends the year (the usual civil calendar split
+    // into eras of 400 years).
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = (shifted_month + 2) % 12;
+    let year = era * 400 + year_of_era + u64::from(month < 2);
+    let (weekday, month) = (DAYS[(days % 7) as usize], MONTHS[month as usize]);
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_as_http_writes_them() {
+        for (seconds, text) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
+            (1_735_689_599, "Tue, 31 Dec 2024 23:59:59 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+        ] {
+            assert_eq!(http_date(seconds), text);
+        }
+    }
+
+    #[test]
+    fn every_fault_has_a_status_of_its_side() {
+        for kind in FaultKind::ALL {
+            let status = status_of(*kind);
+            match kind.side() {
+                Side::Client => {
+                    assert!((400..500).contains(&status) || status == 501 || status == 505)
+                }
+                Side::Gateway | Side::Upstream => assert!((500..600).contains(&status), "{kind:?}"),
+            }
+        }
+    }
+}

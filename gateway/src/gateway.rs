@@ -1,0 +1,258 @@
+//! A running gateway: its workers, its settings in force, its way out.
+
+use crate::house::{NotReady, Snapshot};
+use crate::listen::{self, ListenError};
+use crate::worker::{self, Command, Handle};
+use arc_swap::ArcSwap;
+use base::{Deadline, Moment};
+use monitor::{Ledger, expose};
+use settings::{Report, Settings};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Mutex, oneshot};
+
+/// Where settings came from, and come from again when they are reloaded.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// This file, with these listeners instead of its own if any are named.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// `--listen`.
+        listen: Vec<String>,
+        /// `--admin`.
+        admin: Option<String>,
+    },
+    /// The command line: a reload reads certificates anew and changes nothing else.
+    Flags(Box<Settings>),
+}
+
+impl Source {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn read(&self) -> Result<Settings, Report> {
+        match self {
+            Self::Flags(settings) => Ok((**settings).clone()),
+            Self::File { path, listen, admin } => {
+                let mut settings = settings::load(path)?;
+                settings::override_listen(&mut settings, listen)?;
+                if let Some(admin) = admin {
+                    settings::override_admin(&mut settings, admin)?;
+                }
+                Ok(settings)
+            }
+        }
+    }
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Certificates or log.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
+    /// A thread.
+    #[error("cannot start a worker thread")]
+    Thread(#[source] io::Error),
+}
+
+/// Why settings were not reloaded; those in force stay so.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// They have mistakes.
+    #[error("{0}")]
+    Mistakes(Report),
+    /// They cannot come into force.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
+    /// They change what only a restart can change.
+    #[error("`{0}` differs from what is in force, and only a restart can change it")]
+    Restart(&'static str),
+    /// The gateway is on its way out.
+    #[error("the gateway is draining")]
+    Draining,
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    snapshot: ArcSwap<Snapshot>,
+    source: Source,
+    workers: Vec<Handle>,
+    /// Where it listens, and whether TLS is spoken there.
+    pub addresses: Vec<(SocketAddr, bool)>,
+    draining: AtomicBool,
+    reloads: AtomicU64,
+    reload_failures: AtomicU64,
+    reloading: Mutex<()>,
+    begun: Moment,
+}
+
+impl Gateway {
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// A taken address, a certificate that cannot be read, no thread.
+    pub fn start(settings: Settings, source: Source) -> Result<Self, StartError> {
+        let threads = settings.threads.unwrap_or_else(cores);
+        let mut addresses = Vec::new();
+        let mut sockets: Vec<Vec<worker::Socket>> = (0..threads).map(|_| Vec::new()).collect();
+        for listener in &settings.listen {
+            let bound = listen::bind(listener.address, threads)?;
+            let address = bound.first().and_then(|socket| socket.local_addr().ok());
+            addresses.push((address.unwrap_or(listener.address), listener.tls));
+            for (sockets, socket) in sockets.iter_mut().zip(bound) {
+                sockets.push((socket, listener.tls));
+            }
+        }
+        let snapshot = Arc::new(Snapshot::new(settings)?);
+        let workers = sockets
+            .into_iter()
+            .enumerate()
+            .map(|(turn, sockets)| worker::start(Arc::clone(&snapshot), sockets, turn, threads))
+            .collect::<io::Result<_>>()
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            snapshot: ArcSwap::new(snapshot),
+            source,
+            workers,
+            addresses,
+            draining: AtomicBool::new(false),
+            reloads: AtomicU64::new(0),
+            reload_failures: AtomicU64::new(0),
+            reloading: Mutex::new(()),
+            begun: Moment::now(),
+        })
+    }
+
+    /// The settings in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Is it on its way out?
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Reads the settings again and brings them into force; requests in flight keep those that they
+    /// began with.
+    ///
+    /// # Errors
+    /// Why not; then nothing has changed.
+    pub async fn reload(&self) -> Result<(), ReloadError> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let reloaded = self.try_reload().await;
+        let counter = if reloaded.is_ok() { &self.reloads } else { &self.reload_failures };
+        counter.fetch_add(1, Ordering::Relaxed);
+        reloaded
+    }
+
+    async fn try_reload(&self) -> Result<(), ReloadError> {
+        if self.is_draining() {
+            return Err(ReloadError::Draining);
+        }
+        let settings = self.source.read().map_err(ReloadError::Mistakes)?;
+        let before = self.snapshot();
+        if settings.listen != before.settings.listen {
+            return Err(ReloadError::Restart("listen"));
+        }
+        if settings.admin != before.settings.admin {
+            return Err(ReloadError::Restart("admin"));
+        }
+        if settings.threads.unwrap_or_else(cores) != self.workers.len() {
+            return Err(ReloadError::Restart("threads"));
+        }
+        let snapshot = Arc::new(Snapshot::new(settings)?);
+        let mut settled = Vec::new();
+        for worker in &self.workers {
+            let (done, waits) = oneshot::channel();
+            let command = Command::Settle(Arc::clone(&snapshot), done);
+            if worker.commands.send(command).await.is_ok() {
+                settled.push(waits);
+            }
+        }
+        for waits in settled {
+            let _ended = waits.await;
+        }
+        self.snapshot.store(snapshot);
+        Ok(())
+    }
+
+    /// Accepts nothing new and waits until what is at work has ended, or the grace time has. Answers
+    /// how many connections were still open then.
+    pub async fn drain(&self) -> u64 {
+        self.draining.store(true, Ordering::Relaxed);
+        for worker in &self.workers {
+            let _ended = worker.commands.send(Command::Drain).await;
+        }
+        let grace = self.snapshot().settings.grace;
+        let by = Deadline::after(Moment::now(), grace);
+        loop {
+            let open = self.open();
+            if open == 0 || by.passed(Moment::now()) {
+                return open;
+            }
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    }
+
+    /// Ends the workers.
+    pub async fn stop(self: Arc<Self>) {
+        for worker in &self.workers {
+            let _ended = worker.commands.send(Command::Stop).await;
+        }
+        if let Some(gateway) = Arc::into_inner(self) {
+            gateway.workers.into_iter().for_each(Handle::join);
+        }
+    }
+
+    /// Client connections open now.
+    pub fn open(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.ledger.open.get()).sum()
+    }
+
+    /// The metrics page.
+    pub fn metrics(&self) -> String {
+        let ledgers: Vec<Arc<Ledger>> =
+            self.workers.iter().map(|worker| Arc::clone(&worker.ledger)).collect();
+        let house = expose::House {
+            version: env!("CARGO_PKG_VERSION"),
+            threads: self.workers.len(),
+            reloads: self.reloads.load(Ordering::Relaxed),
+            reload_failures: self.reload_failures.load(Ordering::Relaxed),
+            draining: self.is_draining(),
+            uptime: Moment::now().since(self.begun),
+        };
+        expose::page(&ledgers, house)
+    }
+}
+
+/// How often a drain looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// Data-plane threads where the settings name no number.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// An error with all its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,151 @@
+//! The settings in force, made ready to be used: once for all threads, and once for each.
+//!
+//! An exchange holds the [`House`] that it began in until it ends, so that it sees one set of
+//! settings from start to end whatever is reloaded meanwhile.
+
+use crate::route::Router;
+use monitor::log::Log;
+use monitor::{Ledger, RouteMeter};
+use rustls::ServerConfig;
+use service::{Service, Tls};
+use settings::Settings;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use wire::settings::Limits;
+use wire::tls::TlsError;
+
+/// What the settings say, made ready, shared by all threads.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The settings.
+    pub settings: Settings,
+    /// Which route takes a request.
+    pub router: Router,
+    /// The limits, as connections hold them.
+    pub limits: Arc<Limits>,
+    /// How TLS is spoken to clients.
+    pub tls: Option<Arc<ServerConfig>>,
+    services: Vec<(Arc<service::settings::Settings>, Option<Tls>)>,
+    /// Where the access log goes.
+    pub log: Option<Log>,
+    /// `1.1 fleetfoot`, as Via wants it.
+    pub via: Via,
+}
+
+/// Our Via member, by the version of the message received.
+#[derive(Debug)]
+pub struct Via {
+    http10: String,
+    http11: String,
+    http2: String,
+}
+
+impl Via {
+    fn new(pseudonym: &str) -> Self {
+        Self {
+            http10: format!("1.0 {pseudonym}"),
+            http11: format!("1.1 {pseudonym}"),
+            http2: format!("2.0 {pseudonym}"),
+        }
+    }
+
+    /// The member for a message received in this version.
+    pub fn member(&self, version: base::Version) -> &[u8] {
+        match version {
+            base::Version::Http10 => self.http10.as_bytes(),
+            base::Version::Http11 => self.http11.as_bytes(),
+            base::Version::Http2 => self.http2.as_bytes(),
+        }
+    }
+}
+
+/// Why settings that are legal cannot come into force.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    /// Certificates, keys or trust.
+    #[error("TLS")]
+    Tls(#[from] TlsError),
+    /// The access log.
+    #[error("cannot open the access log")]
+    Log(#[source] io::Error),
+}
+
+impl Snapshot {
+    /// Makes settings ready: reads certificates, opens the log.
+    ///
+    /// # Errors
+    /// What could not be had.
+    pub fn new(settings: Settings) -> Result<Self, NotReady> {
+        let services = settings
+            .services
+            .iter()
+            .map(|service| Ok((Arc::new(service.clone()), Tls::from_settings(service)?)))
+            .collect::<Result<_, TlsError>>()?;
+        Ok(Self {
+            router: Router::new(&settings.routes),
+            limits: Arc::new(settings.limits.clone()),
+            tls: settings.tls.as_ref().map(wire::tls::server).transpose()?,
+            services,
+            log: Log::open(&settings.monitor.access_log).map_err(NotReady::Log)?,
+            via: Via::new(&settings.forward.via),
+            settings,
+        })
+    }
+}
+
+/// The settings in force as one thread uses them.
+#[derive(Debug)]
+pub struct House {
+    /// What all threads share.
+    pub snapshot: Arc<Snapshot>,
+    /// The services, by their place in the settings.
+    pub services: Vec<Service>,
+    /// What is counted of the routes, by their place in the settings.
+    pub meters: Vec<Arc<RouteMeter>>,
+    /// What is counted of requests that no route takes.
+    pub unrouted: Arc<RouteMeter>,
+    /// All that this thread counts.
+    pub ledger: Arc<Ledger>,
+}
+
+impl House {
+    /// Settles `snapshot` into a thread, the `turn`-th. Services keep the connections that they had
+    /// `before`.
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        ledger: &Arc<Ledger>,
+        before: Option<&Self>,
+        turn: usize,
+    ) -> Rc<Self> {
+        let head_max = (snapshot.limits.head_bytes.as_usize(), snapshot.limits.fields);
+        let services: Vec<Service> = snapshot
+            .services
+            .iter()
+            .map(|(settings, tls)| {
+                let known = before.map(|house| house.services.iter());
+                let known =
+                    known.and_then(|mut all| all.find(|s| s.settings.name == settings.name));
+                let settings = Arc::clone(settings);
+                Service::new(settings, tls.clone(), head_max, ledger, known, turn)
+            })
+            .collect();
+        for gone in before.into_iter().flat_map(|house| &house.services) {
+            if !services.iter().any(|service| service.settings.name == gone.settings.name) {
+                gone.retire_all_but(&[]);
+            }
+        }
+        Rc::new(Self {
+            meters: snapshot.settings.routes.iter().map(|r| ledger.route(&r.name)).collect(),
+            unrouted: ledger.route("-"),
+            ledger: Arc::clone(ledger),
+            services,
+            snapshot,
+        })
+    }
+
+    /// The meter of a route, or of having none.
+    pub fn meter(&self, route: Option<u16>) -> &RouteMeter {
+        route.and_then(|route| self.meters.get(usize::from(route))).unwrap_or(&self.unrouted)
+    }
+}

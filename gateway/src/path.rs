@@ -1,0 +1,162 @@
+//! The path of one request, top to bottom. Read this file first.
+//!
+//! Every room is called from here, in the order in which a request meets it, and from nowhere else.
+//! Rooms decide; this file branches and waits. Dropping the future cancels the exchange: whatever it
+//! held (a connection, a stream, a buffer) is released by being dropped.
+//!
+//! ```text
+//! connection ─► serve
+//!                 1 route     which service, by host, path and method   else 404, 405
+//!                 2 answer    what we answer ourselves: CONNECT, TRACE and OPTIONS that end here
+//!                 3 forward   what crosses the hop and what must not
+//!                 4 service   choose a server, ask it
+//!                 5 depart    a fault becomes a status; the answer's own fields
+//! client ◄────────┘
+//!                 6 monitor   counted and logged when the last byte is out (in `connection`)
+//! ```
+
+use crate::depart;
+use crate::forward::{self, Crossing};
+use crate::house::House;
+use crate::route::Found;
+use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead};
+use monitor::Facts;
+use service::{Answered, Ask};
+use std::net::{IpAddr, SocketAddr};
+use wire::transport::Transport;
+use wire::{Body, Response};
+
+/// Who is on the other end of a client connection.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// `address`'s IP as text: made once for a connection, sent with every request.
+    pub ip: Box<str>,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+}
+
+impl Peer {
+    /// A peer at this address.
+    pub fn new(address: SocketAddr, tls: bool) -> Self {
+        let ip: IpAddr = address.ip().to_canonical();
+        Self { address, ip: ip.to_string().into(), tls }
+    }
+}
+
+/// One request on its way.
+pub struct Exchange<'a> {
+    /// Its head.
+    pub head: RequestHead,
+    /// Its body.
+    pub body: Body,
+    /// How its body is framed.
+    pub framing: Framing,
+    /// Whose it is.
+    pub peer: &'a Peer,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects: bool,
+    /// Where interim responses go.
+    pub interim: &'a mut dyn FnMut(&ResponseHead),
+    /// When all must be over; set as soon as the route is known.
+    pub by: Deadline,
+    /// What is told of it.
+    pub facts: Facts,
+}
+
+/// What leaves towards the client.
+pub enum Departure {
+    /// A response.
+    Response(Response),
+    /// A switch of protocols: the head, the service's stream, and what has been read from it.
+    Tunnel(ResponseHead, Transport, Vec<u8>),
+}
+
+/// Answers one exchange. Cannot fail: a fault becomes a response in [`depart`].
+pub async fn serve(house: &House, exchange: &mut Exchange<'_>) -> Departure {
+    let outcome = travel(house, exchange).await;
+    depart::depart(house, exchange, outcome)
+}
+
+async fn travel(house: &House, exchange: &mut Exchange<'_>) -> Result<Answered, Fault> {
+    let snapshot = &*house.snapshot;
+    if exchange.head.method() == b"CONNECT" {
+        let detail = "this gateway is no forward proxy";
+        return Err(Fault::new(FaultKind::ConnectRefused, detail));
+    }
+    // 1 route
+    let mut lowered = [0; 256];
+    let host = exchange.head.fields.get(FieldName::Host).unwrap_or_default();
+    let host = bare_host(host, &mut lowered);
+    let index = match snapshot.router.find(exchange.head.method(), host, exchange.head.path()) {
+        Found::Route(index) => index,
+        Found::NoRoute => {
+            return Err(Fault::new(FaultKind::NoRoute, "no route takes this host and path"));
+        }
+        Found::MethodNotAllowed(allow) => {
+            return Err(Fault::new(FaultKind::MethodNotAllowed, allow));
+        }
+    };
+    let route = &snapshot.settings.routes[index];
+    let service = &house.services[route.service];
+    exchange.facts.route = Some(index as u16);
+    let longest = route.timeout.unwrap_or(service.settings.total_time);
+    exchange.by = Deadline::after(exchange.facts.begun, longest);
+    // 2 answer
+    if let Some(answer) = forward::ends_here(&mut exchange.head)? {
+        return Ok(Answered::Response(answer));
+    }
+    // 3 forward
+    let crossing = forward::request(exchange, snapshot, route);
+    // 4 service
+    let mut ask = Ask {
+        head: &mut exchange.head,
+        body: std::mem::replace(&mut exchange.body, Body::Empty),
+        framing: exchange.framing,
+        by: exchange.by,
+        pause: snapshot.limits.body_pause,
+        expects: exchange.expects,
+        upgrades: crossing == Crossing::Upgrade,
+        interim: exchange.interim,
+    };
+    service.call(&mut ask, &mut exchange.facts).await
+}
+
+/// A host in lower case without its port; what is longer than a host name can be is cut, and
+/// matches nothing.
+fn bare_host<'a>(host: &'a [u8], lowered: &'a mut [u8; 256]) -> &'a [u8] {
+    let in_brackets = host.iter().position(|&b| b == b']').unwrap_or(0);
+    let colon = host[in_brackets..].iter().position(|&b| b == b':');
+    let host = &host[..colon.map_or(host.len(), |at| in_brackets + at)];
+    if !host.iter().any(u8::is_ascii_uppercase) {
+        return host;
+    }
+    let n = host.len().min(lowered.len());
+    lowered[..n].copy_from_slice(&host[..n]);
+    lowered[..n].make_ascii_lowercase();
+    &lowered[..n]
+}
+
+/// When an exchange begins, as far as its facts are concerned.
+pub fn begin(now: Moment) -> Facts {
+    Facts::begin(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_bared_of_case_and_port() {
+        for (host, bare) in [
+            ("shop.example", "shop.example"),
+            ("Shop.Example:8080", "shop.example"),
+            ("[::1]:80", "[::1]"),
+            ("[FE80::1]", "[fe80::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(bare_host(host.as_bytes(), &mut [0; 256]), bare.as_bytes(), "{host}");
+        }
+    }
+}

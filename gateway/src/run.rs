@@ -1,0 +1,91 @@
+//! `fleetfoot run`: start, tell where, then wait for signals.
+
+use crate::command::{Done, Failure, RunFlags, mistakes};
+use gateway::admin;
+use gateway::gateway::{Gateway, Source, StartError, chain};
+use gateway::listen;
+use settings::Settings;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Threads of the second runtime: admin, signals, housekeeping.
+const CONTROL_THREADS: usize = 1;
+
+pub(crate) fn run(flags: RunFlags) -> Done {
+    let (settings, source) = read(flags)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::trouble(format!("no runtime: {error}")))?;
+    runtime.block_on(live(settings, source))
+}
+
+fn read(flags: RunFlags) -> Result<(Settings, Source), Failure> {
+    if !flags.to.is_empty() {
+        let settings = settings::for_url(&flags.to, &flags.listen, flags.admin.as_deref());
+        let settings = settings.map_err(|report| Failure::mistake(report))?;
+        return Ok((settings.clone(), Source::Flags(Box::new(settings))));
+    }
+    let path = flags.config.unwrap_or_else(|| PathBuf::from("fleetfoot.toml"));
+    let source = Source::File { path, listen: flags.listen, admin: flags.admin };
+    let settings = source.read().map_err(mistakes)?;
+    Ok((settings, source))
+}
+
+async fn live(settings: Settings, source: Source) -> Done {
+    let trouble = |error: std::io::Error| Failure::trouble(format!("signals: {error}"));
+    let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
+    let mut term = signal(SignalKind::terminate()).map_err(trouble)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
+    let admin = settings.admin.map(|address| listen::bind(address, 1)).transpose();
+    let admin = admin.map_err(|error| Failure::trouble(chain(&error)))?;
+    let gateway = Gateway::start(settings, source).map_err(|error| match error {
+        StartError::NotReady(_) => Failure::mistake(chain(&error)),
+        StartError::Listen(_) | StartError::Thread(_) => Failure::trouble(chain(&error)),
+    })?;
+    let gateway = Arc::new(gateway);
+    for (address, tls) in &gateway.addresses {
+        let scheme = if *tls { "https" } else { "http" };
+        eprintln!("fleetfoot: listening on {scheme}://{address}");
+    }
+    if let Some(listener) = admin.and_then(|mut bound| bound.pop()) {
+        let address = listener.local_addr().map_err(Failure::trouble)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(Failure::trouble)?;
+        tokio::spawn(admin::serve(listener, Arc::clone(&gateway)));
+        eprintln!("fleetfoot: admin on http://{address}");
+    }
+    eprintln!("fleetfoot: ready");
+    wait(&gateway, &mut hangup, &mut term, &mut interrupt).await;
+    eprintln!("fleetfoot: draining; once more to end at once");
+    let open = tokio::select! { biased;
+        open = gateway.drain() => open,
+        _ = term.recv() => gateway.open(),
+        _ = interrupt.recv() => gateway.open(),
+    };
+    if open > 0 {
+        eprintln!("fleetfoot: ended with {open} connections still open");
+    }
+    gateway.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reloads as often as told to, until told to end.
+async fn wait(gateway: &Gateway, hangup: &mut Signal, term: &mut Signal, interrupt: &mut Signal) {
+    loop {
+        tokio::select! { biased;
+            _ = term.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => match gateway.reload().await {
+                Ok(()) => eprintln!("fleetfoot: reloaded"),
+                Err(error) => eprintln!(
+                    "fleetfoot: not reloaded, the old settings stay in force:\n{}",
+                    chain(&error)
+                ),
+            },
+        }
+    }
+}

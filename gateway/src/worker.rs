@@ -1,0 +1,278 @@
+//! One thread of the data plane: its runtime, its sockets, its connections, its house.
+//!
+//! Nothing here is shared with another thread but what is counted and the settings' snapshot. Other
+//! threads speak to a worker through a bounded queue of [`Command`]s.
+
+use crate::connection;
+use crate::house::{House, Snapshot};
+use crate::listen;
+use base::Moment;
+use monitor::{Count, Ledger};
+use std::cell::{Cell, RefCell};
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot};
+use wire::timer;
+
+/// What a worker is told.
+#[derive(Debug)]
+pub enum Command {
+    /// Use these settings for what begins from now on.
+    Settle(Arc<Snapshot>, oneshot::Sender<()>),
+    /// Accept nothing new, let what is at work finish.
+    Drain,
+    /// End now.
+    Stop,
+}
+
+/// Commands that may wait; more than one reload at a time makes no sense.
+const COMMANDS_MAX: usize = 8;
+/// How often idle connections to services are looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How long a worker waits when the system has no file descriptor left for it.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// One thread of the data plane.
+pub struct Worker {
+    house: RefCell<Rc<House>>,
+    /// What this thread counts.
+    pub ledger: Arc<Ledger>,
+    draining: Cell<bool>,
+    connections_max: Cell<u64>,
+    turn: usize,
+    threads: usize,
+}
+
+/// A socket to accept from.
+pub type Socket = (TcpListener, bool);
+
+/// A worker as other threads see it.
+#[derive(Debug)]
+pub struct Handle {
+    /// What it counts.
+    pub ledger: Arc<Ledger>,
+    /// Where it is told.
+    pub commands: mpsc::Sender<Command>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Handle {
+    /// Waits for the thread's end.
+    pub fn join(self) {
+        drop(self.commands);
+        let _panicked = self.thread.join();
+    }
+}
+
+/// Starts the `turn`-th of `threads` workers on its sockets (each with whether it speaks TLS).
+///
+/// # Errors
+/// No thread or runtime could be had.
+pub fn start(
+    snapshot: Arc<Snapshot>,
+    sockets: Vec<Socket>,
+    turn: usize,
+    threads: usize,
+) -> std::io::Result<Handle> {
+    let ledger = Arc::new(Ledger::default());
+    let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+    let runtime = Builder::new_current_thread();
+    let mine = Arc::clone(&ledger);
+    let thread = thread::Builder::new().name(format!("worker-{turn}")).spawn(move || {
+        let mut runtime = runtime;
+        // Looking at the sockets less often than every 61 tasks would batch better and answer later.
+        let runtime = runtime.enable_all().build_local(LocalOptions::default());
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                monitor::log::complain(Moment::now(), format_args!("no runtime: {error}"));
+                return;
+            }
+        };
+        runtime.block_on(run(snapshot, mine, sockets, inbox, (turn, threads)));
+        runtime.shutdown_background();
+    })?;
+    Ok(Handle { ledger, commands, thread })
+}
+
+async fn run(
+    snapshot: Arc<Snapshot>,
+    ledger: Arc<Ledger>,
+    sockets: Vec<Socket>,
+    mut inbox: mpsc::Receiver<Command>,
+    (turn, threads): (usize, usize),
+) {
+    let house = House::new(snapshot, &ledger, None, turn);
+    let worker = Rc::new(Worker {
+        connections_max: Cell::new(share(&house.snapshot, threads)),
+        house: RefCell::new(house),
+        ledger,
+        draining: Cell::new(false),
+        turn,
+        threads,
+    });
+    tokio::task::spawn_local(timer::sweep());
+    tokio::task::spawn_local(keep_house(Rc::clone(&worker)));
+    let mut doors = Vec::new();
+    for (socket, tls) in sockets {
+        let (close, closed) = oneshot::channel();
+        match tokio::net::TcpListener::from_std(socket) {
+            Ok(listener) => {
+                let worker = Rc::clone(&worker);
+                let door = tokio::task::spawn_local(accept(worker, listener, tls, closed));
+                doors.push((close, door));
+            }
+            Err(error) => {
+                monitor::log::complain(Moment::now(), format_args!("cannot accept: {error}"));
+            }
+        }
+    }
+    while let Some(command) = inbox.recv().await {
+        match command {
+            Command::Settle(snapshot, done) => {
+                worker.settle(snapshot);
+                let _nobody_waits = done.send(());
+            }
+            Command::Drain => {
+                worker.draining.set(true);
+                timer::interrupt();
+                for (close, door) in doors.drain(..) {
+                    let _already_closed = close.send(());
+                    let _panicked = door.await;
+                }
+            }
+            Command::Stop => return,
+        }
+    }
+}
+
+/// A thread's share of the connections that all threads together may have.
+fn share(snapshot: &Snapshot, threads: usize) -> u64 {
+    snapshot.limits.connections.div_ceil(threads) as u64
+}
+
+/// Accepts until told to close the door; then takes in who already waits before it, and closes.
+async fn accept(
+    worker: Rc<Worker>,
+    listener: tokio::net::TcpListener,
+    tls: bool,
+    mut closed: oneshot::Receiver<()>,
+) {
+    loop {
+        let accepted = tokio::select! { biased;
+            accepted = listener.accept() => accepted,
+            _ = &mut closed => break,
+        };
+        match accepted {
+            Ok((stream, address)) => worker.take_in(stream, address, tls),
+            Err(error) if is_passing(&error) => {}
+            Err(error) => {
+                monitor::log::complain(Moment::now(), format_args!("cannot accept: {error}"));
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+    if listen::refuse_new(&listener).is_err() {
+        return; // then the few who wait are reset, as any other server would
+    }
+    loop {
+        let waiting = std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(match listener.poll_accept(cx) {
+                std::task::Poll::Ready(Ok(accepted)) => Some(accepted),
+                _ => None,
+            })
+        });
+        match waiting.await {
+            Some((stream, address)) => worker.take_in(stream, address, tls),
+            None => return,
+        }
+    }
+}
+
+/// Is this the fault of one connection that went away, and of nothing else?
+fn is_passing(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::Interrupted)
+}
+
+/// Looks after idle connections to services.
+async fn keep_house(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(HOUSEKEEPING).await;
+        let now = Moment::now();
+        worker.house().services.iter().for_each(|service| service.sweep(now));
+    }
+}
+
+/// One thing that is counted while it is there.
+pub struct Counted(Arc<Ledger>, fn(&Ledger) -> &Count);
+
+impl Counted {
+    fn new(ledger: &Arc<Ledger>, which: fn(&Ledger) -> &Count) -> Self {
+        which(ledger).add(1);
+        Self(Arc::clone(ledger), which)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.1)(&self.0).sub(1);
+    }
+}
+
+impl Worker {
+    /// The settings in force: for one exchange, or one connection's beginning.
+    pub fn house(&self) -> Rc<House> {
+        Rc::clone(&self.house.borrow())
+    }
+
+    /// Is the gateway on its way out?
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Counts a connection that speaks HTTP/2, as long as the answer is kept.
+    pub fn count_h2(&self) -> Counted {
+        Counted::new(&self.ledger, |ledger| &ledger.open_h2)
+    }
+
+    fn settle(&self, snapshot: Arc<Snapshot>) {
+        self.connections_max.set(share(&snapshot, self.threads));
+        let before = self.house();
+        *self.house.borrow_mut() = House::new(snapshot, &self.ledger, Some(&before), self.turn);
+    }
+
+    fn take_in(
+        self: &Rc<Self>,
+        stream: tokio::net::TcpStream,
+        address: std::net::SocketAddr,
+        tls: bool,
+    ) {
+        self.ledger.accepted.add(1);
+        if self.ledger.open.get() >= self.connections_max.get() {
+            self.ledger.fault(base::FaultKind::TooManyConnections);
+            turn_away(&stream, tls);
+            return;
+        }
+        let _best_effort = stream.set_nodelay(true);
+        let counted = Counted::new(&self.ledger, |ledger| &ledger.open);
+        let worker = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let _counted = counted;
+            connection::serve(worker, stream, address, tls).await;
+        });
+    }
+}
+
+/// Tells a client that there is no room, if its protocol can be spoken without further ado.
+fn turn_away(stream: &tokio::net::TcpStream, tls: bool) {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
+        Content-Length: 0\r\nConnection: close\r\n\r\n";
+    if !tls {
+        let _best_effort = stream.try_write(ANSWER);
+    }
+}
