@@ -26,7 +26,7 @@ fn a_wrong_flag_is_named() {
 
 #[test]
 fn a_wrong_command_is_named() {
-    refused(&["rnu"], &["rnu", "run"]);
+    refused(&["relaod"], &["relaod", "reload"]);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn the_listen_flag_overrides_the_file() {
 #[test]
 fn several_listeners_are_all_named() {
     let origin = Origin::start();
-    let settings = Text::to(&[origin.address()]).listen("[\"127.0.0.1:0\", \"127.0.0.1:0\"]");
+    let settings = Text::to(&[origin.address()]).listen("[\"127.0.0.1:0\", \"127.0.0.2:0\"]");
     let gateway = crate::stage::start(&settings);
     assert_eq!(gateway.listeners().len(), 2);
     for &address in gateway.listeners() {
