@@ -151,7 +151,7 @@ impl Router {
 
     /// All routes, the most specific first, and what became of each for this request.
     pub fn explain(&self, method: &[u8], host: &[u8], path: &[u8]) -> Vec<Candidate> {
-        let mut won = false;
+        let found = self.find(method, host, path);
         let verdict = |route: &usize| {
             let pattern = &self.patterns[*route];
             let verdict = if !pattern.takes_host(host) {
@@ -160,11 +160,10 @@ impl Router {
                 Verdict::Path
             } else if !pattern.takes_method(method) {
                 Verdict::Method
-            } else if won {
-                Verdict::LessSpecific
-            } else {
-                won = true;
+            } else if found == Found::Route(*route) {
                 Verdict::Wins
+            } else {
+                Verdict::LessSpecific
             };
             Candidate { route: *route, verdict }
         };
@@ -172,7 +171,8 @@ impl Router {
     }
 
     fn search(&self, method: &[u8], host: &[u8], path: &[u8]) -> Found<'_> {
-        let mut search = Search { router: self, method: self.bit(method), passed: 0 };
+        let instead = if method == b"HEAD" { self.bit(b"GET") } else { 0 };
+        let mut search = Search { router: self, method: self.bit(method), instead, passed: 0 };
         match search.hosts(host, path) {
             Some(route) => Found::Route(route),
             // An end that passes a request over names at least one method.
@@ -199,6 +199,9 @@ struct Search<'r> {
     router: &'r Router,
     /// The method of the request.
     method: Methods,
+    /// GET for a HEAD: whoever answers the one answers the other (RFC 9110 §9.3.2), unless a route
+    /// of the same host and path names HEAD itself.
+    instead: Methods,
     /// The methods of ends that take host and path, but not the method.
     passed: Methods,
 }
@@ -252,7 +255,8 @@ impl Search<'_> {
 
     fn end(&mut self, end: Option<u32>) -> Option<usize> {
         let end = &self.router.ends[end? as usize];
-        let listed = end.listed.iter().find(|(methods, _)| methods & self.method != 0);
+        let listed = |wanted: Methods| end.listed.iter().find(|(methods, _)| methods & wanted != 0);
+        let listed = listed(self.method).or_else(|| listed(self.instead));
         let route = listed.map(|(_, route)| *route).or(end.any);
         if route.is_none() {
             self.passed |= end.all;
@@ -399,6 +403,9 @@ impl Router {
             .filter(|(place, _)| set >> place & 1 == 1)
             .map(|(_, name)| String::from_utf8_lossy(name))
             .collect();
+        if names.iter().any(|name| name == "GET") && !names.iter().any(|name| name == "HEAD") {
+            names.push("HEAD".into());
+        }
         names.sort_unstable();
         names.join(", ").into()
     }

@@ -41,7 +41,7 @@ const MATCHES: &str = "
   possibly nothing: `/a/*` takes `/a/` and all below it, but not `/a`.
 - A host is compared without case and port. `*.shop.example` takes every name below `shop.example`,
   however deep, and not `shop.example` itself.
-- Methods are taken as they stand: `GET` does not take HEAD.
+- `GET` takes HEAD too, unless another route of the same host and path names HEAD itself.
 
 Where several routes take a request, the most specific wins, in whatever order they stand:
 

@@ -250,9 +250,11 @@ impl Pattern {
         segments.next().is_none()
     }
 
-    /// Is `method` one of this pattern's?
+    /// Does this pattern take `method`? GET takes HEAD too (RFC 9110 §9.3.2); where another pattern of
+    /// the same host and path names HEAD itself, that one goes before.
     pub fn takes_method(&self, method: &[u8]) -> bool {
-        self.methods.is_empty() || self.methods.iter().any(|own| own.as_bytes() == method)
+        let names = |wanted: &[u8]| self.methods.iter().any(|own| own.as_bytes() == wanted);
+        self.methods.is_empty() || names(method) || (method == b"HEAD" && names(b"GET"))
     }
 
     /// Orders patterns by specificity, the most specific first; `Equal` where the rule is silent.

@@ -114,10 +114,10 @@ fn a_method_that_does_not_fit_falls_through() {
     for (request, expected) in [
         ("GET h/a/b", "GET /a/b"),
         ("POST h/a/b", "POST /a/{x}"),
-        ("PUT h/a/b", "allow GET, POST"),
+        ("PUT h/a/b", "allow GET, HEAD, POST"),
         ("PUT h.example/a/b", "DELETE|PUT h.example/a/b"),
         ("POST h.example/a/b", "POST /a/{x}"),
-        ("get h.example/a/b", "allow DELETE, GET, POST, PUT"),
+        ("get h.example/a/b", "allow DELETE, GET, HEAD, POST, PUT"),
         ("BREW h/a/c", "/{x}/c"),
         ("BREW h/z", "allow PUT"),
         ("BREW h/y", "none"),
@@ -125,7 +125,8 @@ fn a_method_that_does_not_fit_falls_through() {
         check(&patterns, request, expected);
     }
     check(&["GET /a", "/a"], "GET h/a", "GET /a");
-    check(&["/a", "GET /a"], "HEAD h/a", "/a");
+    check(&["/a", "GET /a"], "HEAD h/a", "GET /a");
+    check(&["GET /a", "HEAD /a"], "HEAD h/a", "HEAD /a");
 }
 
 #[test]
@@ -186,16 +187,26 @@ fn scan(routes: &[Route], method: &[u8], host: &[u8], path: &[u8]) -> (Option<us
     let takes = |pattern: &Pattern| takes(pattern, host, path);
     let here: Vec<usize> = (0..routes.len()).filter(|&i| takes(&routes[i].pattern)).collect();
     let accepts = |pattern: &Pattern| {
-        pattern.methods.is_empty() || pattern.methods.iter().any(|m| m.as_bytes() == method)
+        let names = |wanted: &[u8]| pattern.methods.iter().any(|m| m.as_bytes() == wanted);
+        pattern.methods.is_empty() || names(method) || (method == b"HEAD" && names(b"GET"))
     };
+    // Between equals that both take HEAD, the one that names it.
+    let names_it = |index: usize| routes[index].pattern.methods.iter().any(|m| m.as_bytes() == method);
     let mut best: Option<usize> = None;
     for &index in here.iter().filter(|&&index| accepts(&routes[index].pattern)) {
-        if best.is_none_or(|best| beats(&routes[index].pattern, &routes[best].pattern)) {
+        let goes_before = |best: usize| {
+            let (own, other) = (&routes[index].pattern, &routes[best].pattern);
+            beats(own, other) || (!beats(other, own) && names_it(index) && !names_it(best))
+        };
+        if best.is_none_or(goes_before) {
             best = Some(index);
         }
     }
     let mut allow: Vec<String> =
         here.iter().flat_map(|&index| routes[index].pattern.methods.clone()).collect();
+    if allow.iter().any(|method| method == "GET") {
+        allow.push("HEAD".to_owned());
+    }
     allow.sort();
     allow.dedup();
     (best, allow)
@@ -260,7 +271,7 @@ fn any_pattern() -> impl Strategy<Value = String> {
         1 => Just("/*".to_owned()),
         1 => Just("/{rest...}".to_owned()),
     ];
-    let methods = prop_oneof!["", "GET ", "POST ", "GET\\|POST ", "PUT "];
+    let methods = prop_oneof!["", "GET ", "POST ", "GET\\|POST ", "PUT ", "HEAD "];
     let host = prop_oneof!["", "", "a\\.x", "\\*\\.x", "\\*\\.a\\.x", "\\*\\.b\\.x"];
     (methods, host, prop::collection::vec(segment, 0..4), end).prop_map(
         |(methods, host, segments, end)| {
@@ -282,7 +293,7 @@ proptest! {
     fn the_router_finds_what_a_scan_finds(
         texts in prop::collection::vec(any_pattern(), 1..14),
         requests in prop::collection::vec(
-            ("(GET|POST|PUT|BREW)", "(a\\.x|b\\.x|c\\.b\\.x|a\\.a\\.x|y|x)", "(/[abc]?){1,5}"),
+            ("(GET|HEAD|POST|PUT|BREW)", "(a\\.x|b\\.x|c\\.b\\.x|a\\.a\\.x|y|x)", "(/[abc]?){1,5}"),
             1..16,
         ),
     ) {

@@ -390,7 +390,7 @@ pub(crate) static SERVICES: Section = Section {
         Key {
             name: "total_time",
             kind: Kind::Time { least: MILLISECOND, most: Duration::from_hours(7 * 24) },
-            default: Default::Value("\"5m\""),
+            default: Default::Value("\"1h\""),
             doc: "Longest time for a whole exchange, body included.",
             examples: &["\"30s\""],
         },

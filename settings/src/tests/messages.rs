@@ -408,11 +408,11 @@ total_time = "5s""#), @r#"
     4 | total_time = "5s"
       |              ^^^^ total_time is set here
     "#);
-    insta::assert_snapshot!(behind(r#"first_byte_time = "10m""#), @r#"
-    gateway.toml:3:19: service.shop.first_byte_time: 10m is longer than total_time
-    3 | first_byte_time = "10m"
-      |                   ^^^^^ at most total_time, 5m
-    hint: total_time is 5m unless it is set
+    insta::assert_snapshot!(behind(r#"first_byte_time = "90m""#), @r#"
+    gateway.toml:3:19: service.shop.first_byte_time: 1h30m is longer than total_time
+    3 | first_byte_time = "90m"
+      |                   ^^^^^ at most total_time, 1h
+    hint: total_time is 1h unless it is set
     "#);
 }
 
