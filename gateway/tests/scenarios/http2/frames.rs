@@ -232,6 +232,7 @@ fn the_cap_on_streams_is_announced_and_kept() {
     let refused =
         until(&mut client, |f| f.kind == RST_STREAM || f.kind == GOAWAY).expect("a refusal");
     assert!(refused.kind == GOAWAY || refused.stream == 7, "{refused:?}");
+    origin.head(3);
     gate.open();
     assert_eq!(gateway.get("/fence").status, 200);
     assert_eq!(origin.requests().len(), 4);
