@@ -77,7 +77,7 @@ impl Gateway {
         let stderr = child.stderr.take().expect("it is piped");
         let listener = Arc::clone(&log);
         thread::spawn(move || listen(stderr, &listener));
-        let warden = warden(child.id());
+        let warden = warden(child.id(), folder.path());
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut gateway =
             Self { child, warden, folder, log, listeners: Vec::new(), admin: unknown };
@@ -233,9 +233,10 @@ impl Drop for Gateway {
     }
 }
 
-/// Kills process `id` when we end, however we end: it waits for the end of a pipe that we hold.
-fn warden(id: u32) -> Child {
-    let script = format!("read line; kill -KILL {id}");
+/// Kills process `id` and removes its folder when we end, however we end: it waits for the end of a
+/// pipe that we hold. Gateways that tests share are never dropped.
+fn warden(id: u32, folder: &Path) -> Child {
+    let script = format!("read line; kill -KILL {id}; rm -rf '{}'", folder.display());
     let mut command = Command::new("sh");
     command.arg("-c").arg(script).stdin(Stdio::piped());
     command.stdout(Stdio::null()).stderr(Stdio::null());
