@@ -2,7 +2,10 @@
 //!
 //! Order and case are kept, because a gateway must (RFC 9110 §5.3). Nothing is hashed: names that
 //! some room looks for are classified once, when they are read, and found by a byte compare after
-//! that. Removing a field forgets its slot; adding one appends to the same buffer.
+//! that. Removing a field forgets its slot; adding one appends to the same buffer. Buffers are lent by
+//! the thread and go back to it, so that a head costs no allocation once a thread has warmed up.
+
+use std::cell::RefCell;
 
 /// Where something lies in the buffer of a [`Fields`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +19,10 @@ impl Span {
     pub fn new(start: usize, end: usize) -> Self {
         debug_assert!(start <= end && u32::try_from(end).is_ok());
         Self { start: start as u32, length: (end - start) as u32 }
+    }
+
+    fn end(self) -> usize {
+        (self.start + self.length) as usize
     }
 
     fn of(self, bytes: &[u8]) -> &[u8] {
@@ -118,9 +125,44 @@ impl FieldName {
             (22, b'x') => &[N::XHttpMethodOverride],
             _ => return N::Other,
         };
-        let found = candidates.iter().find(|n| name.eq_ignore_ascii_case(n.text().as_bytes()));
+        let found = candidates.iter().find(|n| is_same(name, n.text().as_bytes()));
         found.copied().unwrap_or(N::Other)
     }
+}
+
+/// Is `name`, a token, the same as `lower`, which is letters in lower case and hyphens, whatever the
+/// case of `name`? Both are of one length. Eight bytes at a time: setting the bit that tells cases
+/// apart makes no other token byte into a letter or a hyphen.
+fn is_same(name: &[u8], lower: &[u8]) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let word = |text: &[u8], at: usize| {
+        text.get(at..at + 8).and_then(|w| w.try_into().ok()).map_or(0, u64::from_le_bytes)
+    };
+    let n = lower.len();
+    if name.len() != n {
+        return false;
+    }
+    if n < 8 {
+        return name.iter().zip(lower).all(|(a, b)| a | 0x20 == *b);
+    }
+    // Words that overlap cover every length from 8 on.
+    let mut at = 0;
+    while at + 8 < n {
+        if word(name, at) | CASE != word(lower, at) {
+            return false;
+        }
+        at += 8;
+    }
+    word(name, n - 8) | CASE == word(lower, n - 8)
+}
+
+/// Heads whose buffers a thread keeps for the next.
+const FREE_MAX: usize = 64;
+/// Buffers that grew larger than this are not kept.
+const FREE_BYTES_MAX: usize = 8 << 10;
+
+thread_local! {
+    static FREE: RefCell<Vec<(Vec<u8>, Vec<Slot>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The fields of one head or trailer section, in the order received.
@@ -147,9 +189,14 @@ impl Fields {
         Self { bytes: Vec::new(), slots: Vec::new() }
     }
 
-    /// No fields yet, over bytes that the caller will point into with [`Fields::note`].
-    pub fn over(bytes: Vec<u8>, capacity: usize) -> Self {
-        Self { bytes, slots: Vec::with_capacity(capacity) }
+    /// No fields yet, over a copy of `bytes` that the caller will point into with
+    /// [`Fields::note`], and with room for as many fields and some more.
+    pub fn over(bytes: &[u8], fields: usize) -> Self {
+        let (mut buffer, mut slots) = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        buffer.reserve(bytes.len() + ROOM_BYTES);
+        buffer.extend_from_slice(bytes);
+        slots.reserve(fields + ROOM_FIELDS);
+        Self { bytes: buffer, slots }
     }
 
     /// Records a field that lies in the buffer.
@@ -172,10 +219,72 @@ impl Fields {
 
     /// Appends a field. Name and value must be legal: [`is_name`] and [`is_value`].
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        debug_assert!(is_name(name) && is_value(value));
-        let name = self.keep(name);
-        let value = self.keep(value);
-        self.note(name, value);
+        self.push_as(FieldName::classify(name), name, value);
+    }
+
+    /// Appends a field of a known name, spelled in this case.
+    pub fn push_as(&mut self, known: FieldName, name: &[u8], value: &[u8]) {
+        debug_assert!(is_name(name) && is_value(value) && known == FieldName::classify(name));
+        let start = self.bytes.len();
+        // A whole line, so that it can be written as it lies here.
+        for part in [name, b": ", value, b"\r\n"] {
+            self.bytes.extend_from_slice(part);
+        }
+        let name = Span::new(start, start + name.len());
+        let value = Span::new(name.end() + 2, name.end() + 2 + value.len());
+        self.slots.push(Slot { name, value, known });
+    }
+
+    /// Appends a field of a known name with the value that the first field `of` has, if there is one.
+    pub fn push_same(&mut self, known: FieldName, name: &[u8], of: FieldName) {
+        let Some(slot) = self.slots.iter().find(|slot| slot.known == of) else { return };
+        let value = slot.value.start as usize..slot.value.end();
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_within(value.clone());
+        self.bytes.extend_from_slice(b"\r\n");
+        let name = Span::new(start, start + name.len());
+        let value = Span::new(name.end() + 2, name.end() + 2 + value.len());
+        self.slots.push(Slot { name, value, known });
+    }
+
+    /// Appends the fields to `out` as lines of HTTP/1. Instead of a framing field `framing` is
+    /// called: it may write one of its own there.
+    pub fn write_lines(&self, out: &mut Vec<u8>, mut framing: impl FnMut(&mut Vec<u8>)) {
+        // Lines that lie one behind the other as they should be written are copied as one.
+        let mut run = 0..0;
+        for slot in &self.slots {
+            if matches!(slot.known, FieldName::ContentLength | FieldName::TransferEncoding) {
+                out.extend_from_slice(&self.bytes[run]);
+                run = 0..0;
+                framing(out);
+                continue;
+            }
+            if !self.is_whole_line(slot) {
+                out.extend_from_slice(&self.bytes[run]);
+                run = 0..0;
+                let (name, value) = (slot.name.of(&self.bytes), slot.value.of(&self.bytes));
+                for part in [name, b": ", value, b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+                continue;
+            }
+            let (start, end) = (slot.name.start as usize, slot.value.end() + 2);
+            if start != run.end {
+                out.extend_from_slice(&self.bytes[run]);
+                run = start..start;
+            }
+            run.end = end;
+        }
+        out.extend_from_slice(&self.bytes[run]);
+    }
+
+    /// Does the buffer hold `name: value CRLF` for this field, in one piece?
+    fn is_whole_line(&self, slot: &Slot) -> bool {
+        slot.value.start as usize == slot.name.end() + 2
+            && self.bytes.get(slot.name.end()..slot.name.end() + 2) == Some(b": ")
+            && self.bytes.get(slot.value.end()..slot.value.end() + 2) == Some(b"\r\n")
     }
 
     /// Gives the first field of this name another value, in its place; adds it if there is none.
@@ -245,12 +354,31 @@ impl Fields {
             })
         });
     }
+}
 
-    /// Hands the buffer back for reuse.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+impl Drop for Fields {
+    fn drop(&mut self) {
+        let capacity = self.bytes.capacity();
+        if capacity == 0 || capacity > FREE_BYTES_MAX {
+            return;
+        }
+        let (mut bytes, mut slots) =
+            (std::mem::take(&mut self.bytes), std::mem::take(&mut self.slots));
+        bytes.clear();
+        slots.clear();
+        // A thread that is ending has no store left; then the buffers are simply freed.
+        let _ending = FREE.try_with(|free| {
+            let mut free = free.borrow_mut();
+            if free.len() < FREE_MAX {
+                free.push((bytes, slots));
+            }
+        });
     }
 }
+
+/// Room kept behind a head for the fields that we add: bytes and number.
+const ROOM_BYTES: usize = 256;
+const ROOM_FIELDS: usize = 6;
 
 /// The members of a list-valued field: split at commas, trimmed, empty members left out
 /// (RFC 9110 §5.6.1). Not for values that may hold quoted commas.
@@ -291,6 +419,25 @@ mod tests {
             let near = format!("{}z", &text[..text.len() - 1]);
             assert_eq!(FieldName::classify(near.as_bytes()), FieldName::Other, "{near}");
         }
+    }
+
+    #[test]
+    fn lines_are_written_as_one_whatever_was_removed_or_added() {
+        let head = b"A: 1\r\nB:2\r\nContent-Length: 3\r\nC: 4\r\nD: \r\n";
+        let mut fields = Fields::over(head, 5);
+        for (name, value) in [((0, 1), (3, 4)), ((6, 7), (8, 9)), ((11, 25), (27, 28))] {
+            fields.note(Span::new(name.0, name.1), Span::new(value.0, value.1));
+        }
+        fields.note(Span::new(30, 31), Span::new(33, 34));
+        fields.note(Span::new(36, 37), Span::default());
+        fields.push(b"Via", b"x");
+        let mut out = Vec::new();
+        fields.write_lines(&mut out, |out| out.extend_from_slice(b"framing\r\n"));
+        assert_eq!(out, b"A: 1\r\nB: 2\r\nframing\r\nC: 4\r\nD: \r\nVia: x\r\n");
+        fields.retain(|field| field.name != b"C");
+        out.clear();
+        fields.write_lines(&mut out, |_| {});
+        assert_eq!(out, b"A: 1\r\nB: 2\r\nD: \r\nVia: x\r\n");
     }
 
     #[test]

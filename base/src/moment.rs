@@ -3,6 +3,7 @@
 //! A [`Moment`] is nanoseconds since the process first asked, from the monotonic clock; wall time is
 //! derived from it by one fixed anchor, so that decisions need a single reading.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::LazyLock;
@@ -14,6 +15,10 @@ struct Anchor {
 }
 
 static ANCHOR: LazyLock<Anchor> = LazyLock::new(Anchor::take);
+
+thread_local! {
+    static RECENT: Cell<u64> = const { Cell::new(0) };
+}
 
 impl Anchor {
     #[expect(clippy::disallowed_methods, reason = "this is base::moment")]
@@ -30,7 +35,16 @@ impl Moment {
     /// Now, by the monotonic clock.
     #[expect(clippy::disallowed_methods, reason = "this is base::moment")]
     pub fn now() -> Self {
-        Self(Instant::now().saturating_duration_since(ANCHOR.monotonic).as_nanos() as u64)
+        let nanos = Instant::now().saturating_duration_since(ANCHOR.monotonic).as_nanos() as u64;
+        RECENT.set(nanos);
+        Self(nanos)
+    }
+
+    /// When this thread last asked for [`Moment::now`]: for idle times and other ends that need no
+    /// precision, right behind work that has read the clock itself. A reading costs as much as
+    /// parsing a field.
+    pub fn recent() -> Self {
+        Self(RECENT.get())
     }
 
     /// The moment `nanos` after the anchor: for simulated time.

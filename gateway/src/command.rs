@@ -1,5 +1,6 @@
 //! The command line, and the verbs that answer and end.
 
+use crate::practice::{DemoFlags, ShopFlags};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -42,6 +43,10 @@ pub(crate) enum Verb {
         #[arg(long, default_value = "fleetfoot.toml")]
         config: PathBuf,
     },
+    /// Show the main job in miniature: a slow shop, measured straight and through the gateway
+    Demo(DemoFlags),
+    /// Run the demo's slow shop: a backend to practise on
+    Shop(ShopFlags),
     /// Print the JSON Schema of the settings file, for editors
     Schema,
     /// Print the version

@@ -27,7 +27,7 @@ use wire::h1::encode::{self, Connection};
 use wire::h1::outgoing::{Outgoing, Unsent, Waiting};
 use wire::h1::server::{Arrival, Server, body};
 use wire::settings::Limits;
-use wire::timer::{Ended, within, within_or_interrupted};
+use wire::timer::{Ended, within, within_lazily, within_or_interrupted};
 use wire::transport::{Io, Transport};
 use wire::{Body, Response, h2};
 
@@ -94,8 +94,9 @@ async fn serve_h1(
     limits: &Limits,
 ) -> Next {
     let mut requests: u64 = 0;
+    let mut now = Moment::now();
     loop {
-        let next = match next_request(worker, server, limits).await {
+        let next = match next_request(worker, server, limits, now).await {
             Ok(Some(Arrival::Request(head, framing))) => {
                 requests += 1;
                 let last = limits.requests.is_some_and(|max| requests >= max);
@@ -110,7 +111,7 @@ async fn serve_h1(
             Err(fault) => Box::pin(answer_fault(worker, server, &fault)).await,
         };
         match next {
-            Next::Keep => {}
+            Next::Keep => now = Moment::recent(), // the exchange has just read the clock
             Next::Close => {
                 Box::pin(linger(server)).await;
                 return Next::Over;
@@ -125,6 +126,7 @@ async fn next_request(
     worker: &Worker,
     server: &Server,
     limits: &Limits,
+    mut now: Moment,
 ) -> Result<Option<Arrival>, Fault> {
     let mut idle_time = limits.idle_time;
     loop {
@@ -133,7 +135,7 @@ async fn next_request(
         }
         // The whole head usually comes in the first read; only if it does not, its own time begins.
         let first = within_or_interrupted(
-            Deadline::after(Moment::now(), idle_time),
+            Deadline::after(now, idle_time),
             poll_fn(|cx| match server.poll_request(cx) {
                 Poll::Ready(arrival) => Poll::Ready(Some(arrival)),
                 Poll::Pending if server.has_begun() => Poll::Ready(None),
@@ -143,7 +145,7 @@ async fn next_request(
         match first.await {
             Ok(Some(arrival)) => return arrival.map(Some),
             Ok(None) => break,
-            Err(Ended::Interrupted) => {}
+            Err(Ended::Interrupted) => now = Moment::now(),
             Err(Ended::Late) => return Ok(None),
         }
     }
@@ -190,7 +192,7 @@ async fn exchange_h1(
             send_h1(&house, server, &mut exchange, response, (is_head, keeps)).await
         }
         Departure::Tunnel(head, io, unread) => {
-            switch(&house, server, &mut exchange, head, (io, unread)).await;
+            Box::pin(switch(&house, server, &mut exchange, head, (io, unread))).await;
             Next::Over
         }
     };
@@ -264,8 +266,8 @@ async fn send_h1(
         (true, Version::Http10) => Connection::KeepAlive,
         (true, _) => Connection::Silent,
     };
-    let mut front = server.take_early();
-    front.reserve(512);
+    let mut front = wire::buffer::scratch();
+    front.extend_from_slice(&server.take_early());
     encode::response(&mut front, &response.head, framing, says);
     let has_body = !is_head && !response.head.is_bodiless();
     let (body, framing) =
@@ -299,8 +301,8 @@ async fn send_out(
             Poll::Pending if outgoing.moved() > moved => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
-        let patience = by.or_before(Deadline::after(Moment::now(), pause));
-        match within(patience, step).await {
+        let patience = || by.or_before(Deadline::after(Moment::now(), pause));
+        match within_lazily(patience, step).await {
             Ok(None) => {}
             Ok(Some(Ok(()))) => return Ok(()),
             Ok(Some(Err(unsent))) => return Err(unsent_fault(unsent)),
@@ -539,8 +541,8 @@ async fn send_h2(
             Poll::Pending if sending.moved() > moved => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
-        let patience = by.or_before(Deadline::after(Moment::now(), pause));
-        match within(patience, step).await {
+        let patience = || by.or_before(Deadline::after(Moment::now(), pause));
+        match within_lazily(patience, step).await {
             Ok(None) => {}
             Ok(Some(sent)) => break sent.map_err(unsent_fault),
             Err(_late) if by.passed(Moment::now()) => {
@@ -558,3 +560,4 @@ async fn send_h2(
     }
     sent
 }
+

@@ -34,7 +34,7 @@ pub fn request(exchange: &mut Exchange<'_>, snapshot: &Snapshot, route: &Route) 
         _ => trusted || !is_hearsay(field),
     });
     let fields = &mut exchange.head.fields;
-    fields.push(b"Via", snapshot.via.member(exchange.head.version));
+    fields.push_as(FieldName::Via, b"Via", snapshot.via.member(exchange.head.version));
     if settings.x_forwarded {
         x_forwarded(fields, exchange.peer);
     }
@@ -63,7 +63,7 @@ pub fn response(head: &mut ResponseHead, snapshot: &Snapshot) {
     head.fields.retain(|field| {
         field.known != FieldName::ProxyAuthenticate && !speaks_of_connection(field)
     });
-    head.fields.push(b"Via", snapshot.via.member(head.version));
+    head.fields.push_as(FieldName::Via, b"Via", snapshot.via.member(head.version));
 }
 
 /// Makes the head of a switch of protocols ready for the client.
@@ -215,15 +215,13 @@ fn x_forwarded(fields: &mut Fields, peer: &Peer) {
             let chain = [before, b", ", peer.ip.as_bytes()].concat();
             fields.set(FieldName::XForwardedFor, &chain);
         }
-        None => fields.push(b"X-Forwarded-For", peer.ip.as_bytes()),
+        None => fields.push_as(FieldName::XForwardedFor, b"X-Forwarded-For", peer.ip.as_bytes()),
     }
     if !fields.has(FieldName::XForwardedProto) {
-        fields.push(b"X-Forwarded-Proto", scheme(peer));
+        fields.push_as(FieldName::XForwardedProto, b"X-Forwarded-Proto", scheme(peer));
     }
-    if !fields.has(FieldName::XForwardedHost)
-        && let Some(host) = fields.get(FieldName::Host).map(<[u8]>::to_vec)
-    {
-        fields.push(b"X-Forwarded-Host", &host);
+    if !fields.has(FieldName::XForwardedHost) {
+        fields.push_same(FieldName::XForwardedHost, b"X-Forwarded-Host", FieldName::Host);
     }
 }
 

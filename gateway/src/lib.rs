@@ -14,3 +14,5 @@ pub mod listen;
 pub mod route;
 pub mod tunnel;
 pub mod worker;
+
+pub mod demo;

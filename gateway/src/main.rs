@@ -1,6 +1,7 @@
 //! `fleetfoot`, the binary: what the user typed, and which part of the house does it.
 
 mod command;
+mod practice;
 mod run;
 
 use clap::Parser;
@@ -11,12 +12,15 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    gateway::demo::follow_parent();
     let cli = Cli::parse();
     let done = match cli.verb {
         Verb::Run(flags) => run::run(flags),
         Verb::Check { config } => command::check(&config),
         Verb::Reload { admin } => command::reload(&admin),
         Verb::Explain { method, url, config } => command::explain(&config, &method, &url),
+        Verb::Demo(flags) => practice::demo(&flags),
+        Verb::Shop(flags) => practice::shop(flags),
         Verb::Schema => command::schema(),
         Verb::Version => command::version(),
         Verb::Completions { shell } => command::completions(shell),

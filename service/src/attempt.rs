@@ -69,37 +69,50 @@ pub(crate) async fn attempt(
         // HTTP/1.0 did not send one; the next hop's HTTP/1.1 requires it.
         ask.head.fields.set(FieldName::Host, endpoint.authority.as_bytes());
     }
-    match ready(service, endpoint, ask.by, fresh).await? {
+    // What most exchanges do not do is boxed, so that it takes no room in every connection's future.
+    let pooled = if fresh { None } else { pooled(service, endpoint) };
+    let (ready, now) = match pooled {
+        // The caller has read the clock in this same turn.
+        Some(lent) => (Ready::One(lent), Moment::recent()),
+        None => (Box::pin(ready(service, endpoint, ask.by, fresh)).await?, Moment::now()),
+    };
+    match ready {
         Ready::One(lent) => {
             facts.reused = lent.is_reused();
-            ask_h1(service, endpoint, lent, ask).await
+            ask_h1(service, endpoint, lent, ask, now).await
         }
         Ready::Two(connection) => {
             facts.reused = true;
-            ask_h2(service, endpoint, connection, ask).await
+            Box::pin(ask_h2(service, endpoint, connection, ask)).await
         }
     }
 }
 
-/// Takes an idle connection, or makes one.
-async fn ready(
-    service: &Service,
-    endpoint: &Rc<Endpoint>,
-    by: Deadline,
-    fresh: bool,
-) -> Result<Ready, Fault> {
-    let two = match service.settings.http {
+/// Is HTTP/2 spoken to this server, or may it be?
+fn may_be_h2(service: &Service, endpoint: &Endpoint) -> bool {
+    match service.settings.http {
         Http::One => false,
         Http::Two => true,
         Http::Auto => match endpoint.spoken.get() {
             Some(spoken) => spoken == Spoken::Two,
             None => service.tls.is_some(),
         },
-    };
-    if !two {
-        if !fresh && let Some(lent) = endpoint.take() {
-            return Ok(Ready::One(lent));
-        }
+    }
+}
+
+/// An idle HTTP/1.1 connection, if there is one.
+fn pooled(service: &Service, endpoint: &Rc<Endpoint>) -> Option<h1::client::Lent> {
+    if may_be_h2(service, endpoint) { None } else { endpoint.take() }
+}
+
+/// Makes a connection, or shares the one that speaks HTTP/2.
+async fn ready(
+    service: &Service,
+    endpoint: &Rc<Endpoint>,
+    by: Deadline,
+    fresh: bool,
+) -> Result<Ready, Fault> {
+    if !may_be_h2(service, endpoint) {
         if endpoint.meter.open.get() >= service.settings.connections_max as u64 {
             let detail = format!("connections_max reached for {}", endpoint.authority);
             return Err(Fault::new(FaultKind::ServiceFull, detail));
@@ -141,9 +154,9 @@ struct Patience<'a> {
 }
 
 impl Patience<'_> {
-    fn next(&self, sending: bool) -> Deadline {
+    fn next(&self, now: Moment, sending: bool) -> Deadline {
         let longest = if sending { self.pause } else { self.service.settings.first_byte_time };
-        self.by.or_before(Deadline::after(Moment::now(), longest))
+        self.by.or_before(Deadline::after(now, longest))
     }
 
     /// What a passed deadline means.
@@ -168,8 +181,9 @@ async fn ask_h1(
     endpoint: &Rc<Endpoint>,
     lent: h1::client::Lent,
     ask: &mut Ask<'_>,
+    mut now: Moment,
 ) -> Result<Answered, Fault> {
-    let mut front = Vec::with_capacity(512);
+    let mut front = wire::buffer::scratch();
     encode::request(&mut front, ask.head, ask.framing);
     let body = std::mem::replace(&mut ask.body, Body::Empty);
     let framing = if matches!(body, Body::Empty) { Framing::None } else { ask.framing };
@@ -186,12 +200,15 @@ async fn ask_h1(
         let sending = asking.is_sending();
         let holding = asking.is_holding();
         let by = if holding && !sending {
-            ask.by.or_before(Deadline::after(Moment::now(), CONTINUE_TIME))
+            ask.by.or_before(Deadline::after(now, CONTINUE_TIME))
         } else {
-            patience.next(sending)
+            patience.next(now, sending)
         };
         let moved = asking.moved();
         let event = within(by, poll_fn(|cx| poll_h1(&mut asking, cx, moved))).await;
+        if !matches!(event, Ok(Some(Ok(h1::client::Event::Answer(..))))) {
+            now = Moment::now();
+        }
         match event {
             Ok(None) => {} // the body moves: a new deadline
             Ok(Some(Ok(h1::client::Event::Sent))) => {}
@@ -274,7 +291,7 @@ async fn ask_h2(
     ask: &mut Ask<'_>,
 ) -> Result<Answered, Fault> {
     let patience = Patience { service, endpoint, by: ask.by, pause: ask.pause };
-    let opened = within(patience.next(false), poll_fn(|cx| connection.poll_ready(cx))).await;
+    let opened = within(patience.next(Moment::now(), false), poll_fn(|cx| connection.poll_ready(cx))).await;
     opened.map_err(|_late| patience.fault(false, false))??;
     let body = std::mem::replace(&mut ask.body, Body::Empty);
     let mut asking = connection.ask(ask.head, body, ask.framing)?;
@@ -286,7 +303,7 @@ async fn ask_h2(
             Poll::Pending if asking.is_sending() && asking.moved() > moved => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
-        match within(patience.next(sending), step).await {
+        match within(patience.next(Moment::now(), sending), step).await {
             Ok(None) => {}
             Ok(Some(Ok(h2::client::Event::Sent))) => {}
             Ok(Some(Ok(h2::client::Event::Interim(head)))) => (ask.interim)(&head),

@@ -122,7 +122,7 @@ impl Home for Endpoint {
             self.meter.open.sub(1);
             return;
         }
-        connection.idle_since = Moment::now();
+        connection.idle_since = Moment::recent();
         idle.push(connection);
         self.meter.idle.add(1);
     }

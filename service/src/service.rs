@@ -113,7 +113,7 @@ impl Service {
     /// # Errors
     /// The last attempt's fault.
     pub async fn call(&self, ask: &mut Ask<'_>, facts: &mut Facts) -> Result<Answered, Fault> {
-        let asked = Moment::now();
+        let asked = Moment::recent(); // the exchange began in this same turn
         facts.asked = Some(asked);
         let spare = ask.body.spare();
         let first = self.next();
@@ -126,7 +126,7 @@ impl Service {
             ask.body = spare;
             // After a failed connection another server; after a dead one the same, freshly dialled.
             let second = if facts.reused { first } else { self.next() };
-            result = self.try_one(second, ask, facts, true).await;
+            result = Box::pin(self.try_one(second, ask, facts, true)).await;
         }
         if result.is_ok() {
             let answered = Moment::now();

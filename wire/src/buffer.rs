@@ -17,6 +17,33 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
+thread_local! {
+    static SCRATCH: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Capacity of a fresh scratch vector, and the largest that is kept.
+const SCRATCH_BYTES: usize = 1 << 10;
+const SCRATCH_BYTES_MAX: usize = 8 << 10;
+
+/// An empty vector to encode a head into; hand it back with [`recycle`].
+pub fn scratch() -> Vec<u8> {
+    SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(SCRATCH_BYTES))
+}
+
+/// Takes a vector back for [`scratch`].
+pub fn recycle(mut scratch: Vec<u8>) {
+    if !(SCRATCH_BYTES..=SCRATCH_BYTES_MAX).contains(&scratch.capacity()) {
+        return;
+    }
+    scratch.clear();
+    let _ending = SCRATCH.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
+        if kept.len() < FREE_MAX {
+            kept.push(scratch);
+        }
+    });
+}
+
 /// Bytes received and not yet used: `bytes[start..end]`.
 ///
 /// All of `bytes` is initialised and its length never shrinks while the buffer is in use.

@@ -109,6 +109,18 @@ impl Drop for Seat {
 /// # Cancel safety
 /// As cancel safe as the future itself.
 pub async fn within<F: Future>(by: Deadline, future: F) -> Result<F::Output, Ended> {
+    wait(|| by, false, future).await
+}
+
+/// As [`within`], but the deadline is asked for only if there is something to wait for: reading the
+/// clock is a good part of what a wait costs.
+///
+/// # Cancel safety
+/// As cancel safe as the future itself.
+pub async fn within_lazily<F: Future>(
+    by: impl FnOnce() -> Deadline,
+    future: F,
+) -> Result<F::Output, Ended> {
     wait(by, false, future).await
 }
 
@@ -117,18 +129,22 @@ pub async fn within<F: Future>(by: Deadline, future: F) -> Result<F::Output, End
 /// # Cancel safety
 /// As cancel safe as the future itself.
 pub async fn within_or_interrupted<F: Future>(by: Deadline, future: F) -> Result<F::Output, Ended> {
-    wait(by, true, future).await
+    wait(|| by, true, future).await
 }
 
-async fn wait<F: Future>(by: Deadline, interruptible: bool, future: F) -> Result<F::Output, Ended> {
+async fn wait<F: Future>(
+    by: impl FnOnce() -> Deadline, interruptible: bool, future: F) -> Result<F::Output, Ended> {
     let mut future = pin!(future);
+    let mut by = Some(by);
     let mut seat = None;
     poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        let seat = seat.get_or_insert_with(|| Seat::take(by, interruptible));
-        seat.poll(cx).map(Err)
+        if let Some(by) = by.take() {
+            seat = Some(Seat::take(by(), interruptible));
+        }
+        seat.as_ref().map_or(Poll::Pending, |seat| seat.poll(cx).map(Err))
     })
     .await
 }

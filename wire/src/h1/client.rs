@@ -193,15 +193,14 @@ impl Asking {
             }
         }
         let input = &mut connection.input;
-        let end = match ready!(input.poll_head(cx, &connection.io, self.bytes_max)) {
-            Ok(end) => end,
+        let parse = |data: &[u8]| parse::response(data, self.fields_max);
+        let head = match ready!(input.poll_head(cx, &connection.io, self.bytes_max, parse)) {
+            Ok(head) => head,
             Err(no_head) => {
                 let begun = !input.data().is_empty();
                 return Poll::Ready(Err(no_answer(no_head, begun || self.interims > 0)));
             }
         };
-        let head = parse::response(&input.data()[..end], self.fields_max)?;
-        input.consume(end);
         if head.is_interim() {
             self.interims += 1;
             if self.interims > INTERIMS_MAX {
@@ -270,6 +269,7 @@ fn no_answer(no_head: NoHead, begun: bool) -> Fault {
             Fault::new(FaultKind::BadResponse, "a head longer than limits.head_bytes")
         }
         NoHead::BareLf => Fault::new(FaultKind::BadResponse, "a line that ends without CR"),
+        NoHead::Fault(fault) => fault,
     }
 }
 

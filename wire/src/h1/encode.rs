@@ -1,7 +1,7 @@
 //! Heads into bytes. The framing fields of the message received are skipped and ours are written
 //! where the first of them stood, so that a field's place is kept and its value is our own.
 
-use base::{FieldName, Fields, Framing, RequestHead, ResponseHead};
+use base::{Fields, Framing, RequestHead, ResponseHead};
 use std::io::Write;
 
 /// What a response says about its connection.
@@ -61,19 +61,12 @@ fn status_line(out: &mut Vec<u8>, head: &ResponseHead) {
 
 fn fields(out: &mut Vec<u8>, fields: &Fields, framing: Framing) {
     let mut framed = false;
-    for field in fields.iter() {
-        if matches!(field.known, FieldName::ContentLength | FieldName::TransferEncoding) {
-            if !framed {
-                framing_field(out, framing);
-                framed = true;
-            }
-            continue;
+    fields.write_lines(out, |out| {
+        if !framed {
+            framing_field(out, framing);
+            framed = true;
         }
-        out.extend_from_slice(field.name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(field.value);
-        out.extend_from_slice(b"\r\n");
-    }
+    });
     if !framed {
         framing_field(out, framing);
     }

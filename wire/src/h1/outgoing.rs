@@ -5,6 +5,7 @@
 //! else as two pieces of one vectored write.
 
 use crate::body::Body;
+use crate::buffer;
 use crate::h1::encode;
 use crate::transport::Transport;
 use base::{Fault, Framing};
@@ -59,6 +60,12 @@ pub struct Outgoing {
     coding: Coding,
     moved: u64,
     waiting: Waiting,
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        buffer::recycle(std::mem::take(&mut self.front));
+    }
 }
 
 impl Outgoing {

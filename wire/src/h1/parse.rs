@@ -12,8 +12,9 @@ use std::mem::MaybeUninit;
 
 /// Most fields that are parsed without an allocation of their own.
 const USUAL_FIELDS: usize = 64;
-/// Room kept behind a head for the fields that we add.
-const ROOM: usize = 256;
+
+/// A head that is whole, and its length; `None` when more bytes are needed.
+pub type Whole<T> = Option<(T, usize)>;
 
 /// Where a head ends in the bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,72 +45,77 @@ fn bad(detail: &'static str) -> Fault {
     Fault::new(FaultKind::BadRequest, detail)
 }
 
-/// A request head from `head`, which ends with its empty line.
+/// A request head from the front of `data`.
 ///
 /// # Errors
 /// `BadRequest`, `BadVersion`, `TooManyFields`.
-pub fn request(head: &[u8], fields_max: usize) -> Result<RequestHead, Fault> {
+pub fn request(data: &[u8], fields_max: usize) -> Result<Whole<RequestHead>, Fault> {
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     let mut result =
-        parsed.parse_with_uninit_headers(head, &mut usual[..USUAL_FIELDS.min(fields_max)]);
+        parsed.parse_with_uninit_headers(data, &mut usual[..USUAL_FIELDS.min(fields_max)]);
     let mut many;
     if result == Err(httparse::Error::TooManyHeaders) && fields_max > USUAL_FIELDS {
         many = vec![MaybeUninit::uninit(); fields_max];
         parsed = httparse::Request::new(&mut []);
-        result = parsed.parse_with_uninit_headers(head, &mut many);
+        result = parsed.parse_with_uninit_headers(data, &mut many);
     }
-    match result {
-        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Ok(_) => return Err(bad("the head does not end where it should")),
+    let length = match result {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
         Err(error) => return Err(request_fault(error)),
-    }
+    };
+    let head = &data[..length];
     let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version)
     else {
         return Err(bad("the request line is incomplete"));
     };
     let version = version_of(version);
-    let fields = collect(head, parsed.headers);
+    let fields = collect(head, parsed.headers).ok_or_else(|| bad(BARE_LF))?;
     let span = |text: &str| span_in(head, text.as_bytes());
     let request = RequestHead::new(version, span(method), span(target), fields);
-    settle(request)
+    Ok(Some((settle(request)?, length)))
 }
 
-/// A response head from `head`, which ends with its empty line.
+/// What is wrong with a line that ends in LF alone.
+const BARE_LF: &str = "a line that ends without CR";
+
+/// A response head from the front of `data`.
 ///
 /// # Errors
 /// `BadResponse`.
-pub fn response(head: &[u8], fields_max: usize) -> Result<ResponseHead, Fault> {
+pub fn response(data: &[u8], fields_max: usize) -> Result<Whole<ResponseHead>, Fault> {
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let mut result = config.parse_response_with_uninit_headers(
         &mut parsed,
-        head,
+        data,
         &mut usual[..USUAL_FIELDS.min(fields_max)],
     );
     let mut many;
     if result == Err(httparse::Error::TooManyHeaders) && fields_max > USUAL_FIELDS {
         many = vec![MaybeUninit::uninit(); fields_max];
         parsed = httparse::Response::new(&mut []);
-        result = config.parse_response_with_uninit_headers(&mut parsed, head, &mut many);
+        result = config.parse_response_with_uninit_headers(&mut parsed, data, &mut many);
     }
     let fault = |detail: String| Fault::new(FaultKind::BadResponse, detail);
-    match result {
-        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Ok(_) => return Err(fault("the head does not end where it should".into())),
+    let length = match result {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
         Err(error) => return Err(fault(error.to_string())),
-    }
+    };
+    let head = &data[..length];
     let (Some(version), Some(status)) = (parsed.version, parsed.code) else {
         return Err(fault("the status line is incomplete".into()));
     };
     if status < 100 {
         return Err(fault(format!("{status} is no status code")));
     }
-    let fields = collect(head, parsed.headers);
+    let fields = collect(head, parsed.headers).ok_or_else(|| fault(BARE_LF.into()))?;
     let reason = parsed.reason.unwrap_or_default();
     let reason = if reason.is_empty() { Span::default() } else { span_in(head, reason.as_bytes()) };
-    Ok(ResponseHead::new(version_of(version), status, reason, fields))
+    Ok(Some((ResponseHead::new(version_of(version), status, reason, fields), length)))
 }
 
 /// A trailer section from `section`, which ends with its empty line. Fields that would change how a
@@ -127,7 +133,7 @@ pub fn trailers(section: &[u8], fields_max: usize) -> Result<Fields, &'static st
         Err(httparse::Error::TooManyHeaders) => return Err("too many trailer fields"),
         _ => return Err("a malformed trailer section"),
     };
-    let mut fields = collect(section, parsed);
+    let Some(mut fields) = collect(section, parsed) else { return Err(BARE_LF) };
     fields.retain(|field| field.known == FieldName::Other && !is_barred_trailer(field.name));
     Ok(fields)
 }
@@ -178,16 +184,21 @@ fn span_in(whole: &[u8], part: &[u8]) -> Span {
     Span::new(start, start + part.len())
 }
 
-fn collect(head: &[u8], headers: &[Header<'_>]) -> Fields {
-    let mut bytes = Vec::with_capacity(head.len() + ROOM);
-    bytes.extend_from_slice(head);
-    let mut fields = Fields::over(bytes, headers.len() + 4);
+/// The fields of a head or trailer section; `None` if a line of it ends without CR, which `httparse`
+/// lets pass.
+fn collect(head: &[u8], headers: &[Header<'_>]) -> Option<Fields> {
+    let mut fields = Fields::over(head, headers.len());
     for header in headers {
+        let name = span_in(head, header.name.as_bytes());
+        let before = header.name.as_ptr() as usize - head.as_ptr() as usize;
+        if before > 0 && !head[..before].ends_with(b"\r\n") {
+            return None;
+        }
         let value = header.value.trim_ascii();
         let value = if value.is_empty() { Span::default() } else { span_in(head, value) };
-        fields.note(span_in(head, header.name.as_bytes()), value);
+        fields.note(name, value);
     }
-    fields
+    head.ends_with(b"\r\n\r\n").then_some(fields)
 }
 
 /// What an absolute target becomes: its origin form, and the Host that HTTP/1.0 left out.
@@ -297,8 +308,10 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> Result<RequestHead, FaultKind> {
-        assert_eq!(extent(text.as_bytes(), 0), Extent::Whole(text.len()), "{text:?}");
-        request(text.as_bytes(), 100).map_err(|fault| fault.kind)
+        let whole = request(text.as_bytes(), 100).map_err(|fault| fault.kind)?;
+        let (head, length) = whole.expect("a whole head");
+        assert_eq!(length, text.len(), "{text:?}");
+        Ok(head)
     }
 
     #[test]
@@ -309,6 +322,19 @@ mod tests {
         assert_eq!(extent(b"GET / HTTP/1.1\n\n", 0), Extent::BareLf);
         assert_eq!(extent(b"GET / HTTP/1.1\r\na: b\n\r\n", 0), Extent::BareLf);
         assert_eq!(extent(b"\r\n", 0), Extent::Whole(2));
+    }
+
+    #[test]
+    fn line_ends_are_crlf_everywhere() {
+        for text in [
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "GET / HTTP/1.1\r\nHost: a\n\n",
+        ] {
+            assert_eq!(check(text).unwrap_err(), FaultKind::BadRequest, "{text:?}");
+        }
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use crate::buffer::Buffer;
 use crate::h1::chunk::{Decoder, Step};
-use crate::h1::parse::{self, Extent};
+use crate::h1::parse::{self, Extent, Whole};
 use crate::transport::Transport;
-use base::{Fields, Framing};
+use base::{Fault, Fields, Framing};
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -30,6 +30,8 @@ pub enum NoHead {
     },
     /// A line ends without CR.
     BareLf,
+    /// It is malformed.
+    Fault(Fault),
     /// The transport failed.
     Io(io::Error),
 }
@@ -73,26 +75,22 @@ impl Input {
         read
     }
 
-    /// Waits until a whole head is at hand and answers its length; [`Input::consume`] it when it
-    /// has been parsed.
-    pub fn poll_head(
+    /// Waits until a whole head is at hand and has been parsed, and takes it off.
+    ///
+    /// # Errors
+    /// Why there is none; `parse`'s own fault within.
+    pub fn poll_head<T>(
         &mut self,
         cx: &mut Context<'_>,
         io: &Transport,
         bytes_max: usize,
-    ) -> Poll<Result<usize, NoHead>> {
+        mut parse: impl FnMut(&[u8]) -> Result<Whole<T>, Fault>,
+    ) -> Poll<Result<T, NoHead>> {
         loop {
-            match parse::extent(self.data(), self.searched) {
-                Extent::Whole(end) if end <= bytes_max => {
-                    self.searched = 0;
-                    return Poll::Ready(Ok(end));
-                }
-                Extent::Partial(searched) if searched <= bytes_max => self.searched = searched,
-                Extent::BareLf => return Poll::Ready(Err(NoHead::BareLf)),
-                Extent::Whole(_) | Extent::Partial(_) => {
-                    let first_line = !self.data().contains(&b'\n');
-                    return Poll::Ready(Err(NoHead::TooLarge { first_line }));
-                }
+            if let Some((head, length)) = self.try_head(bytes_max, &mut parse)? {
+                self.searched = 0;
+                self.consume(length);
+                return Poll::Ready(Ok(head));
             }
             match ready!(self.poll_fill(cx, io)) {
                 Ok(0) if self.data().is_empty() => return Poll::Ready(Err(NoHead::Closed)),
@@ -101,6 +99,41 @@ impl Input {
                 Err(error) => return Poll::Ready(Err(NoHead::Io(error))),
             }
         }
+    }
+
+    /// The head that is at hand, if it is whole. A head nearly always comes in one piece, so the first
+    /// look is the parser's; what turns out to be a piece is from then on only searched for its end,
+    /// or a head sent byte by byte would be parsed as often.
+    fn try_head<T>(
+        &mut self,
+        bytes_max: usize,
+        parse: &mut impl FnMut(&[u8]) -> Result<Whole<T>, Fault>,
+    ) -> Result<Whole<T>, NoHead> {
+        let data = self.data();
+        if data.is_empty() {
+            return Ok(None);
+        }
+        if self.searched == 0
+            && let Some((head, length)) = parse(data).map_err(NoHead::Fault)?
+        {
+            return if length > bytes_max { Err(self.too_large()) } else { Ok(Some((head, length))) };
+        }
+        match parse::extent(data, self.searched) {
+            Extent::Whole(end) if end <= bytes_max => {
+                let whole = parse(&data[..end]).map_err(NoHead::Fault)?;
+                whole.map(Some).ok_or(NoHead::Cut)
+            }
+            Extent::Partial(searched) if searched <= bytes_max => {
+                self.searched = searched;
+                Ok(None)
+            }
+            Extent::BareLf => Err(NoHead::BareLf),
+            Extent::Whole(_) | Extent::Partial(_) => Err(self.too_large()),
+        }
+    }
+
+    fn too_large(&self) -> NoHead {
+        NoHead::TooLarge { first_line: !self.data().contains(&b'\n') }
     }
 }
 

@@ -99,13 +99,12 @@ impl Server {
             }
         }
         let bytes_max = self.limits.head_bytes.as_usize();
-        let end = match ready!(input.poll_head(cx, &self.io, bytes_max)) {
-            Ok(end) => end,
+        let parse = |data: &[u8]| parse::request(data, self.limits.fields);
+        let head = match ready!(input.poll_head(cx, &self.io, bytes_max, parse)) {
+            Ok(head) => head,
             Err(no_head) => return Poll::Ready(no_request(no_head)),
         };
-        let head = parse::request(&input.data()[..end], self.limits.fields)?;
         let framing = framing::of_request(&head)?;
-        input.consume(end);
         self.begin(&head, framing)?;
         Poll::Ready(Ok(Arrival::Request(head, framing)))
     }
@@ -281,6 +280,7 @@ fn no_request(no_head: NoHead) -> Result<Arrival, Fault> {
             Fault::new(FaultKind::HeadTooLarge, "a head longer than limits.head_bytes")
         }
         NoHead::BareLf => Fault::new(FaultKind::BadRequest, "a line that ends without CR"),
+        NoHead::Fault(fault) => fault,
         NoHead::Io(error) => gone(error),
     })
 }

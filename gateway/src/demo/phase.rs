@@ -1,0 +1,106 @@
+//! The phases of the demo: a list. A room that lands adds its line here, with its settings.
+
+use ::shop::Sin;
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// What the table calls it; at most 32 letters.
+    pub name: &'static str,
+    /// Which way the load takes.
+    pub through: Through,
+    /// Sins that are switched off in the shop.
+    pub without: &'static [Sin],
+}
+
+/// Which way the load takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Through {
+    /// Straight at the shop, instances in turn.
+    Straight(Servers),
+    /// Through the gateway, under these settings: TOML, in which `{servers}` is the list of shops.
+    /// The listeners are put before it.
+    Gateway(Servers, &'static str),
+}
+
+/// How many of the three instances are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// The first; it is not the slow one.
+    One,
+    /// All; the third is the slow one.
+    Three,
+}
+
+/// Settings that forward everything, and nothing else.
+pub(super) const FORWARD: &str = r#"
+[service.shop]
+servers = {servers}
+
+[[route]]
+match = "/*"
+to = "shop"
+"#;
+
+const fn straight(name: &'static str, servers: Servers) -> Phase {
+    Phase { name, through: Through::Straight(servers), without: &[] }
+}
+
+const fn forward(name: &'static str, servers: Servers, without: &'static [Sin]) -> Phase {
+    Phase { name, through: Through::Gateway(servers, FORWARD), without }
+}
+
+/// All phases, in the order in which they are run.
+///
+/// The last ones mend the shop itself, one sin after another; each keeps what the ones before it
+/// have mended.
+pub const PHASES: &[Phase] = &[
+    straight("straight at one shop", Servers::One),
+    straight("straight at three, one slow", Servers::Three),
+    forward("gateway, one shop", Servers::One, &[]),
+    forward("gateway, three shops", Servers::Three, &[]),
+    forward("+ shop: slow instance mended", Servers::Three, &[Sin::SlowInstance]),
+    forward("+ shop: indexes added", Servers::Three, &[Sin::SlowInstance, Sin::MissingIndex]),
+    forward(
+        "+ shop: lists have an end",
+        Servers::Three,
+        &[Sin::SlowInstance, Sin::MissingIndex, Sin::UnboundedList],
+    ),
+    forward(
+        "+ shop: joins for N+1, slim JSON",
+        Servers::Three,
+        &[Sin::SlowInstance, Sin::MissingIndex, Sin::UnboundedList, Sin::NPlusOne, Sin::FatJson],
+    ),
+    forward(
+        "+ shop: pages ask all at once",
+        Servers::Three,
+        &[
+            Sin::SlowInstance,
+            Sin::MissingIndex,
+            Sin::UnboundedList,
+            Sin::NPlusOne,
+            Sin::FatJson,
+            Sin::Chatty,
+        ],
+    ),
+    forward("+ shop: mail and report later", Servers::Three, &Sin::ALL),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::town::settings_text;
+
+    #[test]
+    fn phases_have_short_names_and_legal_settings() {
+        for phase in PHASES {
+            assert!(phase.name.len() <= 32, "{}", phase.name);
+            if let Through::Gateway(_, settings) = phase.through {
+                let shops = [([127, 0, 0, 1], 81).into(), ([127, 0, 0, 1], 82).into()];
+                let parsed = settings::parse("demo", &settings_text(&shops, settings), &|_| None);
+                let parsed = parsed.unwrap_or_else(|report| panic!("{}: {report}", phase.name));
+                assert_eq!(parsed.services[0].servers.len(), 2, "{}", phase.name);
+            }
+        }
+    }
+}

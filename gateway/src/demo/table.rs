@@ -1,0 +1,123 @@
+//! The table at the end: what was measured, as it is.
+
+use super::mix::OBJECTIVE;
+use super::town::Work;
+use load::Report;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// A load that leaves this late says more about the machine than about the shop.
+const LATE: Duration = Duration::from_millis(25);
+const QUANTILES: [f64; 4] = [0.5, 0.95, 0.99, 0.999];
+
+/// What one phase came to.
+pub(super) struct Line {
+    pub(super) name: &'static str,
+    pub(super) report: Report,
+    pub(super) work: Work,
+}
+
+/// One phase's figures, while the others are still to come.
+pub(super) fn in_passing(label: &str, line: &Line) -> String {
+    let quantile = |share| millis(line.report.latency.quantile(share));
+    format!(
+        "{label}: p50 {} ms, p99 {} ms, {} failed",
+        quantile(0.5),
+        quantile(0.99),
+        line.report.failed()
+    )
+}
+
+/// The whole table, with what must be known to read it; `cores` is what all processes share.
+pub(super) fn render(lines: &[Line], rate: f64, phase_time: Duration, cores: usize) -> String {
+    let mut text = format!(
+        "{:<33}{:>8}{:>8}{:>8}{:>8}{:>10}{:>8}{:>9}{:>7}\n",
+        "latency in ms", "p50", "p95", "p99", "p99.9", "in time/s", "origin", "queries", "errors"
+    );
+    for line in lines {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{:<33}", line.name);
+        for share in QUANTILES {
+            let _ = write!(text, "{:>8}", millis(line.report.latency.quantile(share)));
+        }
+        let (in_time, work) = (line.report.in_time_per_second(), line.work);
+        let (origin, queries, failed) = (work.requests, work.queries, line.report.failed());
+        let _ = writeln!(text, "{in_time:>10.1}{origin:>8}{queries:>9}{failed:>7}");
+    }
+    notes(&mut text, lines, rate, phase_time, cores);
+    for line in lines.iter().filter(|line| line.report.failed() > 0) {
+        let kinds = line.report.failures.iter();
+        let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
+        let _ = writeln!(text, "Errors in \"{}\": {}.", line.name, kinds.join(", "));
+    }
+    for line in lines.iter().filter(|line| line.report.late_max >= LATE) {
+        let late = line.report.late_max.as_millis();
+        let _ = writeln!(
+            text,
+            "Busy in \"{}\": requests left up to {late} ms late, the processors were taken.",
+            line.name
+        );
+    }
+    text
+}
+
+fn notes(text: &mut String, lines: &[Line], rate: f64, phase_time: Duration, cores: usize) {
+    let count = lines.first().map_or(0, |line| line.report.count);
+    let slowest = if count < 1_000 { "; with so few, p99.9 is the slowest" } else { "" };
+    let _ = write!(
+        text,
+        "\nEach line: the same {count} requests in {:.0} s ({rate:.0}/s asked for), open loop{slowest}.\n\
+         Latency counts from when a request was due; a failed one counts as the whole timeout.\n\
+         In time: within {} ms. Origin: requests that reached the shop. Queries: in its database.\n\
+         Load, gateway and all three shops share {cores} cores: more shops add no hardware here.\n",
+        phase_time.as_secs_f64(),
+        OBJECTIVE.as_millis(),
+    );
+}
+
+/// Milliseconds with three digits that count.
+fn millis(time: Duration) -> String {
+    let millis = time.as_secs_f64() * 1e3;
+    let places = match millis {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    format!("{millis:.places$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use load::Failure;
+
+    fn line(name: &'static str, millis: u64, failed: u64) -> Line {
+        let mut report = Report::new(Duration::from_secs(6), std::iter::empty());
+        for _ in 0..300 {
+            report.latency.record(Duration::from_millis(millis));
+        }
+        (report.count, report.in_time) = (300, 300 - failed);
+        if failed > 0 {
+            report.failures.insert(Failure::Status(502), failed);
+        }
+        report.late_max = Duration::from_millis(failed * 10);
+        Line { name, report, work: Work { requests: 300, queries: 12_345 } }
+    }
+
+    #[test]
+    fn the_table_shows_what_was_measured_and_what_failed() {
+        let lines = [line("straight at one shop", 123, 0), line("gateway, one shop", 2, 7)];
+        insta::assert_snapshot!(render(&lines, 50.0, Duration::from_secs(6), 2), @r#"
+latency in ms                         p50     p95     p99   p99.9 in time/s  origin  queries errors
+straight at one shop                  123     123     123     123      50.0     300    12345      0
+gateway, one shop                    2.00    2.00    2.00    2.00      48.8     300    12345      7
+
+Each line: the same 300 requests in 6 s (50/s asked for), open loop; with so few, p99.9 is the slowest.
+Latency counts from when a request was due; a failed one counts as the whole timeout.
+In time: within 100 ms. Origin: requests that reached the shop. Queries: in its database.
+Load, gateway and all three shops share 2 cores: more shops add no hardware here.
+Errors in "gateway, one shop": 7 status 502.
+Busy in "gateway, one shop": requests left up to 70 ms late, the processors were taken.
+"#);
+    }
+}
