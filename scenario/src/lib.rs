@@ -1,1 +1,37 @@
-//! scenario.
+//! The test kit: the real binary, a raw origin behind it, a raw client before it.
+//!
+//! Everything a scenario touches is bytes on sockets, so that nothing of ours stands between a test
+//! and what a peer would see. Every wait has a [`PATIENCE`] and ends in a panic that prints what
+//! went over the wire; nothing sleeps. Development only: no other room depends on this one.
+
+#![allow(clippy::missing_panics_doc, reason = "a kit for tests: panicking is how it reports")]
+
+pub mod client;
+pub mod gate;
+pub mod gateway;
+pub mod load;
+pub mod message;
+pub mod origin;
+pub mod reading;
+pub mod settings;
+pub mod transcript;
+
+pub use client::Client;
+pub use gate::Gate;
+pub use gateway::Gateway;
+pub use message::{Request, Response};
+pub use origin::{Action, Origin};
+pub use settings::Text;
+
+use std::time::Duration;
+
+/// How long any one step of a scenario may take before it is called a failure.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The deadline of a step that begins now.
+pub fn patience() -> base::Deadline {
+    base::Deadline::after(base::Moment::now(), PATIENCE)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,31 @@
-//! Scenarios.
+//! Scenarios: the real binary between raw bytes and raw bytes.
+//!
+//! One binary, one module for each thing a user relies on. Modules made of rows share one gateway,
+//! through [`stage`]; the others start their own with the settings they need. All ports are free
+//! ones, nothing sleeps, every wait is bounded (`scenario::PATIENCE`).
+
+// What is refused or made harmless, row by row.
+mod malformed;
+mod responses;
+mod smuggling;
+
+// What is passed on, and how.
+mod forwarding;
+mod framing;
+mod interim;
+mod upgrade;
+
+// What keeps it alive.
+mod command_line;
+mod drain;
+mod limits;
+mod memory;
+mod pools;
+mod reload;
+
+// Other ways in.
+mod http2;
+mod tls;
+
+// What the modules share.
+mod stage;
