@@ -11,7 +11,7 @@ use crate::tunnel;
 use crate::worker::Worker;
 use base::field::members;
 use base::{
-    Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Version,
+    Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Side, Version,
 };
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -181,7 +181,8 @@ async fn exchange_h1(
         body: body(server, framing),
         framing,
         peer,
-        expects: server.expects_continue(),
+        // A client that has already begun to send its body is not waiting for anything.
+        expects: server.expects_continue() && !server.has_begun(),
         interim: &mut interim,
         by: Deadline::NEVER,
         facts: path::begin(Moment::now()),
@@ -236,8 +237,9 @@ fn may_keep(server: &Server, exchange: &Exchange<'_>, response: &Response) -> bo
                 | FaultKind::ConnectRefused
         )
     );
-    let being_read = matches!(response.body, Body::Service(_) | Body::Frames(_));
-    !in_doubt && (being_read || server.discard_at_hand())
+    // An answer that came before the whole request leaves nobody to read the rest of it.
+    let unread = response.body.is_feeding() && !server.has_body_ended();
+    !in_doubt && !unread && server.discard_at_hand()
 }
 
 /// How a response is framed towards an HTTP/1 client, and whether the connection can outlive it.
@@ -281,6 +283,11 @@ async fn send_h1(
         Ok(()) => Next::Close,
         Err(fault) => {
             exchange.facts.fault = Some(fault.kind);
+            if outgoing.moved() == 0 && fault.kind.side() == Side::Upstream {
+                // The answer broke off before any of it was on its way: then there is a better one.
+                exchange.facts.status = depart::status_of(fault.kind);
+                return say_fault(server, &fault).await;
+            }
             // The client must see that the answer is not whole: no orderly goodbye.
             Next::Over
         }
@@ -354,6 +361,11 @@ async fn answer_fault(worker: &Worker, server: &Server, fault: &Fault) -> Next {
     if fault.kind == FaultKind::ClientGone {
         return Next::Over;
     }
+    say_fault(server, fault).await
+}
+
+/// Sends the answer to a fault, the last on its connection.
+async fn say_fault(server: &Server, fault: &Fault) -> Next {
     let mut response = depart::problem(fault);
     depart::date(|date| response.head.fields.push(b"Date", date));
     let mut front = server.take_early();

@@ -58,12 +58,17 @@ pub fn request(exchange: &mut Exchange<'_>, snapshot: &Snapshot, route: &Route) 
     crossing
 }
 
-/// Makes a response ready for the client.
-pub fn response(head: &mut ResponseHead, snapshot: &Snapshot) {
+/// Takes off what speaks of the service's connection only: all that an interim response needs.
+pub fn interim(head: &mut ResponseHead) {
     drop_nominated(&mut head.fields);
     if head.fields.may_have_any(NOT_RETURNED) {
         head.fields.retain(|field| !NOT_RETURNED.has(field.known));
     }
+}
+
+/// Makes a response ready for the client.
+pub fn response(head: &mut ResponseHead, snapshot: &Snapshot) {
+    interim(head);
     head.fields.append(snapshot.via.field(head.version));
 }
 
@@ -222,10 +227,10 @@ fn wants_trailers(fields: &Fields) -> bool {
 
 fn x_forwarded(fields: &mut Fields, peer: &Peer, trusted: bool) {
     if trusted {
-        let chain = fields.get(FieldName::XForwardedFor).map(|before| {
-            [before, b", ", peer.ip.as_bytes()].concat() // whom a trusted proxy spoke for, and itself
-        });
-        fields.set(FieldName::XForwardedFor, chain.as_deref().unwrap_or(peer.ip.as_bytes()));
+        // Whom a trusted proxy spoke for, and then itself.
+        let mut chain = take_list(fields, FieldName::XForwardedFor);
+        chain.extend_from_slice(peer.ip.as_bytes());
+        fields.push(b"X-Forwarded-For", &chain);
         if !fields.has(FieldName::XForwardedProto) {
             fields.push(b"X-Forwarded-Proto", scheme(peer));
         }
@@ -237,17 +242,24 @@ fn x_forwarded(fields: &mut Fields, peer: &Peer, trusted: bool) {
     }
 }
 
+/// Takes all lines of a list-valued field off and joins them, ready for another member.
+fn take_list(fields: &mut Fields, name: FieldName) -> Vec<u8> {
+    let mut list = Vec::new();
+    for line in fields.all(name).filter(|line| !line.is_empty()) {
+        list.extend_from_slice(line);
+        list.extend_from_slice(b", ");
+    }
+    fields.remove(name);
+    list
+}
+
 fn scheme(peer: &Peer) -> &'static [u8] {
     if peer.tls { b"https" } else { b"http" }
 }
 
 /// Adds our member to Forwarded (RFC 7239).
 fn forwarded(fields: &mut Fields, peer: &Peer) {
-    let mut member = Vec::new();
-    if let Some(before) = fields.get(FieldName::Forwarded) {
-        member.extend_from_slice(before);
-        member.extend_from_slice(b", ");
-    }
+    let mut member = take_list(fields, FieldName::Forwarded);
     let quote: (&[u8], &[u8]) = if peer.ip.contains(':') { (b"\"[", b"]\"") } else { (b"", b"") };
     for part in [b"for=", quote.0, peer.ip.as_bytes(), quote.1, b";proto=", scheme(peer)] {
         member.extend_from_slice(part);
@@ -257,7 +269,7 @@ fn forwarded(fields: &mut Fields, peer: &Peer) {
             member.extend_from_slice(part);
         }
     }
-    fields.set(FieldName::Forwarded, &member);
+    fields.push(b"Forwarded", &member);
 }
 
 /// Takes `strip` off the front of the path and puts `prepend` there.

@@ -192,8 +192,15 @@ impl Gateway {
     /// how many connections were still open then.
     pub async fn drain(&self) -> u64 {
         self.draining.store(true, Ordering::Relaxed);
+        let mut closed = Vec::new();
         for worker in &self.workers {
-            let _ended = worker.commands.send(Command::Drain).await;
+            let (done, waits) = oneshot::channel();
+            if worker.commands.send(Command::Drain(done)).await.is_ok() {
+                closed.push(waits);
+            }
+        }
+        for waits in closed {
+            let _ended = waits.await;
         }
         let grace = self.snapshot().settings.grace;
         let by = Deadline::after(Moment::now(), grace);

@@ -59,15 +59,25 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Refuses connections that have not begun yet, so that those already waiting can be accepted and
-/// the socket then be closed without resetting anybody.
+/// Refuses connections that have not begun yet, so that those already waiting or shaking hands can be
+/// accepted and the socket then be closed without resetting anybody.
 ///
 /// # Errors
 /// The kernel does not take the filter.
 pub fn refuse_new(listener: &tokio::net::TcpListener) -> io::Result<()> {
-    // One instruction, "return 0": keep no byte of any packet that arrives here.
-    const BPF_RET_K: u16 = 0x06;
-    SockRef::from(listener).attach_filter(&[SockFilter::new(BPF_RET_K, 0, 0, 0)])
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_SET: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    const FLAGS_AT: u32 = 13; // of the TCP header, which is where a filter on a TCP socket begins
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    SockRef::from(listener).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_AT),
+        SockFilter::new(JUMP_IF_SET, 1, 0, ACK), // part of a handshake: keep
+        SockFilter::new(JUMP_IF_SET, 1, 0, SYN), // the first of one: drop
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ])
 }
 
 /// The process that listens on an address, if the kernel lets us see it: `nginx (pid 123)`.

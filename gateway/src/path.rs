@@ -117,6 +117,11 @@ async fn travel(house: &House, exchange: &mut Exchange<'_>) -> Result<Answered, 
     // 3 forward
     let crossing = forward::request(exchange, snapshot, route);
     // 4 service
+    let relay = &mut *exchange.interim;
+    let mut interim = |mut head: ResponseHead| {
+        forward::interim(&mut head);
+        relay(&head);
+    };
     let mut ask = Ask {
         head: &mut exchange.head,
         body: std::mem::replace(&mut exchange.body, Body::Empty),
@@ -125,7 +130,7 @@ async fn travel(house: &House, exchange: &mut Exchange<'_>) -> Result<Answered, 
         pause: snapshot.limits.body_pause,
         expects: exchange.expects,
         upgrades: crossing == Crossing::Upgrade,
-        interim: exchange.interim,
+        interim: &mut interim,
     };
     service.call(&mut ask, &mut exchange.facts).await
 }

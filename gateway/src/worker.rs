@@ -6,7 +6,7 @@
 use crate::connection;
 use crate::house::{House, Snapshot};
 use crate::listen;
-use base::Moment;
+use base::{Deadline, Moment};
 use monitor::{Count, Ledger};
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
@@ -23,8 +23,8 @@ use wire::timer;
 pub enum Command {
     /// Use these settings for what begins from now on.
     Settle(Arc<Snapshot>, oneshot::Sender<()>),
-    /// Accept nothing new, let what is at work finish.
-    Drain,
+    /// Accept nothing new, let what is at work finish; told when the doors are closed.
+    Drain(oneshot::Sender<()>),
     /// End now.
     Stop,
 }
@@ -35,6 +35,9 @@ const COMMANDS_MAX: usize = 8;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How long a worker waits when the system has no file descriptor left for it.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long handshakes that had begun when a door closes have to finish.
+const HANDSHAKE_TIME: Duration = Duration::from_millis(100);
 
 /// One thread of the data plane.
 pub struct Worker {
@@ -137,13 +140,18 @@ async fn run(
                 worker.settle(snapshot);
                 let _nobody_waits = done.send(());
             }
-            Command::Drain => {
+            Command::Drain(done) => {
                 worker.draining.set(true);
                 timer::interrupt();
+                let mut closing = Vec::new();
                 for (close, door) in doors.drain(..) {
                     let _already_closed = close.send(());
+                    closing.push(door);
+                }
+                for door in closing {
                     let _panicked = door.await;
                 }
+                let _nobody_waits = done.send(());
             }
             Command::Stop => return,
         }
@@ -177,18 +185,20 @@ async fn accept(
         }
     }
     if listen::refuse_new(&listener).is_err() {
-        return; // then the few who wait are reset, as any other server would
+        return; // then the few who wait are reset, as by any other server
     }
-    loop {
-        let waiting = std::future::poll_fn(|cx| {
-            std::task::Poll::Ready(match listener.poll_accept(cx) {
-                std::task::Poll::Ready(Ok(accepted)) => Some(accepted),
-                _ => None,
-            })
-        });
-        match waiting.await {
-            Some((stream, address)) => worker.take_in(stream, address, tls),
-            None => return,
+    // Handshakes under way are finished; then whoever waits is taken in, and nobody is reset.
+    let by = Deadline::after(Moment::now(), HANDSHAKE_TIME);
+    while let Ok(accepted) = timer::within(by, listener.accept()).await {
+        if let Ok((stream, address)) = accepted {
+            worker.take_in(stream, address, tls);
+        }
+    }
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, address)) = listener.accept() {
+        let taken = stream.set_nonblocking(true);
+        if let Ok(stream) = taken.and_then(|()| tokio::net::TcpStream::from_std(stream)) {
+            worker.take_in(stream, address, tls);
         }
     }
 }

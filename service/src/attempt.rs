@@ -33,7 +33,7 @@ pub struct Ask<'a> {
     /// The request asks for a switch of protocols.
     pub upgrades: bool,
     /// Where interim responses go.
-    pub interim: &'a mut dyn FnMut(&ResponseHead),
+    pub interim: &'a mut dyn FnMut(ResponseHead),
 }
 
 /// What a service answered.
@@ -216,7 +216,7 @@ async fn ask_h1(
                 if head.status == 100 {
                     asking.release();
                 }
-                (ask.interim)(&head);
+                (ask.interim)(head);
             }
             Ok(Some(Ok(h1::client::Event::Answer(head, framing)))) => {
                 return answer_h1(asking, head, framing, ask);
@@ -306,7 +306,7 @@ async fn ask_h2(
         match within(patience.next(Moment::now(), sending), step).await {
             Ok(None) => {}
             Ok(Some(Ok(h2::client::Event::Sent))) => {}
-            Ok(Some(Ok(h2::client::Event::Interim(head)))) => (ask.interim)(&head),
+            Ok(Some(Ok(h2::client::Event::Interim(head)))) => (ask.interim)(head),
             Ok(Some(Ok(h2::client::Event::Answer(answer)))) => {
                 let (head, body, framing) = *answer;
                 return Ok(Answered::Response(Response { head, body, framing }));

@@ -134,6 +134,15 @@ impl Body {
         }
     }
 
+    /// Does reading it also send the request that it answers?
+    pub fn is_feeding(&self) -> bool {
+        match self {
+            Self::Empty | Self::Whole(..) | Self::Client(_) => false,
+            Self::Service(answer) => answer.is_feeding(),
+            Self::Frames(incoming) => incoming.is_feeding(),
+        }
+    }
+
     /// Has none of it been used?
     pub fn is_untouched(&self) -> bool {
         match self {

@@ -155,9 +155,9 @@ impl Asking {
         self.request.as_ref().map_or(0, Outgoing::moved)
     }
 
-    /// Is the request still being sent?
+    /// Is a request with a body still being sent? One without is as good as sent.
     pub fn is_sending(&self) -> bool {
-        self.request.is_some()
+        self.has_body && self.request.is_some()
     }
 
     /// Does it wait for the source of its body, rather than for the service?
@@ -294,6 +294,11 @@ impl Answer {
             lent.get().exchanges += 1;
             lent.give_back();
         }
+    }
+
+    /// Is the request that this answers still being sent?
+    pub fn is_feeding(&self) -> bool {
+        self.request.is_some()
     }
 
     /// Has all of it been read?

@@ -227,8 +227,11 @@ impl Outgoing {
                     self.body.used(n);
                 }
                 Poll::Ready(Err(fault)) => {
-                    // What came before the fault is delivered; the missing last chunk tells the rest.
-                    let _sent = ready!(self.poll_front(cx, io));
+                    // Once the head is out, what came before the fault is delivered too; the missing
+                    // last chunk tells the rest. Before that, there is still time to say it.
+                    if self.moved > 0 {
+                        let _sent = ready!(self.poll_front(cx, io));
+                    }
                     return Poll::Ready(Err(Unsent::Body(fault)));
                 }
                 Poll::Pending if self.front.is_empty() => {

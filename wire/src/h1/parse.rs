@@ -144,6 +144,8 @@ fn try_response(data: &[u8], fields_max: usize) -> Result<(ResponseHead, usize),
     }
     let line = end_of_line(data, at)?;
     let (fields, length) = fields(data, line, fields_max)?;
+    // RFC 9112 §4: the space belongs to the line even where the phrase is empty.
+    let line = if data.get(12) == Some(&b' ') { line } else { 0 };
     Ok((ResponseHead::received(version, status, reason, line, fields), length))
 }
 

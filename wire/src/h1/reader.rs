@@ -116,7 +116,8 @@ impl Input {
         if self.searched == 0
             && let Some((head, length)) = parse(data).map_err(NoHead::Fault)?
         {
-            return if length > bytes_max { Err(self.too_large()) } else { Ok(Some((head, length))) };
+            let fits = length <= bytes_max;
+            return if fits { Ok(Some((head, length))) } else { Err(self.too_large(bytes_max)) };
         }
         match parse::extent(data, self.searched) {
             Extent::Whole(end) if end <= bytes_max => {
@@ -128,12 +129,13 @@ impl Input {
                 Ok(None)
             }
             Extent::BareLf => Err(NoHead::BareLf),
-            Extent::Whole(_) | Extent::Partial(_) => Err(self.too_large()),
+            Extent::Whole(_) | Extent::Partial(_) => Err(self.too_large(bytes_max)),
         }
     }
 
-    fn too_large(&self) -> NoHead {
-        NoHead::TooLarge { first_line: !self.data().contains(&b'\n') }
+    fn too_large(&self, bytes_max: usize) -> NoHead {
+        let data = self.data();
+        NoHead::TooLarge { first_line: !data[..data.len().min(bytes_max)].contains(&b'\n') }
     }
 }
 

@@ -11,9 +11,16 @@ use http::{request, response};
 /// A request head from the parts of an HTTP/2 request.
 ///
 /// # Errors
-/// `BadRequest`.
-pub fn request(parts: &request::Parts) -> Result<RequestHead, Fault> {
+/// `BadRequest`, `TooManyFields`.
+pub fn request(parts: &request::Parts, fields_max: usize) -> Result<RequestHead, Fault> {
     let bad = |detail: &'static str| Fault::new(FaultKind::BadRequest, detail);
+    if parts.headers.len() > fields_max {
+        let detail = "more fields than limits.fields allows";
+        return Err(Fault::new(FaultKind::TooManyFields, detail));
+    }
+    if parts.headers.get_all(http::header::CONTENT_LENGTH).iter().count() > 1 {
+        return Err(bad("more than one content-length"));
+    }
     let target = parts.uri.path_and_query().map_or("*", |target| target.as_str());
     let target = if target.is_empty() { "/" } else { target };
     if !is_target(target.as_bytes()) {

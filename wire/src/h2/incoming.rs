@@ -48,6 +48,11 @@ impl Incoming {
         }
     }
 
+    /// Is the request that this answers still being sent?
+    pub fn is_feeding(&self) -> bool {
+        self.request.is_some()
+    }
+
     /// Is there nothing to come?
     pub fn has_ended(&self) -> bool {
         self.ended || (self.current.is_empty() && self.stream.is_end_stream())

@@ -17,6 +17,7 @@ pub struct Server {
     connection: h2::server::Connection<Gather, Bytes>,
     gather: Gather,
     body_bytes_max: Option<u64>,
+    fields_max: usize,
 }
 
 /// One request, and the way to answer it.
@@ -60,7 +61,8 @@ impl Server {
             }
         })
         .await?;
-        Ok(Self { connection, gather, body_bytes_max: limits.body_bytes.map(|size| size.0) })
+        let body_bytes_max = limits.body_bytes.map(|size| size.0);
+        Ok(Self { connection, gather, body_bytes_max, fields_max: limits.fields })
     }
 
     /// Waits for the next request; `None` when the connection has ended. Everything that streams
@@ -85,7 +87,7 @@ impl Server {
         mut reply: SendResponse<Bytes>,
     ) -> Stream {
         let (parts, stream) = request.into_parts();
-        let head = convert::request(&parts);
+        let head = convert::request(&parts, self.fields_max);
         let framing = framing_of(&parts, &stream);
         let body = if framing == Framing::None {
             Body::Empty
