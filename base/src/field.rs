@@ -317,7 +317,12 @@ impl Fields {
 
     /// Appends the first `lead` bytes of the buffer and the fields to `out` as lines of HTTP/1.
     /// Instead of a framing field `framing` is called: it may write one of its own there.
-    pub fn write_lines(&self, out: &mut Vec<u8>, lead: usize, mut framing: impl FnMut(&mut Vec<u8>)) {
+    pub fn write_lines(
+        &self,
+        out: &mut Vec<u8>,
+        lead: usize,
+        mut framing: impl FnMut(&mut Vec<u8>),
+    ) {
         // Lines that lie one behind the other as they should be written are copied as one.
         let mut run = 0..lead;
         for slot in &self.slots {
@@ -511,10 +516,18 @@ mod tests {
     fn lines_are_written_as_one_whatever_was_removed_or_added() {
         let head = b"A: 1\r\nB:2\r\nContent-Length: 3\r\nC: 4\r\nD: \r\n";
         let mut fields = Fields::lent();
-        for (name, value) in
-            [((0, 1), (3, 4)), ((6, 7), (8, 9)), ((11, 25), (27, 28)), ((30, 31), (33, 34)), ((36, 37), (39, 39))]
-        {
-            fields.note(&head[name.0..name.1], Span::new(name.0, name.1), Span::new(value.0, value.1));
+        for (name, value) in [
+            ((0, 1), (3, 4)),
+            ((6, 7), (8, 9)),
+            ((11, 25), (27, 28)),
+            ((30, 31), (33, 34)),
+            ((36, 37), (39, 39)),
+        ] {
+            fields.note(
+                &head[name.0..name.1],
+                Span::new(name.0, name.1),
+                Span::new(value.0, value.1),
+            );
         }
         fields.fill(head);
         fields.push(b"Via", b"x");

@@ -53,11 +53,12 @@ fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
+const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
 /// `2026-11-24T05:35:47.123Z` (RFC 3339).
 fn timestamp(moment: Moment) -> String {
     let wall = moment.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let http = depart::http_date(wall.as_secs());
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let month = MONTHS.find(&http[8..11]).map_or(1, |at| at / 3 + 1);
     format!(
         "{}-{month:02}-{}T{}.{:03}Z",

@@ -84,12 +84,12 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn mistake(text: impl ToString) -> Self {
-        Self { text: text.to_string().trim_end().to_owned(), code: 2 }
+    pub(crate) fn mistake(text: impl Into<String>) -> Self {
+        Self { text: text.into().trim_end().to_owned(), code: 2 }
     }
 
-    pub(crate) fn trouble(text: impl ToString) -> Self {
-        Self { text: text.to_string().trim_end().to_owned(), code: 1 }
+    pub(crate) fn trouble(text: impl Into<String>) -> Self {
+        Self { text: text.into().trim_end().to_owned(), code: 1 }
     }
 }
 
@@ -124,6 +124,7 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> Done {
 }
 
 /// All mistakes of a settings file. The report names the file itself.
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub(crate) fn mistakes(report: settings::Report) -> Failure {
     let n = report.mistakes().len();
     let s = if n == 1 { "" } else { "s" };
@@ -135,7 +136,7 @@ fn say(text: &str) -> Done {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // `fleetfoot schema | head` is nobody's mistake.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Failure::trouble(error)),
+        Err(error) => Err(Failure::trouble(error.to_string())),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::tunnel;
 use crate::worker::Worker;
 use base::field::members;
 use base::{
-    Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Side, Version,
+    Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Side,
+    Version,
 };
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -572,4 +573,3 @@ async fn send_h2(
     }
     sent
 }
-

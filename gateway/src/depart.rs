@@ -165,7 +165,7 @@ mod tests {
             let status = status_of(*kind);
             match kind.side() {
                 Side::Client => {
-                    assert!((400..500).contains(&status) || status == 501 || status == 505)
+                    assert!((400..500).contains(&status) || status == 501 || status == 505);
                 }
                 Side::Gateway | Side::Upstream => assert!((500..600).contains(&status), "{kind:?}"),
             }

@@ -98,7 +98,7 @@ pub fn ends_here(head: &mut RequestHead) -> Result<Option<Response>, Fault> {
     }
     let Some(hops) = head.fields.get(FieldName::MaxForwards) else {
         // `OPTIONS *` asks about the server that it reaches, which is this one.
-        return Ok((head.target() == b"*").then(|| options_answer()));
+        return Ok((head.target() == b"*").then(options_answer));
     };
     let hops: u64 = std::str::from_utf8(hops)
         .ok()
@@ -289,10 +289,9 @@ fn rewrite_path(head: &mut RequestHead, route: &Route) {
     let prepend = route.prepend.as_deref().unwrap_or_default().as_bytes();
     let mut made = Vec::with_capacity(prepend.len() + target.len() + 1);
     made.extend_from_slice(prepend);
-    if !target.starts_with(b"/") && (made.is_empty() || target.first() != Some(&b'?')) {
-        if !(target.is_empty() && !made.is_empty()) {
-            made.push(b'/');
-        }
+    // An absolute path is never empty.
+    if made.is_empty() && !target.starts_with(b"/") {
+        made.push(b'/');
     }
     made.extend_from_slice(target);
     head.set_target(&made);

@@ -57,7 +57,7 @@ pub(crate) fn demo(flags: &DemoFlags) -> Done {
         ..demo::Options::standard()
     };
     let outcome = runtime()?.block_on(demo::run(options)).map_err(|error| match error {
-        DemoError::Bound { .. } => Failure::mistake(error),
+        DemoError::Bound { .. } => Failure::mistake(error.to_string()),
         _ => Failure::trouble(chain(&error)),
     })?;
     Ok(outcome.into())

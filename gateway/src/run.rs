@@ -27,7 +27,7 @@ pub(crate) fn run(flags: RunFlags) -> Done {
 fn read(flags: RunFlags) -> Result<(Settings, Source), Failure> {
     if !flags.to.is_empty() {
         let settings = settings::for_url(&flags.to, &flags.listen, flags.admin.as_deref());
-        let settings = settings.map_err(|report| Failure::mistake(report))?;
+        let settings = settings.map_err(|report| Failure::mistake(report.to_string()))?;
         return Ok((settings.clone(), Source::Flags(Box::new(settings))));
     }
     let path = flags.config.unwrap_or_else(|| PathBuf::from("fleetfoot.toml"));
@@ -53,8 +53,9 @@ async fn live(settings: Settings, source: Source) -> Done {
         eprintln!("fleetfoot: listening on {scheme}://{address}");
     }
     if let Some(listener) = admin.and_then(|mut bound| bound.pop()) {
-        let address = listener.local_addr().map_err(Failure::trouble)?;
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(Failure::trouble)?;
+        let address = listener.local_addr().map_err(|error| Failure::trouble(error.to_string()))?;
+        let listener = tokio::net::TcpListener::from_std(listener)
+            .map_err(|error| Failure::trouble(error.to_string()))?;
         tokio::spawn(admin::serve(listener, Arc::clone(&gateway)));
         eprintln!("fleetfoot: admin on http://{address}");
     }

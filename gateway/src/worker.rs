@@ -36,8 +36,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How long a worker waits when the system has no file descriptor left for it.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long handshakes that had begun when a door closes have to finish.
-const HANDSHAKE_TIME: Duration = Duration::from_millis(100);
+/// How long handshakes that had begun when a door closes have to finish. Who knocks meanwhile is not
+/// heard and knocks again a second later, at a door that is then closed: hence so short.
+const HANDSHAKE_TIME: Duration = Duration::from_millis(10);
 
 /// One thread of the data plane.
 pub struct Worker {

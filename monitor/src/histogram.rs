@@ -149,7 +149,9 @@ mod tests {
                 single.record(Duration::from_micros(value));
             }
             let (mut merged, mut alone) = (Merged::default(), Merged::default());
-            threads.iter().for_each(|thread| thread.add_to(&mut merged));
+            for thread in &threads {
+                thread.add_to(&mut merged);
+            }
             single.add_to(&mut alone);
             prop_assert_eq!(&merged.buckets, &alone.buckets);
             micros.sort_unstable();

@@ -146,8 +146,9 @@ impl Worker {
     }
 
     fn connect(&self) -> Option<Client> {
-        // Tried again once: the list may change between reading it and connecting.
-        (0..2).find_map(|_| {
+        // Tried again: the list may change between reading it and connecting, and a connection that
+        // was asked for in the very moment a door closes is refused only after a second.
+        (0..5).find_map(|_| {
             let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner).clone();
             targets.into_iter().find_map(|target| Client::try_connect(target).ok())
         })

@@ -210,8 +210,8 @@ async fn ask_h1(
             now = Moment::now();
         }
         match event {
-            Ok(None) => {} // the body moves: a new deadline
-            Ok(Some(Ok(h1::client::Event::Sent))) => {}
+            // The body moves, or is out: a new deadline.
+            Ok(None | Some(Ok(h1::client::Event::Sent))) => {}
             Ok(Some(Ok(h1::client::Event::Interim(head)))) => {
                 if head.status == 100 {
                     asking.release();
@@ -291,7 +291,8 @@ async fn ask_h2(
     ask: &mut Ask<'_>,
 ) -> Result<Answered, Fault> {
     let patience = Patience { service, endpoint, by: ask.by, pause: ask.pause };
-    let opened = within(patience.next(Moment::now(), false), poll_fn(|cx| connection.poll_ready(cx))).await;
+    let opened =
+        within(patience.next(Moment::now(), false), poll_fn(|cx| connection.poll_ready(cx))).await;
     opened.map_err(|_late| patience.fault(false, false))??;
     let body = std::mem::replace(&mut ask.body, Body::Empty);
     let mut asking = connection.ask(ask.head, body, ask.framing)?;
@@ -304,8 +305,7 @@ async fn ask_h2(
             Poll::Pending => Poll::Pending,
         });
         match within(patience.next(Moment::now(), sending), step).await {
-            Ok(None) => {}
-            Ok(Some(Ok(h2::client::Event::Sent))) => {}
+            Ok(None | Some(Ok(h2::client::Event::Sent))) => {}
             Ok(Some(Ok(h2::client::Event::Interim(head)))) => (ask.interim)(head),
             Ok(Some(Ok(h2::client::Event::Answer(answer)))) => {
                 let (head, body, framing) = *answer;

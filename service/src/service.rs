@@ -119,7 +119,7 @@ impl Service {
         let first = self.next();
         let mut result = self.try_one(first, ask, facts, false).await;
         if let Err(fault) = &result
-            && let Some(spare) = spare.filter(|spare| spare.is_untouched())
+            && let Some(spare) = spare.filter(wire::Body::is_untouched)
             && self.may_replay(fault, ask, facts)
         {
             self.meter.retries.add(1);

@@ -133,7 +133,10 @@ pub async fn within_or_interrupted<F: Future>(by: Deadline, future: F) -> Result
 }
 
 async fn wait<F: Future>(
-    by: impl FnOnce() -> Deadline, interruptible: bool, future: F) -> Result<F::Output, Ended> {
+    by: impl FnOnce() -> Deadline,
+    interruptible: bool,
+    future: F,
+) -> Result<F::Output, Ended> {
     let mut future = pin!(future);
     let mut by = Some(by);
     let mut seat = None;

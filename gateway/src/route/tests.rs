@@ -191,7 +191,8 @@ fn scan(routes: &[Route], method: &[u8], host: &[u8], path: &[u8]) -> (Option<us
         pattern.methods.is_empty() || names(method) || (method == b"HEAD" && names(b"GET"))
     };
     // Between equals that both take HEAD, the one that names it.
-    let names_it = |index: usize| routes[index].pattern.methods.iter().any(|m| m.as_bytes() == method);
+    let names_it =
+        |index: usize| routes[index].pattern.methods.iter().any(|m| m.as_bytes() == method);
     let mut best: Option<usize> = None;
     for &index in here.iter().filter(|&&index| accepts(&routes[index].pattern)) {
         let goes_before = |best: usize| {

@@ -112,10 +112,9 @@ impl Decoder {
                 Ok(State::Size((size << 4) | digit, digits + 1))
             }
             (State::Size(_, 0), _) => Err("a chunk without a size"),
-            (State::Size(size, _), b'\r') => Ok(State::SizeLf(size)),
             (State::Size(size, _), b';') => Ok(State::Extension(size, 0)),
+            (State::Size(size, _) | State::Extension(size, _), b'\r') => Ok(State::SizeLf(size)),
             (State::Size(..), _) => Err("a malformed chunk size"),
-            (State::Extension(size, _), b'\r') => Ok(State::SizeLf(size)),
             (State::Extension(size, bytes), b'\t' | b' '..=b'~' | 0x80..) => {
                 self.extensions += 1;
                 if bytes == EXTENSION_BYTES_MAX || self.extensions == EXTENSIONS_BYTES_MAX {

@@ -95,7 +95,7 @@ fn decimal(text: &[u8]) -> Option<u64> {
     let value = text
         .iter()
         .try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')))?;
-    (value <= i64::MAX as u64).then_some(value)
+    i64::try_from(value).is_ok().then_some(value)
 }
 
 /// What Transfer-Encoding says.

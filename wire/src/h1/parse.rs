@@ -68,9 +68,7 @@ pub fn request(data: &[u8], fields_max: usize) -> Result<Whole<RequestHead>, Fau
         Ok((head, length)) => Ok(Some((settle(head)?, length))),
         Err(Wrong::Partial) => Ok(None),
         Err(Wrong::Malformed(detail)) => Err(bad(detail)),
-        Err(Wrong::Version) => {
-            Err(Fault::new(FaultKind::BadVersion, "not HTTP/1.0 or HTTP/1.1"))
-        }
+        Err(Wrong::Version) => Err(Fault::new(FaultKind::BadVersion, "not HTTP/1.0 or HTTP/1.1")),
         Err(Wrong::TooMany) => {
             let detail = "more fields than limits.fields allows";
             Err(Fault::new(FaultKind::TooManyFields, detail))
@@ -453,7 +451,8 @@ mod tests {
 
     #[test]
     fn values_have_no_white_space_around_them() {
-        let head = check("GET / HTTP/1.1\r\nHost: \t a \t\r\nX: \r\nY:\r\nZ: b c\t\r\n\r\n").unwrap();
+        let head =
+            check("GET / HTTP/1.1\r\nHost: \t a \t\r\nX: \r\nY:\r\nZ: b c\t\r\n\r\n").unwrap();
         let values: Vec<_> = head.fields.iter().map(|field| field.value.to_vec()).collect();
         assert_eq!(values, [&b"a"[..], b"", b"", b"b c"]);
     }

@@ -80,7 +80,7 @@ impl Server {
     pub fn poll_request(&self, cx: &mut Context<'_>) -> Poll<Result<Arrival, Fault>> {
         let input = &mut *self.input.borrow_mut();
         loop {
-            if self.is_preface_so_far(input) {
+            if is_preface_so_far(input.data()) {
                 if input.data().len() >= H2_PREFACE.len() {
                     return Poll::Ready(Ok(Arrival::Preface));
                 }
@@ -107,13 +107,6 @@ impl Server {
         let framing = framing::of_request(&head)?;
         self.begin(&head, framing)?;
         Poll::Ready(Ok(Arrival::Request(head, framing)))
-    }
-
-    /// Could what has come be the beginning of HTTP/2's preface? Only before the first request.
-    fn is_preface_so_far(&self, input: &Input) -> bool {
-        let data = input.data();
-        let n = data.len().min(H2_PREFACE.len());
-        n >= 3 && data[..n] == H2_PREFACE[..n]
     }
 
     fn begin(&self, head: &RequestHead, framing: Framing) -> Result<(), Fault> {
@@ -259,6 +252,12 @@ pub fn body(server: &Rc<Server>, framing: Framing) -> Body {
         Framing::None | Framing::Length(0) => Body::Empty,
         Framing::Length(_) | Framing::Chunked | Framing::Close => Body::Client(Rc::clone(server)),
     }
+}
+
+/// Could this be the beginning of HTTP/2's preface?
+fn is_preface_so_far(data: &[u8]) -> bool {
+    let n = data.len().min(H2_PREFACE.len());
+    n >= 3 && data[..n] == H2_PREFACE[..n]
 }
 
 fn too_large() -> Fault {

@@ -26,7 +26,8 @@ pub fn request(parts: &request::Parts, fields_max: usize) -> Result<RequestHead,
     if !is_target(target.as_bytes()) {
         return Err(bad("a byte in :path that no URI may hold"));
     }
-    if !target.starts_with('/') && !(target == "*" && parts.method == http::Method::OPTIONS) {
+    let asterisk = target == "*" && parts.method == http::Method::OPTIONS;
+    if !target.starts_with('/') && !asterisk {
         return Err(bad("a :path that is no path"));
     }
     let mut head =
