@@ -155,6 +155,7 @@ mod tests {
             single.add_to(&mut alone);
             prop_assert_eq!(&merged.buckets, &alone.buckets);
             micros.sort_unstable();
+            #[expect(clippy::cast_sign_loss, reason = "a share of a count is not negative")]
             let rank = ((q * micros.len() as f64).ceil() as usize).max(1);
             let exact = micros[rank - 1] as f64;
             let close = merged.quantile(q).as_micros() as f64;
