@@ -121,6 +121,7 @@ pub struct Fault {
 
 impl Fault {
     /// A fault that allows no replay.
+    #[cold]
     pub fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
         Self { kind, replay: Replay::Never, detail: detail.into(), source: None }
     }

@@ -9,7 +9,8 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A byte stream to a peer.
@@ -36,25 +37,36 @@ impl Transport {
         self.0.into_inner()
     }
 
+    /// Waits until a read is worth trying. TLS always is: it may hold data already.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &*self.0.borrow() {
+            Io::Plain(stream) => stream.poll_read_ready(cx),
+            Io::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Reads into `buf`; 0 is the end.
     pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buf = ReadBuf::new(buf);
-        let read = match &mut *self.0.borrow_mut() {
-            Io::Plain(stream) => Pin::new(stream).poll_read(cx, &mut buf),
-            Io::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buf),
-        };
-        match ready!(read) {
-            Ok(()) => Poll::Ready(Ok(buf.filled().len())),
-            // TCP closed without close_notify: every body's framing says whether it is complete.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
-            Err(error) => Poll::Ready(Err(error)),
+        match &mut *self.0.borrow_mut() {
+            Io::Plain(stream) => poll_recv(stream, cx, buf),
+            Io::Tls(stream) => {
+                let mut buf = ReadBuf::new(buf);
+                match ready!(Pin::new(stream).poll_read(cx, &mut buf)) {
+                    Ok(()) => Poll::Ready(Ok(buf.filled().len())),
+                    // TCP closed without close_notify: a body's framing says whether it is complete.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        Poll::Ready(Ok(0))
+                    }
+                    Err(error) => Poll::Ready(Err(error)),
+                }
+            }
         }
     }
 
     /// Writes some of `buf`.
     pub fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut *self.0.borrow_mut() {
-            Io::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Io::Plain(stream) => poll_send(stream, cx, buf),
             Io::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -93,7 +105,7 @@ impl Transport {
     /// Bytes that came unasked count as closed, since nobody could say what they answer.
     pub fn is_idle(&self) -> bool {
         if let Io::Plain(stream) = &*self.0.borrow() {
-            let read = stream.try_read(&mut [0; 1]);
+            let read = try_recv(stream, &mut [0; 1]);
             return read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         }
         // Tickets and other records that are no data may come at any time: TLS deals with them here.
@@ -108,4 +120,54 @@ impl Transport {
             Io::Tls(stream) => stream.get_ref().0.peer_addr(),
         }
     }
+}
+
+// Plain TCP is read and written by the system calls themselves rather than through the C library,
+// which guards each by a pair of calls that make it a cancellation point.
+
+fn try_recv(stream: &TcpStream, buf: &mut [u8]) -> io::Result<usize> {
+    stream.try_io(Interest::READABLE, || Ok(recv(stream, &mut *buf, RecvFlags::empty())?.0))
+}
+
+fn poll_recv(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        match try_recv(stream, buf) {
+            Ok(n) => {
+                if n > 0 && n < buf.len() {
+                    // Less than there was room for: the socket is empty, and epoll, which tells of
+                    // changes only, will say when it is not. Spares the call that finds nothing.
+                    let _empty = stream.try_io(Interest::READABLE, would_block);
+                }
+                return Poll::Ready(Ok(n));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+fn poll_send(stream: &TcpStream, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        let sent = stream.try_io(Interest::WRITABLE, || Ok(send(stream, buf, SendFlags::NOSIGNAL)?));
+        match sent {
+            Ok(n) => {
+                if n < buf.len() {
+                    let _full = stream.try_io(Interest::WRITABLE, would_block);
+                }
+                return Poll::Ready(Ok(n));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+fn would_block() -> io::Result<()> {
+    Err(io::ErrorKind::WouldBlock.into())
 }

@@ -61,6 +61,9 @@ impl Input {
 
     /// Reads more; 0 is the end of the stream.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, io: &Transport) -> Poll<io::Result<usize>> {
+        if self.buffer.is_none() {
+            ready!(io.poll_readable(cx))?; // a buffer is taken when there is something to put in it
+        }
         let buffer = self.buffer.get_or_insert_with(Buffer::take);
         if buffer.space().is_empty() {
             buffer.make_space();
