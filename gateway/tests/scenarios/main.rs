@@ -27,5 +27,8 @@ mod reload;
 mod http2;
 mod tls;
 
+// The tree itself: its rules and its pages.
+mod house;
+
 // What the modules share.
 mod stage;

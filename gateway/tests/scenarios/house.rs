@@ -1,0 +1,267 @@
+//! The house keeps its own rules, and its pages say what is so.
+//!
+//! Reads the tree as text: manifests, sources, Markdown. What ARCHITECTURE.md promises here is
+//! checked here: names of crates, arrows, the tests behind the invariants.
+
+use crate::stage::{FLEETFOOT, before};
+use base::FaultKind;
+use scenario::Origin;
+use scenario::gateway::run;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    let gateway = Path::new(env!("CARGO_MANIFEST_DIR"));
+    gateway.parent().expect("the gateway stands in the workspace").to_owned()
+}
+
+#[track_caller]
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// Every file with this ending, by its path from the root; what is hidden or built is left out.
+fn files(ending: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the tree").flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if name.starts_with('.') || path.join("CACHEDIR.TAG").exists() || name == "target" {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(ending) {
+                let from_root = path.strip_prefix(root()).expect("below the root");
+                found.push(from_root.display().to_string());
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "no {ending}");
+    found
+}
+
+/// What stands under a heading of the second level.
+#[track_caller]
+fn chapter(page: &str, title: &str) -> String {
+    let text = read(page);
+    let start = text.split(&format!("\n## {title}\n")).nth(1);
+    let start = start.unwrap_or_else(|| panic!("{page} has no chapter {title}"));
+    start.split("\n## ").next().unwrap_or_default().to_owned()
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The rows of the tables in a chapter, cell by cell, without headings.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let lines = text.lines().filter(|line| line.starts_with("| `"));
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+}
+
+type Names = BTreeSet<String>;
+
+fn members() -> Names {
+    let manifest = read("Cargo.toml");
+    let list = manifest.lines().find(|line| line.starts_with("members")).expect("a workspace");
+    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The members that a section of a member's manifest names.
+fn arrows(member: &str, section: &str) -> Names {
+    let (manifest, members) = (read(&format!("{member}/Cargo.toml")), members());
+    let lines = manifest.lines().skip_while(|line| *line != section).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    let names = lines.filter_map(|line| line.split(['.', ' ', '=']).next());
+    names.filter(|name| members.contains(*name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_crate_has_its_paragraph_and_every_paragraph_its_crate() {
+    let text = chapter("ARCHITECTURE.md", "The rooms")
+        + "\n"
+        + &chapter("ARCHITECTURE.md", "Beside the rooms");
+    let heads = text.lines().filter_map(|line| line.strip_prefix("**`")?.split_once("`**"));
+    let named: Names = heads.map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(named, members());
+}
+
+#[test]
+fn the_arrows_are_those_of_the_manifests() {
+    let text = chapter("ARCHITECTURE.md", "Arrows");
+    let names = |cell: &str| quoted(cell).map(str::to_owned).collect::<Names>();
+    let page: BTreeMap<String, (Names, Names)> =
+        rows(&text).map(|row| (quoted(row[0]).collect(), (names(row[1]), names(row[2])))).collect();
+    let both = |member: String| {
+        let tests = arrows(&member, "[dev-dependencies]");
+        (member.clone(), (arrows(&member, "[dependencies]"), tests))
+    };
+    assert_eq!(page, members().into_iter().map(both).collect());
+}
+
+/// Is there a test of this name: a function with the attribute between it and the blank line before?
+fn is_test(sources: &str, name: &str) -> bool {
+    let head = format!("fn {name}(");
+    let mut found = sources.match_indices(&head);
+    found.any(|(at, _)| sources[..at].rsplit("\n\n").next().is_some_and(|b| b.contains("#[test]")))
+}
+
+#[test]
+fn every_invariant_has_its_tests() {
+    let text = chapter("ARCHITECTURE.md", "Invariants");
+    let sources: String = files(".rs").iter().map(|file| read(file)).collect();
+    let mut items: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with(|c: char| c.is_ascii_digit()) {
+            items.push(line.to_owned());
+        } else if let Some(item) = items.last_mut() {
+            item.push_str(line);
+        }
+    }
+    assert!(!items.is_empty());
+    for (index, item) in items.iter().enumerate() {
+        assert!(item.starts_with(&format!("{}. ", index + 1)), "out of order: {item}");
+        let guards = item.split_once("Guarded by").map(|(_, guards)| quoted(guards));
+        let guards: Vec<_> = guards.into_iter().flatten().collect();
+        assert!(!guards.is_empty(), "no guard: {item}");
+        for guard in guards {
+            let is_file = guard.contains('/');
+            let there =
+                if is_file { root().join(guard).exists() } else { is_test(&sources, guard) };
+            assert!(there, "no test {guard}: {item}");
+        }
+    }
+}
+
+/// Is this for tests, or for measuring?
+fn is_beside(file: &str) -> bool {
+    let beside = ["shop/", "load/", "bench/", "scenario/"];
+    file.contains("tests") || beside.iter().any(|folder| file.starts_with(folder))
+}
+
+#[test]
+fn only_base_moment_reads_a_clock() {
+    let clocks = ["Instant", "SystemTime"].map(|clock| format!("{clock}::now"));
+    for file in files(".rs").iter().filter(|file| !is_beside(file)) {
+        let reads = clocks.iter().any(|clock| read(file).contains(clock));
+        assert_eq!(reads, file == "base/src/moment.rs", "{file}");
+    }
+}
+
+#[test]
+fn nothing_is_left_to_be_written() {
+    let later = ["todo", "unimplemented"].map(|word| format!("{word}!("));
+    for file in files(".rs") {
+        assert!(!later.iter().any(|word| read(&file).contains(word)), "{file}");
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    for file in files(".rs") {
+        assert!(read(&file).starts_with("//! "), "{file} has no head");
+    }
+}
+
+#[test]
+fn every_crate_keeps_the_lints_of_the_workspace() {
+    assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
+    for member in members() {
+        let manifest = read(&format!("{member}/Cargo.toml"));
+        assert!(manifest.contains("[lints]\nworkspace = true\n"), "{member}");
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for file in files(".md") {
+        let text = read(&file);
+        let folder = root().join(&file).parent().expect("a file has a folder").to_owned();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains(':') && !target.starts_with('#')) {
+            let path = target.split('#').next().unwrap_or_default();
+            assert!(folder.join(path).exists(), "{file}: {target}");
+        }
+    }
+}
+
+#[test]
+fn examples_of_settings_are_legal() {
+    let pages = files(".md").into_iter().filter(|file| !file.contains("decisions/"));
+    let mut examples = 0;
+    for page in pages {
+        for rest in read(&page).split("```toml\n").skip(1) {
+            let example = rest.split("```").next().unwrap_or_default();
+            let parsed = settings::parse(&page, example, &|_| None);
+            assert!(
+                parsed.is_ok(),
+                "{page}:\n{}",
+                parsed.map_or_else(|e| e.to_string(), |_| String::new())
+            );
+            examples += 1;
+        }
+    }
+    assert!(examples >= 2, "the README and the reference have one each");
+}
+
+#[test]
+fn the_readme_names_every_verb() {
+    let help = run(&FLEETFOOT, &["--help"]).stdout;
+    let commands = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    // A verb stands two columns in; what goes on from the line before stands further.
+    let verbs = commands.filter(|line| !line.starts_with("   "));
+    let mut verbs: Vec<&str> = verbs.filter_map(|line| line.split_whitespace().next()).collect();
+    verbs.retain(|verb| *verb != "help");
+    let page = chapter("README.md", "Verbs");
+    let named: Vec<&str> = rows(&page).filter_map(|row| quoted(row[0]).next()).collect();
+    assert_eq!(named, verbs);
+}
+
+#[test]
+fn operations_names_every_metric() {
+    let origin = Origin::start();
+    let gateway = before(&origin);
+    gateway.get("/");
+    let metrics = gateway.metrics();
+    let families =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let page = chapter("docs/operations.md", "Metrics");
+    let named: BTreeSet<&str> = rows(&page).filter_map(|row| quoted(row[0]).next()).collect();
+    assert_eq!(named, families.collect());
+}
+
+#[test]
+fn operations_names_every_fault_with_its_status() {
+    let page = chapter("docs/operations.md", "Faults");
+    let row = |row: Vec<&str>| (quoted(row[0]).collect::<String>(), row[1].to_owned());
+    let named: BTreeMap<String, String> = rows(&page).map(row).collect();
+    let status = |kind: &FaultKind| gateway::depart::status_of(*kind).to_string();
+    let all = FaultKind::ALL.iter().map(|kind| (kind.name().to_owned(), status(kind)));
+    assert_eq!(named, all.collect());
+}
+
+#[test]
+fn operations_names_every_field_of_the_log() {
+    let source = read("gateway/src/access.rs");
+    let fields = source.split("(&mut line, \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let page = chapter("docs/operations.md", "The access log");
+    let named: Vec<&str> = rows(&page).filter_map(|row| quoted(row[0]).next()).collect();
+    assert_eq!(named, fields.collect::<Vec<_>>());
+}
+
+#[test]
+fn nothing_a_client_sends_becomes_a_label() {
+    let origin = Origin::start();
+    let gateway = before(&origin);
+    let mut client = gateway.client();
+    client.send("ODDITY /oddity?oddity HTTP/1.1\r\nHost: oddity.test\r\nOddity: oddity\r\n\r\n");
+    assert_eq!(client.response("ODDITY").status, 200);
+    let metrics = gateway.metrics();
+    assert!(!metrics.to_ascii_lowercase().contains("oddity"), "{metrics}");
+}
