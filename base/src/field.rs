@@ -399,6 +399,12 @@ impl Fields {
         self.all(name).next()
     }
 
+    /// Where the first value of a known field lies; empty at the front if there is none.
+    pub fn span(&self, name: FieldName) -> Span {
+        let slots = if self.may_have(name) { &self.slots[..] } else { &[] };
+        slots.iter().find(|slot| slot.known == name).map_or(Span::default(), |slot| slot.value)
+    }
+
     /// Is there such a field?
     pub fn has(&self, name: FieldName) -> bool {
         self.may_have(name) && self.slots.iter().any(|slot| slot.known == name)

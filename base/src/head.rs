@@ -1,6 +1,6 @@
 //! Heads of requests and responses, whatever version of HTTP they came in.
 
-use crate::field::{Fields, Span};
+use crate::field::{FieldName, Fields, Span};
 use std::fmt;
 
 /// The version of HTTP a head was received in.
@@ -46,6 +46,7 @@ pub struct RequestHead {
     method: Span,
     target: Span,
     received: Span,
+    host: Span,
     /// Length of its request line as received; 0 if there was none as HTTP/1.1 writes it.
     line: usize,
     /// Its fields, in order.
@@ -63,7 +64,8 @@ impl RequestHead {
         fields: Fields,
     ) -> Self {
         let line = if version == Version::Http11 { line } else { 0 };
-        Self { version, method, target, received: target, line, fields }
+        let host = fields.span(FieldName::Host);
+        Self { version, method, target, received: target, host, line, fields }
     }
 
     /// A head made from text.
@@ -71,7 +73,7 @@ impl RequestHead {
         let mut fields = Fields::new();
         let method = fields.keep(method);
         let target = fields.keep(target);
-        Self { version, method, target, received: target, line: 0, fields }
+        Self { version, method, target, received: target, host: Span::default(), line: 0, fields }
     }
 
     /// The method, a token; its case counts.
@@ -87,6 +89,17 @@ impl RequestHead {
     /// The target as the client sent it, whatever [`RequestHead::set_target`] made of it since.
     pub fn target_received(&self) -> &[u8] {
         self.fields.text(self.received)
+    }
+
+    /// The Host that the client asked for, whatever is sent on; empty if it named none.
+    pub fn host_received(&self) -> &[u8] {
+        self.fields.text(self.host)
+    }
+
+    /// Adds a Host that was told by other means than a field.
+    pub fn add_host(&mut self, host: &[u8]) {
+        self.fields.push_as(FieldName::Host, b"Host", host);
+        self.host = self.fields.span(FieldName::Host);
     }
 
     /// Replaces the target.

@@ -2,8 +2,8 @@
 
 use crate::depart;
 use crate::house::House;
-use crate::path::Exchange;
-use base::{FieldName, Moment, Version};
+use crate::path::{Exchange, Peer};
+use base::{Fault, Moment, Version};
 use monitor::log::{number, text};
 use std::time::{Duration, SystemTime};
 
@@ -15,8 +15,7 @@ pub fn line(house: &House, exchange: &Exchange<'_>, now: Moment) -> Vec<u8> {
     text(&mut line, "time", timestamp(facts.begun).as_bytes());
     text(&mut line, "client", exchange.peer.ip.as_bytes());
     text(&mut line, "method", exchange.head.method());
-    let host = exchange.head.fields.get(FieldName::Host).unwrap_or_default();
-    text(&mut line, "host", host);
+    text(&mut line, "host", exchange.head.host_received());
     text(&mut line, "target", exchange.head.target_received());
     let protocol = match exchange.head.version {
         Version::Http10 => "HTTP/1.0",
@@ -44,6 +43,21 @@ pub fn line(house: &House, exchange: &Exchange<'_>, now: Moment) -> Vec<u8> {
     if let Some(fault) = facts.fault {
         text(&mut line, "fault", fault.name().as_bytes());
     }
+    line.pop(); // the last comma
+    line.extend_from_slice(b"}\n");
+    line
+}
+
+/// The line about a request that could not be understood: it has no method and no target that could
+/// be believed.
+pub fn refusal(peer: &Peer, fault: &Fault, now: Moment) -> Vec<u8> {
+    let mut line = Vec::with_capacity(192);
+    line.push(b'{');
+    text(&mut line, "time", timestamp(now).as_bytes());
+    text(&mut line, "client", peer.ip.as_bytes());
+    number(&mut line, "status", depart::status_of(fault.kind));
+    text(&mut line, "fault", fault.kind.name().as_bytes());
+    text(&mut line, "detail", fault.detail.as_bytes());
     line.pop(); // the last comma
     line.extend_from_slice(b"}\n");
     line

@@ -14,6 +14,7 @@ use base::{
     Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Side,
     Version,
 };
+use monitor::Facts;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -106,10 +107,10 @@ async fn serve_h1(
             Ok(Some(Arrival::Preface)) if requests == 0 && !peer.tls => return Next::Preface,
             Ok(Some(Arrival::Preface)) => {
                 let fault = Fault::new(FaultKind::BadVersion, "HTTP/2 where it was not agreed on");
-                Box::pin(answer_fault(worker, server, &fault)).await
+                Box::pin(answer_fault(worker, server, peer, &fault)).await
             }
             Ok(Some(Arrival::Closed) | None) => Next::Over,
-            Err(fault) => Box::pin(answer_fault(worker, server, &fault)).await,
+            Err(fault) => Box::pin(answer_fault(worker, server, peer, &fault)).await,
         };
         match next {
             Next::Keep => now = Moment::recent(), // the exchange has just read the clock
@@ -186,7 +187,7 @@ async fn exchange_h1(
         expects: server.expects_continue() && !server.has_begun(),
         interim: &mut interim,
         by: Deadline::NEVER,
-        facts: path::begin(Moment::now()),
+        facts: Facts::begin(Moment::now()),
     };
     let next = match path::serve(&house, &mut exchange).await {
         Departure::Response(response) => {
@@ -283,7 +284,7 @@ async fn send_h1(
         Ok(()) if keeps && server.has_body_ended() => Next::Keep,
         Ok(()) => Next::Close,
         Err(fault) => {
-            exchange.facts.fault = Some(fault.kind);
+            depart::note(exchange, &fault);
             if outgoing.moved() == 0 && fault.kind.side() == Side::Upstream {
                 // The answer broke off before any of it was on its way: then there is a better one.
                 exchange.facts.status = depart::status_of(fault.kind);
@@ -357,12 +358,22 @@ async fn switch(
 }
 
 /// Answers a request that could not be understood.
-async fn answer_fault(worker: &Worker, server: &Server, fault: &Fault) -> Next {
-    worker.ledger.fault(fault.kind);
+async fn answer_fault(worker: &Worker, server: &Server, peer: &Peer, fault: &Fault) -> Next {
+    refused(worker, peer, fault);
     if fault.kind == FaultKind::ClientGone {
         return Next::Over;
     }
     say_fault(server, fault).await
+}
+
+/// Counts and logs a request that could not be understood.
+fn refused(worker: &Worker, peer: &Peer, fault: &Fault) {
+    worker.ledger.fault(fault.kind);
+    if let Some(log) = &worker.house().snapshot.log
+        && !log.line(access::refusal(peer, fault, Moment::now()))
+    {
+        worker.ledger.log_dropped.add(1);
+    }
 }
 
 /// Sends the answer to a fault, the last on its connection.
@@ -435,6 +446,10 @@ async fn serve_h2(
     let mut requests: u64 = 0;
     let mut leaving = false;
     loop {
+        if worker.is_draining() && !leaving {
+            leaving = true;
+            server.drain();
+        }
         let idle = at_work.streams.get() == 0;
         if idle {
             server.rest();
@@ -480,7 +495,7 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
     let head = match head {
         Ok(head) => head,
         Err(fault) => {
-            worker.ledger.fault(fault.kind);
+            refused(worker, peer, &fault);
             let response = depart::problem(&fault);
             if let Ok(Some(mut sending)) =
                 reply.answer(&response.head, response.body, response.framing)
@@ -494,6 +509,9 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
     let is_head = head.is_head();
     let reply = RefCell::new(Some(reply));
     let mut interim = |head: &ResponseHead| {
+        if head.status == 100 {
+            return; // said when the stream was opened, if it was asked for
+        }
         if let Some(reply) = &mut *reply.borrow_mut() {
             reply.interim(head);
         }
@@ -506,7 +524,7 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
         expects: false,
         interim: &mut interim,
         by: Deadline::NEVER,
-        facts: path::begin(Moment::now()),
+        facts: Facts::begin(Moment::now()),
     };
     let departure = {
         let mut serving = pin!(path::serve(&house, &mut exchange));
@@ -529,7 +547,7 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
         (None, _) => Err(Fault::new(FaultKind::ClientGone, "the stream was reset")),
     };
     if let Err(fault) = sent {
-        exchange.facts.fault = Some(fault.kind);
+        depart::note(&mut exchange, &fault);
     }
     finish(worker, &house, &exchange);
 }

@@ -27,7 +27,10 @@ pub fn depart(
             forward::switch(&mut head, &house.snapshot);
             Departure::Tunnel(head, io, unused)
         }
-        Err(fault) => Departure::Response(refuse(exchange, &fault)),
+        Err(fault) => {
+            note(exchange, &fault);
+            Departure::Response(problem(&fault))
+        }
     };
     let head = match &mut departure {
         Departure::Response(response) => &mut response.head,
@@ -41,13 +44,13 @@ pub fn depart(
     departure
 }
 
-fn refuse(exchange: &mut Exchange<'_>, fault: &Fault) -> Response {
+/// Notes the fault that an exchange ended in; what is not the client's is told on standard error.
+pub fn note(exchange: &mut Exchange<'_>, fault: &Fault) {
     exchange.facts.fault = Some(fault.kind);
     if fault.kind.side() != Side::Client {
         let chain = fault.chain();
         monitor::log::complain(Moment::now(), format_args!("{}: {chain}", exchange.head));
     }
-    problem(fault)
 }
 
 /// The response to a fault: problem+json (RFC 9457) with the reason's name. What it says of a

@@ -30,7 +30,7 @@ pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Liste
         ListenError { address, holder: if taken { holder(address) } else { None }, source }
     };
     let probe = socket(address, false).map_err(fail)?;
-    // Kept open until the first shared socket is bound where the system chose the port.
+    // Where the system chose the port, it is ours again a moment later: it hands out others first.
     let address = probe.local_addr().map_err(fail)?.as_socket().unwrap_or(address);
     drop(probe);
     let shared = (0..count).map(|_| {

@@ -20,7 +20,7 @@ use crate::forward::{self, Crossing};
 use crate::house::House;
 use crate::route::Found;
 use base::field::Prepared;
-use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead};
+use base::{Deadline, Fault, FaultKind, FieldName, Framing, RequestHead, ResponseHead};
 use monitor::Facts;
 use service::{Answered, Ask};
 use std::net::{IpAddr, SocketAddr};
@@ -148,11 +148,6 @@ fn bare_host<'a>(host: &'a [u8], lowered: &'a mut [u8; 256]) -> &'a [u8] {
     lowered[..n].copy_from_slice(&host[..n]);
     lowered[..n].make_ascii_lowercase();
     &lowered[..n]
-}
-
-/// When an exchange begins, as far as its facts are concerned.
-pub fn begin(now: Moment) -> Facts {
-    Facts::begin(now)
 }
 
 #[cfg(test)]

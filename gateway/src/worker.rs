@@ -88,7 +88,6 @@ pub fn start(
     let mine = Arc::clone(&ledger);
     let thread = thread::Builder::new().name(format!("worker-{turn}")).spawn(move || {
         let mut runtime = runtime;
-        // Looking at the sockets less often than every 61 tasks would batch better and answer later.
         let runtime = runtime.enable_all().build_local(LocalOptions::default());
         let runtime = match runtime {
             Ok(runtime) => runtime,

@@ -104,9 +104,14 @@ fn requests(page: &mut Page, ledgers: &[Arc<Ledger>]) {
         route.duration.add_to(durations.entry(name).or_default());
     }
     let name = "fleetfoot_requests_total";
-    page.family(name, "counter", "Requests answered, by route and status.");
+    page.family(
+        name,
+        "counter",
+        "Requests ended, by route and status; none where no answer was begun.",
+    );
     for ((route, status), n) in statuses {
-        page.sample(name, &[("route", &route), ("status", &status.to_string())], n);
+        let status = if status == 0 { "none".into() } else { status.to_string() };
+        page.sample(name, &[("route", &route), ("status", &status)], n);
     }
     let name = "fleetfoot_request_seconds";
     page.family(name, "histogram", "From a request's head to its answer's last byte, by route.");
@@ -150,8 +155,16 @@ fn servers(page: &mut Page, ledgers: &[Arc<Ledger>]) {
         }
     }
     let families = [
-        ("fleetfoot_server_requests_total", "counter", "Requests sent to a server."),
-        ("fleetfoot_server_failures_total", "counter", "Requests that a server left unanswered."),
+        (
+            "fleetfoot_server_requests_total",
+            "counter",
+            "Tries at a server, whether or not they could be sent.",
+        ),
+        (
+            "fleetfoot_server_failures_total",
+            "counter",
+            "Tries that ended without the head of an answer.",
+        ),
         ("fleetfoot_server_connects_total", "counter", "Connections made to a server."),
         ("fleetfoot_server_connect_failures_total", "counter", "Connections that failed."),
         ("fleetfoot_server_connections", "gauge", "Connections open to a server."),
@@ -174,7 +187,12 @@ fn clients(page: &mut Page, ledgers: &[Arc<Ledger>]) {
     let name = "fleetfoot_connections_h2";
     page.one(name, "gauge", "Of those, speaking HTTP/2.", sum(|l| l.open_h2.get()));
     let name = "fleetfoot_handshake_failures_total";
-    page.one(name, "counter", "TLS handshakes that failed.", sum(|l| l.handshake_failures.get()));
+    page.one(
+        name,
+        "counter",
+        "TLS or HTTP/2 handshakes that failed.",
+        sum(|l| l.handshake_failures.get()),
+    );
     let name = "fleetfoot_sent_bytes_total";
     page.one(name, "counter", "Bytes of answers sent to clients.", sum(|l| l.sent_bytes.get()));
     let name = "fleetfoot_access_log_dropped_total";

@@ -23,7 +23,7 @@ pub struct Facts {
     pub status: u16,
     /// What went wrong.
     pub fault: Option<FaultKind>,
-    /// Bytes of the answer sent, head included.
+    /// Bytes of the answer sent: with its head over HTTP/1, without it over HTTP/2.
     pub sent: u64,
 }
 

@@ -11,7 +11,8 @@ use base::{FaultKind, Moment};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Status codes from 100 to 599 have a counter each; others share the last.
+/// Status codes from 100 to 599 have a counter each; no answer at all, and codes that HTTP does not
+/// know, share the last.
 const STATUSES: usize = 501;
 
 /// One route on one thread.
@@ -27,10 +28,11 @@ impl RouteMeter {
         Self { statuses: (0..STATUSES).map(|_| Count::new()).collect(), duration: Histogram::new() }
     }
 
-    /// Requests answered, by status.
+    /// Requests ended, by status; 0 where there was no answer.
     pub fn by_status(&self) -> impl Iterator<Item = (u16, u64)> {
         let counts = self.statuses.iter().map(Count::get).enumerate();
-        counts.filter(|(_, n)| *n > 0).map(|(i, n)| (i as u16 + 100, n))
+        let status = |i: usize| if i == STATUSES - 1 { 0 } else { i as u16 + 100 };
+        counts.filter(|(_, n)| *n > 0).map(move |(i, n)| (status(i), n))
     }
 }
 
@@ -143,7 +145,8 @@ impl Ledger {
             self.fault(kind);
         }
         let Some(route) = route else { return };
-        let status = usize::from(facts.status.max(100) - 100).min(STATUSES - 1);
+        let status = usize::from(facts.status).checked_sub(100).unwrap_or(STATUSES);
+        let status = status.min(STATUSES - 1);
         route.statuses[status].add(1);
         route.duration.record(now.since(facts.begun));
     }
@@ -171,7 +174,9 @@ mod tests {
             let route = ledger.route("items");
             ledger.record(Some(&route), &facts, Moment::from_nanos(1_000_000));
         }
+        let none = Facts::begin(Moment::from_nanos(0));
+        ledger.record(Some(&ledger.route("items")), &none, Moment::from_nanos(1));
         let statuses: Vec<_> = ledger.route("items").by_status().collect();
-        assert_eq!(statuses, [(204, 2)]);
+        assert_eq!(statuses, [(204, 2), (0, 1)]);
     }
 }

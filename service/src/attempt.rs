@@ -1,6 +1,6 @@
 //! One try at one server: a connection, the request on it, the head of the answer.
 
-use crate::connect::{Dialled, dial};
+use crate::connect::{self, Dialled, dial};
 use crate::endpoint::{Endpoint, Spoken};
 use crate::service::Service;
 use crate::settings::{HostRule, Http};
@@ -50,7 +50,8 @@ const CONTINUE_TIME: Duration = Duration::from_secs(1);
 /// A connection to send the request on.
 enum Ready {
     One(h1::client::Lent),
-    Two(h2::client::Connection),
+    /// Shared; whether it has carried requests before.
+    Two(h2::client::Connection, bool),
 }
 
 pub(crate) async fn attempt(
@@ -81,8 +82,8 @@ pub(crate) async fn attempt(
             facts.reused = lent.is_reused();
             ask_h1(service, endpoint, lent, ask, now).await
         }
-        Ready::Two(connection) => {
-            facts.reused = true;
+        Ready::Two(connection, reused) => {
+            facts.reused = reused;
             Box::pin(ask_h2(service, endpoint, connection, ask)).await
         }
     }
@@ -112,36 +113,46 @@ async fn ready(
     by: Deadline,
     fresh: bool,
 ) -> Result<Ready, Fault> {
+    let connect_by = by.or_before(Deadline::after(Moment::now(), service.settings.connect_time));
     if !may_be_h2(service, endpoint) {
-        if endpoint.meter.open.get() >= service.settings.connections_max as u64 {
-            let detail = format!("connections_max reached for {}", endpoint.authority);
-            return Err(Fault::new(FaultKind::ServiceFull, detail));
-        }
-        return connect(service, endpoint, by).await;
+        return connect(service, endpoint, connect_by, by).await;
     }
-    let mut shared = endpoint.h2.lock().await;
+    // A crowd makes one connection; nobody waits for it longer than it would take to make one.
+    let Ok(mut shared) = within(connect_by, endpoint.h2.lock()).await else {
+        return Err(connect::timed_out(endpoint, by));
+    };
     if let Some(connection) = &mut *shared
         && !fresh
         && connection.is_open()
     {
-        return Ok(Ready::Two(connection.clone()));
+        endpoint.h2_used.set(Moment::recent());
+        return Ok(Ready::Two(connection.clone(), true));
     }
-    let made = connect(service, endpoint, by).await?;
+    let made = connect(service, endpoint, connect_by, by).await?;
     *shared = match &made {
-        Ready::Two(connection) => Some(connection.clone()),
+        Ready::Two(connection, _) => Some(connection.clone()),
         Ready::One(_) => None,
     };
     Ok(made)
 }
 
-async fn connect(service: &Service, endpoint: &Rc<Endpoint>, by: Deadline) -> Result<Ready, Fault> {
-    let settings = &service.settings;
-    let by = by.or_before(Deadline::after(Moment::now(), settings.connect_time));
-    let dialled =
-        dial(endpoint, settings.http, service.tls.as_ref(), service.head_max.0, by).await?;
-    Ok(match dialled {
+/// Makes a connection, by `by`; `total` is when the whole exchange ends.
+async fn connect(
+    service: &Service,
+    endpoint: &Rc<Endpoint>,
+    by: Deadline,
+    total: Deadline,
+) -> Result<Ready, Fault> {
+    if endpoint.meter.open.get() >= service.settings.connections_max as u64 {
+        let detail = format!("connections_max reached for {}", endpoint.authority);
+        return Err(Fault::new(FaultKind::ServiceFull, detail));
+    }
+    Ok(match dial(service, endpoint, by, total).await? {
         Dialled::One(connection) => Ready::One(endpoint.lend(connection)),
-        Dialled::Two(connection) => Ready::Two(connection),
+        Dialled::Two(connection) => {
+            endpoint.h2_used.set(Moment::recent());
+            Ready::Two(connection, false)
+        }
     })
 }
 

@@ -1,7 +1,7 @@
 //! Making connections: names into addresses, TCP, TLS, and the protocol that ALPN chose.
 
 use crate::endpoint::{Endpoint, Spoken};
-use crate::service::Tls;
+use crate::service::{Service, Tls};
 use crate::settings::{Http, Scheme};
 use base::{Deadline, Fault, FaultKind, Moment, Replay};
 use rustls::pki_types::ServerName;
@@ -18,44 +18,73 @@ pub(crate) enum Dialled {
     Two(h2::client::Connection),
 }
 
-/// Connects to a server, speaking what `http` allows.
-///
-/// # Errors
-/// `Unresolved`, `Unreachable`, `BadTls`, `ConnectTimeout`; all to be replayed, nothing was sent.
-pub(crate) async fn dial(
-    endpoint: &Endpoint,
-    http: Http,
-    tls: Option<&Tls>,
-    head_bytes_max: usize,
-    by: Deadline,
-) -> Result<Dialled, Fault> {
-    let dialled = within(by, connect(endpoint, http, tls, head_bytes_max)).await;
-    let dialled = dialled.unwrap_or_else(|_late| {
-        let detail = format!("{} took longer than connect_time", endpoint.authority);
-        Err(Fault::new(FaultKind::ConnectTimeout, detail))
-    });
-    match &dialled {
-        Ok(_) => {
-            endpoint.meter.connects.add(1);
-            endpoint.meter.open.add(1);
-        }
-        Err(_) => endpoint.meter.connect_failures.add(1),
+/// A connection being made: it counts as open from the first moment, so that a crowd cannot make more
+/// than it may, and no longer if it comes to nothing.
+struct Opening<'a>(Option<&'a Endpoint>);
+
+impl<'a> Opening<'a> {
+    fn begin(endpoint: &'a Endpoint) -> Self {
+        endpoint.meter.open.add(1);
+        Self(Some(endpoint))
     }
-    dialled.map_err(|fault| fault.replay(Replay::Always))
+
+    fn made(mut self) {
+        self.0 = None;
+    }
 }
 
-async fn connect(
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if let Some(endpoint) = self.0 {
+            endpoint.meter.open.sub(1);
+        }
+    }
+}
+
+/// Connects to a server by `by`; `total` is when the whole exchange ends.
+///
+/// # Errors
+/// `Unresolved`, `Unreachable`, `BadTls`, `ConnectTimeout`, `TotalTimeout`; all but the last to be
+/// replayed, since nothing was sent.
+pub(crate) async fn dial(
+    service: &Service,
     endpoint: &Endpoint,
-    http: Http,
-    tls: Option<&Tls>,
-    head_bytes_max: usize,
+    by: Deadline,
+    total: Deadline,
 ) -> Result<Dialled, Fault> {
+    let opening = Opening::begin(endpoint);
+    let dialled = within(by, connect(service, endpoint)).await;
+    match dialled.unwrap_or_else(|_late| Err(timed_out(endpoint, total))) {
+        Ok(dialled) => {
+            opening.made();
+            endpoint.meter.connects.add(1);
+            Ok(dialled)
+        }
+        Err(fault) => {
+            endpoint.meter.connect_failures.add(1);
+            let late = fault.kind == FaultKind::TotalTimeout;
+            Err(if late { fault } else { fault.replay(Replay::Always) })
+        }
+    }
+}
+
+/// The fault of a connection that took too long, or longer than the exchange had left.
+pub(crate) fn timed_out(endpoint: &Endpoint, total: Deadline) -> Fault {
+    let (kind, limit) = if total.passed(Moment::now()) {
+        (FaultKind::TotalTimeout, "total_time")
+    } else {
+        (FaultKind::ConnectTimeout, "connect_time")
+    };
+    Fault::new(kind, format!("connecting to {} took longer than {limit}", endpoint.authority))
+}
+
+async fn connect(service: &Service, endpoint: &Endpoint) -> Result<Dialled, Fault> {
     let stream = connect_tcp(endpoint).await?;
-    let (io, spoken) = match (endpoint.server.scheme, tls) {
+    let (io, spoken) = match (endpoint.server.scheme, &service.tls) {
         (Scheme::Https, Some(tls)) => connect_tls(endpoint, stream, tls).await?,
         (Scheme::Http | Scheme::Https, _) => (Io::Plain(stream), None),
     };
-    let spoken = match http {
+    let spoken = match service.settings.http {
         Http::One => Spoken::One,
         Http::Two => Spoken::Two,
         Http::Auto => spoken.unwrap_or(Spoken::One),
@@ -65,6 +94,7 @@ async fn connect(
         let connection = h1::client::Connection::new(Transport::new(io), Moment::now());
         return Ok(Dialled::One(connection));
     }
+    let head_bytes_max = service.head_max.0;
     let (connection, drive) = h2::client::connect(io, head_bytes_max).await.map_err(|error| {
         let detail = format!("{} did not speak HTTP/2", endpoint.authority);
         Fault::new(FaultKind::BadResponse, detail).because(error)

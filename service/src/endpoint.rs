@@ -34,6 +34,7 @@ pub struct Endpoint {
     pub(crate) spoken: Cell<Option<Spoken>>,
     /// The shared HTTP/2 connection; the lock is held while one is made, so that a crowd makes one.
     pub(crate) h2: Mutex<Option<h2::client::Connection>>,
+    pub(crate) h2_used: Cell<Moment>,
     addresses: RefCell<Option<(Moment, Rc<[SocketAddr]>)>>,
     retired: Cell<bool>,
 }
@@ -52,6 +53,7 @@ impl Endpoint {
             idle_max,
             spoken: Cell::new(None),
             h2: Mutex::new(None),
+            h2_used: Cell::new(Moment::recent()),
             addresses: RefCell::default(),
             retired: Cell::new(false),
         }
@@ -85,11 +87,23 @@ impl Endpoint {
         };
         self.meter.idle.sub(closed.len() as u64);
         self.meter.open.sub(closed.len() as u64);
+        if self.h2_used.get() < oldest {
+            self.leave_h2();
+        }
+    }
+
+    /// Lets go of the HTTP/2 connection: it ends when the last of its streams does.
+    fn leave_h2(&self) {
+        // Locked, it is just being made or chosen, and not idle.
+        if let Ok(mut shared) = self.h2.try_lock() {
+            *shared = None;
+        }
     }
 
     /// Keeps no connection from now on: the settings no longer name this server.
     pub(crate) fn retire(&self) {
         self.retired.set(true);
+        self.leave_h2();
         let closed = self.idle.take().len() as u64;
         self.meter.idle.sub(closed);
         self.meter.open.sub(closed);

@@ -6,7 +6,7 @@
 use crate::model::{Pattern, Route, Settings};
 use crate::options::duration;
 use monitor::settings::AccessLog;
-use service::settings::{HostRule, Http, Scheme, Server};
+use service::settings::{HostRule, Http};
 use std::fmt::{self, Display, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -125,7 +125,7 @@ impl File {
 
     fn service(&mut self, service: &service::settings::Settings) {
         self.header(&format!("[service.{}]", service.name));
-        let servers: Vec<_> = service.servers.iter().map(url).collect();
+        let servers: Vec<_> = service.servers.iter().map(service::settings::url).collect();
         self.texts("servers", &servers);
         match &service.host {
             HostRule::Client => self.text("host", &"client"),
@@ -171,15 +171,6 @@ impl File {
             self.time("timeout", timeout);
         }
     }
-}
-
-/// A server as the file writes it, with its port.
-pub fn url(server: &Server) -> String {
-    let scheme = match server.scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    format!("{scheme}://{}:{}", bracketed(&server.host), server.port)
 }
 
 fn bracketed(host: &str) -> String {

@@ -1,4 +1,4 @@
-//! HTTP/1.1, both directions (RFC 9112), on `httparse`.
+//! HTTP/1.1, both directions (RFC 9112).
 //!
 //! Strict: whatever could be read in two ways is refused. Framing fields are never copied from one
 //! hop to the next, always written anew. Reads and writes are polled; nothing here spawns.

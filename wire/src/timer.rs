@@ -152,11 +152,6 @@ async fn wait<F: Future>(
     .await
 }
 
-/// Waits until `by`.
-pub async fn until(by: Deadline) {
-    let _ended = within(by, std::future::pending::<()>()).await;
-}
-
 /// Ends every interruptible wait of this thread.
 pub fn interrupt() {
     let woken: Vec<Waker> = TIMERS.with_borrow_mut(|timers| {

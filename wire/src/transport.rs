@@ -4,12 +4,12 @@
 //! of an exchange while another writes the answer. Both run on one thread and in one task; the cell
 //! is borrowed within a poll and never across one.
 
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -129,11 +129,7 @@ fn try_recv(stream: &TcpStream, buf: &mut [u8]) -> io::Result<usize> {
     stream.try_io(Interest::READABLE, || Ok(recv(stream, &mut *buf, RecvFlags::empty())?.0))
 }
 
-fn poll_recv(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    buf: &mut [u8],
-) -> Poll<io::Result<usize>> {
+fn poll_recv(stream: &TcpStream, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_read_ready(cx))?;
         match try_recv(stream, buf) {
@@ -154,7 +150,8 @@ fn poll_recv(
 fn poll_send(stream: &TcpStream, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_write_ready(cx))?;
-        let sent = stream.try_io(Interest::WRITABLE, || Ok(send(stream, buf, SendFlags::NOSIGNAL)?));
+        let sent =
+            stream.try_io(Interest::WRITABLE, || Ok(send(stream, buf, SendFlags::NOSIGNAL)?));
         match sent {
             Ok(n) => {
                 if n < buf.len() {

@@ -84,7 +84,7 @@ pub(crate) static ROOT: Section = Section {
             name: "admin",
             kind: Kind::Text { form: ADDRESS, or_false: true },
             default: Default::Value("\"127.0.0.1:9900\""),
-            doc: "Where health, metrics and the live page are served; `false` switches them off.",
+            doc: "Where health, readiness, metrics and reload are served; `false` switches them off.",
             examples: &["\"127.0.0.1:9900\"", "false"],
         },
         Key {
@@ -179,7 +179,7 @@ pub(crate) static LIMITS: Section = Section {
             name: "head_time",
             kind: Kind::Time { least: Duration::from_millis(100), most: Duration::from_mins(10) },
             default: Default::Value("\"10s\""),
-            doc: "Longest time from a request's first byte to the end of its head.",
+            doc: "Longest time from a request's first byte to the end of its head, and for a handshake of TLS or HTTP/2.",
             examples: &["\"5s\""],
         },
         Key {

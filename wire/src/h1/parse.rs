@@ -263,8 +263,13 @@ pub fn trailers(section: &[u8], fields_max: usize) -> Result<Fields, &'static st
         Err(Wrong::Malformed(BARE_LF)) => return Err(BARE_LF),
         _ => return Err("a malformed trailer section"),
     };
-    fields.retain(|field| field.known == FieldName::Other && !is_barred_trailer(field.name));
+    bar_trailers(&mut fields);
     Ok(fields)
+}
+
+/// Leaves out what may not stand in a trailer section.
+pub fn bar_trailers(fields: &mut Fields) {
+    fields.retain(|field| field.known == FieldName::Other && !is_barred_trailer(field.name));
 }
 
 /// May this field not stand in a trailer section? Beside the names in [`FieldName`], none of which
@@ -301,7 +306,7 @@ fn settle(mut head: RequestHead) -> Result<RequestHead, Fault> {
     if let Some(rewrite) = check_target(&head)? {
         head.set_target(&rewrite.origin);
         if let Some(host) = rewrite.host {
-            head.fields.push(b"Host", &host);
+            head.add_host(&host);
         }
     }
     Ok(head)

@@ -3,7 +3,7 @@
 //! HTTP/2 carries the host in `:authority` and splits Cookie into crumbs; the field list has one
 //! Host, in front, and one Cookie, as HTTP/1.1 would (RFC 9113 §8.2.3, §8.3.1).
 
-use crate::h1::parse::{is_host, is_target};
+use crate::h1::parse::{bar_trailers, is_host, is_target};
 use base::{Fault, FaultKind, FieldName, Fields, RequestHead, ResponseHead, Version};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{request, response};
@@ -11,7 +11,7 @@ use http::{request, response};
 /// A request head from the parts of an HTTP/2 request.
 ///
 /// # Errors
-/// `BadRequest`, `TooManyFields`.
+/// `BadRequest`, `TooManyFields`, `BadExpectation`, `ConnectRefused`.
 pub fn request(parts: &request::Parts, fields_max: usize) -> Result<RequestHead, Fault> {
     let bad = |detail: &'static str| Fault::new(FaultKind::BadRequest, detail);
     if parts.headers.len() > fields_max {
@@ -20,6 +20,16 @@ pub fn request(parts: &request::Parts, fields_max: usize) -> Result<RequestHead,
     }
     if parts.headers.get_all(http::header::CONTENT_LENGTH).iter().count() > 1 {
         return Err(bad("more than one content-length"));
+    }
+    if let Some(expect) = parts.headers.get(http::header::EXPECT)
+        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        let detail = "an expectation other than 100-continue";
+        return Err(Fault::new(FaultKind::BadExpectation, detail));
+    }
+    if parts.method == http::Method::CONNECT {
+        let detail = "this gateway is no forward proxy";
+        return Err(Fault::new(FaultKind::ConnectRefused, detail));
     }
     let target = parts.uri.path_and_query().map_or("*", |target| target.as_str());
     let target = if target.is_empty() { "/" } else { target };
@@ -48,7 +58,7 @@ pub fn request(parts: &request::Parts, fields_max: usize) -> Result<RequestHead,
     if !is_host(host) {
         return Err(bad("a malformed :authority"));
     }
-    head.fields.push(b"host", host);
+    head.add_host(host);
     copy_in(&mut head.fields, &parts.headers);
     Ok(head)
 }
@@ -65,6 +75,7 @@ pub fn response(parts: &response::Parts) -> ResponseHead {
 pub fn trailers_in(map: &HeaderMap) -> Fields {
     let mut fields = Fields::new();
     copy_in(&mut fields, map);
+    bar_trailers(&mut fields);
     fields
 }
 
