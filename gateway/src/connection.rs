@@ -187,7 +187,8 @@ async fn exchange_h1(
         expects: server.expects_continue() && !server.has_begun(),
         interim: &mut interim,
         by: Deadline::NEVER,
-        facts: Facts::begin(Moment::now()),
+        // Woken for this request a moment ago, the thread has read the clock (see `worker`).
+        facts: Facts::begin(Moment::recent()),
     };
     let next = match path::serve(&house, &mut exchange).await {
         Departure::Response(response) => {

@@ -88,7 +88,14 @@ pub fn start(
     let mine = Arc::clone(&ledger);
     let thread = thread::Builder::new().name(format!("worker-{turn}")).spawn(move || {
         let mut runtime = runtime;
-        let runtime = runtime.enable_all().build_local(LocalOptions::default());
+        // The clock is read whenever the thread wakes up: exchanges begin at that moment, whatever
+        // stands before them in the queue, and need not read it once more.
+        let runtime = runtime
+            .on_thread_unpark(|| {
+                Moment::now();
+            })
+            .enable_all()
+            .build_local(LocalOptions::default());
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => {

@@ -148,7 +148,7 @@ async fn connect(
         return Err(Fault::new(FaultKind::ServiceFull, detail));
     }
     Ok(match dial(service, endpoint, by, total).await? {
-        Dialled::One(connection) => Ready::One(endpoint.lend(connection)),
+        Dialled::One(connection) => Ready::One(endpoint.lend(Box::new(connection))),
         Dialled::Two(connection) => {
             endpoint.h2_used.set(Moment::recent());
             Ready::Two(connection, false)

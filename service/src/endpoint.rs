@@ -29,7 +29,7 @@ pub struct Endpoint {
     /// What this thread counts of it.
     pub meter: Arc<ServerMeter>,
     /// The most recently used last: it is taken first, so that the others may time out.
-    idle: RefCell<Vec<Connection>>,
+    idle: RefCell<Vec<Box<Connection>>>,
     idle_max: usize,
     pub(crate) spoken: Cell<Option<Spoken>>,
     /// The shared HTTP/2 connection; the lock is held while one is made, so that a crowd makes one.
@@ -74,15 +74,15 @@ impl Endpoint {
     }
 
     /// Lends out a connection that counts as open.
-    pub(crate) fn lend(self: &Rc<Self>, connection: Connection) -> Lent {
+    pub(crate) fn lend(self: &Rc<Self>, connection: Box<Connection>) -> Lent {
         Lent::new(connection, Rc::clone(self) as Rc<dyn Home>)
     }
 
     /// Closes connections that have been idle since before `oldest`, or that the server closed.
     pub(crate) fn sweep(&self, oldest: Moment) {
-        let closed: Vec<Connection> = {
+        let closed: Vec<Box<Connection>> = {
             let mut idle = self.idle.borrow_mut();
-            let stays = |c: &mut Connection| c.idle_since >= oldest && c.is_idle();
+            let stays = |c: &Connection| c.idle_since >= oldest && c.is_idle();
             idle.extract_if(.., |connection| !stays(connection)).collect()
         };
         self.meter.idle.sub(closed.len() as u64);
@@ -130,7 +130,7 @@ impl Endpoint {
 }
 
 impl Home for Endpoint {
-    fn back(&self, mut connection: Connection) {
+    fn back(&self, mut connection: Box<Connection>) {
         let mut idle = self.idle.borrow_mut();
         if self.retired.get() || idle.len() >= self.idle_max {
             self.meter.open.sub(1);

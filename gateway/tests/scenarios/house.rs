@@ -252,7 +252,14 @@ fn operations_names_every_field_of_the_log() {
     let fields = source.split("(&mut line, \"").skip(1).filter_map(|rest| rest.split('"').next());
     let page = chapter("docs/operations.md", "The access log");
     let named: Vec<&str> = rows(&page).filter_map(|row| quoted(row[0]).next()).collect();
-    assert_eq!(named, fields.collect::<Vec<_>>());
+    // The second kind of line repeats fields of the first.
+    let mut once: Vec<&str> = Vec::new();
+    fields.for_each(|field| {
+        if !once.contains(&field) {
+            once.push(field);
+        }
+    });
+    assert_eq!(named, once);
 }
 
 #[test]

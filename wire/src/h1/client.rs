@@ -48,7 +48,7 @@ impl Connection {
 /// Where connections go when an exchange on them has ended well; told as well when one is closed.
 pub trait Home: fmt::Debug {
     /// It may be used again.
-    fn back(&self, connection: Connection);
+    fn back(&self, connection: Box<Connection>);
     /// One that was lent has been closed.
     fn closed(&self);
 }
@@ -56,13 +56,13 @@ pub trait Home: fmt::Debug {
 /// A connection that is lent: it goes back or is counted as closed, whatever happens.
 #[derive(Debug)]
 pub struct Lent {
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     home: Rc<dyn Home>,
 }
 
 impl Lent {
     /// `connection`, which belongs to `home`.
-    pub fn new(connection: Connection, home: Rc<dyn Home>) -> Self {
+    pub fn new(connection: Box<Connection>, home: Rc<dyn Home>) -> Self {
         Self { connection: Some(connection), home }
     }
 
@@ -82,7 +82,7 @@ impl Lent {
     }
 
     /// Takes it away from its home for good.
-    pub fn keep(mut self) -> Connection {
+    pub fn keep(mut self) -> Box<Connection> {
         self.home.closed();
         self.connection.take().expect("a lent connection is there until it is given back")
     }
