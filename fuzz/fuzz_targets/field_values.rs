@@ -1,0 +1,5 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(
+    init: fleetfoot_fuzz::plant("field_values"),
+    |data: &[u8]| fleetfoot_fuzz::field_values(data)
+);

@@ -1,0 +1,230 @@
+//! Where to begin: the examples of RFC 9110, 9112, 9113 and 7239, and what smugglers send.
+
+/// Words of heads.
+pub const HTTP_WORDS: &[&str] = &[
+    "\r\n",
+    "\r\n\r\n",
+    "\n",
+    "\r",
+    " ",
+    "\t",
+    ":",
+    ": ",
+    ",",
+    ";",
+    "HTTP/1.1",
+    "HTTP/1.0",
+    "HTTP/2.0",
+    "Host: a\r\n",
+    "Host",
+    "Content-Length: 5\r\n",
+    "Content-Length",
+    "content-length:5",
+    "Transfer-Encoding: chunked\r\n",
+    "Transfer-Encoding",
+    "chunked",
+    "identity",
+    "gzip, chunked",
+    "Connection: close\r\n",
+    "Connection",
+    "keep-alive",
+    "Upgrade: websocket\r\n",
+    "close, TE",
+    "http://a.example/",
+    "https://",
+    "*",
+    "OPTIONS",
+    "CONNECT a:443",
+    "HEAD",
+    "/",
+    "//",
+    "/..",
+    "%2f",
+    "?",
+    "#",
+    "\\",
+    "[::1]",
+    "a:80",
+    "@",
+    "\0",
+    "\x7f",
+    "\u{b5}",
+    "+5",
+    "0x5",
+    "5, 5",
+    "18446744073709551616",
+    "9223372036854775807",
+    "Expect: 100-continue\r\n",
+    "X: \t y \t\r\n",
+    "Cookie: a=b\r\n",
+    "Via: 1.1 x\r\n",
+    "Forwarded: for=\"[::1]\"\r\n",
+    "200",
+    "204",
+    "304",
+    "103",
+];
+
+/// Words of chunked bodies.
+pub const CHUNK_WORDS: &[&str] = &[
+    "\r\n",
+    "\n",
+    "\r",
+    "0\r\n\r\n",
+    "0\r\n",
+    "5\r\nhello\r\n",
+    "5;a=b\r\n",
+    ";",
+    "ffffffffffffffff",
+    "10000000000000000",
+    "00000000000000005",
+    "0x5",
+    "+5",
+    "-1",
+    " ",
+    "\t",
+    "A: b\r\n",
+    "Content-Length: 5\r\n",
+    "Host: x\r\n",
+    "X-Sum: 1\r\n",
+    "\0",
+    "a\r\n0123456789\r\n",
+];
+
+/// Words of settings files.
+pub const SETTINGS_WORDS: &[&str] = &[
+    "listen = [\"127.0.0.1:8080\"]\n",
+    "admin = \"off\"\n",
+    "threads = 1\n",
+    "grace = \"3s\"\n",
+    "[limits]\n",
+    "head_bytes = \"32 KiB\"\n",
+    "body_bytes = \"none\"\n",
+    "[forward]\n",
+    "trusted = [\"10.0.0.0/8\"]\n",
+    "[service.a]\n",
+    "servers = [\"http://127.0.0.1:1\"]\n",
+    "[[route]]\n",
+    "match = \"GET /a/{id}/*\"\n",
+    "to = \"a\"\n",
+    "strip = \"/a\"\n",
+    "prepend = \"/b\"\n",
+    "timeout = \"1s\"\n",
+    "[monitor]\n",
+    "access_log = \"stdout\"\n",
+    "${PORT}",
+    "${HOST}",
+    "${ODD}",
+    "${",
+    "}",
+    "$${",
+    "\"\"\"",
+    "'",
+    "\"",
+    "=",
+    "[",
+    "]",
+    "{",
+    "\n",
+    "#",
+    ".",
+    "h2",
+    "http = \"h2\"\n",
+    "host = \"server\"\n",
+    "[tls]\n",
+    "\u{e9}",
+    "\u{202e}",
+    "1e400",
+    "-0",
+    "99999999999999999999",
+    "0s",
+    "1 year",
+    "[service]\n",
+    "connections_max = 3\n",
+];
+
+fn all(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Request heads.
+pub fn request_heads() -> Vec<Vec<u8>> {
+    all(&[
+        "GET /hello.txt HTTP/1.1\r\nUser-Agent: curl/7.64.1\r\nHost: www.example.com\r\nAccept-Language: en, mi\r\n\r\n",
+        "GET http://www.example.org/pub/WWW/TheProject.html HTTP/1.1\r\nHost: www.example.org\r\n\r\n",
+        "GET http://a.example?q HTTP/1.0\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: www.example.org:8001\r\nMax-Forwards: 3\r\n\r\n",
+        "CONNECT server.example.com:80 HTTP/1.1\r\nHost: server.example.com\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+        "POST / HTTP/1.1\r\nHost: a\r\nA:1\r\nTransfer-Encoding: chunked\r\nB: \t2 \t\r\nC:\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade, X-Y\r\nX-Y: 1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n",
+        "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\nHost: a\n\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "M-SEARCH /\u{b5} HTTP/1.1\r\nHost: a\r\nX: \u{b5}\r\n\r\n",
+    ])
+}
+
+/// A byte that says whether it answers a HEAD, then a response head.
+pub fn response_heads() -> Vec<Vec<u8>> {
+    all(&[
+        "0HTTP/1.1 200 OK\r\nDate: Mon, 27 Jul 2009 12:28:53 GMT\r\nContent-Length: 51\r\n\r\n",
+        "0HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Expires\r\n\r\n",
+        "0HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nContent-Length: 3\r\n\r\n",
+        "0HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        "1HTTP/1.1 200 \r\nContent-Length: 5, 5\r\n\r\n",
+        "0HTTP/1.0 404\r\nA:b\r\n\r\n",
+        "0HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+        "1HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\nETag: \"x\"\r\n\r\n",
+        "0HTTP/1.1 999 \u{b5}\r\nTransfer-Encoding: gzip\r\n\r\n",
+        "0HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        "0HTTP/1.1 2000 OK\r\n\r\n",
+        "0HTTP/1.1  200 OK\r\n\r\n",
+    ])
+}
+
+/// Two bytes that say how to cut, then a chunked body and what follows it.
+pub fn chunked_bodies() -> Vec<Vec<u8>> {
+    all(&[
+        "\x01\x024\r\nWiki\r\n5\r\npedia\r\nE\r\n in\r\n\r\nchunks.\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
+        "\x05\x020\r\nExpires: Wed, 21 Oct 2015 07:28:00 GMT\r\nX-Sum:1\r\nHost: a\r\n\r\n",
+        "\x03\x035;name=\"a b\";c\r\nhello\r\n0;last\r\n\r\n",
+        "\x07\x07000000000000000a\r\n0123456789\r\n00\r\n\r\n",
+        "\x02\x015\r\nhello0\r\n\r\n",
+        "\x02\x010x5\r\nhello\r\n0\r\n\r\n",
+        "\x02\x015\nhello\n0\n\n",
+        "\x02\x01ffffffffffffffff\r\nx",
+    ])
+}
+
+/// A method, path and authority; then fields, one a line.
+pub fn field_lists() -> Vec<Vec<u8>> {
+    all(&[
+        "GET / a.example\naccept: */*\ncookie: a=b\ncookie: c=d\nte: trailers",
+        "POST /a?b [::1]:80\ncontent-length: 5\nexpect: 100-continue",
+        "OPTIONS * a\nhost: a\nmax-forwards: 0",
+        "CONNECT /x a:443\nconnection: close, x-y\nx-y: 1",
+        "GET / a\nhost: b",
+        "PUT /x\nhost: shop.test\nTransfer-Encoding: chunked\nforwarded: for=\"[::1]\";proto=http",
+        "GET / a\nContent-Length: 5\nContent-Length: 5",
+        "GET /\nhost: a\nX-Forwarded-For: 1.2.3.4, , 5.6.7.8\nvia: 1.1 a\nX-Sum: \u{b5}",
+        "GET / u@a\nTransfer-Encoding: xchunked",
+    ])
+}
+
+/// Settings files.
+pub fn files() -> Vec<Vec<u8>> {
+    all(&[
+        "listen = [\"0.0.0.0:${PORT}\"]\nadmin = \"127.0.0.1:9900\"\nthreads = 2\ngrace = \"10s\"\n\n[limits]\nhead_bytes = \"16 KiB\"\nfields = 64\nhead_time = \"5s\"\nbody_bytes = \"1 GiB\"\nstreams = 10\n\n[forward]\nvia = \"x\"\ntrusted = [\"10.0.0.0/8\", \"::1\"]\nforwarded = true\n\n[service.catalog]\nservers = [\"http://10.0.0.1:3000\", \"https://[::1]:3000\"]\nhttp = \"auto\"\nhost = \"${HOST}\"\nconnect_time = \"1s\"\n\n[[route]]\nmatch = \"GET shop.test/products/{id}\"\nto = \"catalog\"\nstrip = \"/products\"\nprepend = \"/v1\"\ntimeout = \"3s\"\n\n[[route]]\nmatch = \"*\"\nto = \"catalog\"\n",
+        "[service.a]\nservers = [\"http://127.0.0.1:1\"]\n[[route]]\nmatch = \"/a/*\"\nto = \"b\"\n",
+        "[service.a]\nserver = [\"ftp://x\"]\nconnect_time = \"5 parsec\"\n",
+        "listen = 5\n[limits\nfoo = \"${NOPE}\"\n",
+        "[service]\na = { servers = [\"http://${ODD}\"] }\nroute = [{ match = \"GET,POST *.x/{a}/{a}\", to = \"a\" }]\n",
+        "x = '''\n\u{e9}\n'''\n[a.b.\"c d\"]\n1 = 1e400\n",
+    ])
+}

@@ -1,0 +1,27 @@
+//! Settings: any text is read or refused with places that exist; what is read survives being shown.
+
+/// The text of a settings file.
+pub fn settings(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let env = |name: &str| match name {
+        "PORT" => Some("8080".to_owned()),
+        "HOST" => Some("shop.test".to_owned()),
+        "ODD" => Some("\"\n]${PORT}".to_owned()),
+        _ => None,
+    };
+    match settings::parse("fuzz.toml", text, &env) {
+        Ok(read) => {
+            let shown = settings::show(&read);
+            let again = settings::parse("fuzz.toml", &shown, &|_| None);
+            match again {
+                Ok(again) => assert_eq!(again, read, "shown, it is something else: {text:?}"),
+                Err(report) => panic!("what we show is refused: {text:?}\n{shown}\n{report}"),
+            }
+        }
+        Err(report) => {
+            let said = report.to_string();
+            assert!(!said.trim().is_empty(), "refused without a word: {text:?}");
+            assert!(said.len() < 64 * (text.len() + 1_024), "a flood: {text:?}");
+        }
+    }
+}
