@@ -86,7 +86,7 @@ impl Settings {
             first_byte_time: Duration::from_secs(15),
             total_time: Duration::from_hours(1),
             idle_time: Duration::from_secs(30),
-            idle_max: 256,
+            idle_max: 4096,
             connections_max: 4096,
             tls: TlsClient { trust: wire::settings::Trust::System, name: None },
         }

@@ -404,7 +404,7 @@ pub(crate) static SERVICES: Section = Section {
         Key {
             name: "idle_max",
             kind: Kind::Count { least: 0, most: 65_536, unlimited: false },
-            default: Default::Value("256"),
+            default: Default::Value("4096"),
             doc: "Most idle connections to each server by each thread; never more than `connections_max`.",
             examples: &["64"],
         },
