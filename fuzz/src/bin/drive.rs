@@ -2,10 +2,11 @@
 //!
 //! `drive SECONDS [TARGET …]`; `drive --input FILE TARGET` runs one input again.
 
+use base::Moment;
 use fleetfoot_fuzz::{TARGETS, Target};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest input.
 const BYTES_MAX: usize = 4_096;
@@ -68,9 +69,9 @@ fn drive(target: &Target, time: Duration) -> bool {
     let mut pool = (target.seeds)();
     let seeds = pool.len();
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ std::process::id() as u64 | 1);
-    let start = Instant::now();
+    let start = Moment::now();
     let mut runs = 0_u64;
-    while start.elapsed() < time {
+    while Moment::now().since(start) < time {
         for _ in 0..256 {
             let at = runs as usize;
             let data = if at < seeds { pool[at].clone() } else { mutate(&mut dice, &pool, target) };
@@ -90,7 +91,7 @@ fn drive(target: &Target, time: Duration) -> bool {
             }
         }
     }
-    println!("{}: {runs} runs in {:?}, nothing found", target.name, start.elapsed());
+    println!("{}: {runs} runs in {:?}, nothing found", target.name, Moment::now().since(start));
     true
 }
 
@@ -114,10 +115,10 @@ fn main() -> ExitCode {
         TARGETS.iter().collect()
     };
     let time = Duration::from_secs_f64(seconds);
-    let held = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            chosen.iter().map(|target| scope.spawn(move || drive(target, time))).collect();
-        threads.into_iter().fold(true, |held, thread| thread.join().unwrap_or(false) && held)
+    let held: Vec<bool> = std::thread::scope(|scope| {
+        let start = |target| scope.spawn(move || drive(target, time));
+        let threads: Vec<_> = chosen.iter().copied().map(start).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(false)).collect()
     });
-    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if held.into_iter().all(|held| held) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -23,6 +23,9 @@ mod memory;
 mod pools;
 mod reload;
 
+// What attacks have found.
+mod attacks;
+
 // Other ways in.
 mod http2;
 mod tls;
