@@ -1,3 +1,5 @@
+//! `field_values`, driven by libFuzzer.
+
 #![no_main]
 libfuzzer_sys::fuzz_target!(
     init: fleetfoot_fuzz::plant("field_values"),

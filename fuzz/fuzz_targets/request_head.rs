@@ -1,3 +1,5 @@
+//! `request_head`, driven by libFuzzer.
+
 #![no_main]
 libfuzzer_sys::fuzz_target!(
     init: fleetfoot_fuzz::plant("request_head"),

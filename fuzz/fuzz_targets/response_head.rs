@@ -1,3 +1,5 @@
+//! `response_head`, driven by libFuzzer.
+
 #![no_main]
 libfuzzer_sys::fuzz_target!(
     init: fleetfoot_fuzz::plant("response_head"),

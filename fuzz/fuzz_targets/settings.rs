@@ -1,3 +1,5 @@
+//! `settings`, driven by libFuzzer.
+
 #![no_main]
 libfuzzer_sys::fuzz_target!(
     init: fleetfoot_fuzz::plant("settings"),

@@ -17,6 +17,7 @@ use base::{
 use monitor::Facts;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -25,6 +26,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
+use wire::h1::client::Tunnel;
 use wire::h1::encode::{self, Connection};
 use wire::h1::outgoing::{Outgoing, Unsent, Waiting};
 use wire::h1::server::{Arrival, Server, body};
@@ -190,13 +192,26 @@ async fn exchange_h1(
         // Woken for this request a moment ago, the thread has read the clock (see `worker`).
         facts: Facts::begin(Moment::recent()),
     };
-    let next = match path::serve(&house, &mut exchange).await {
-        Departure::Response(response) => {
+    let departure = {
+        let mut serving = pin!(path::serve(&house, &mut exchange));
+        poll_fn(|cx| match serving.as_mut().poll(cx) {
+            Poll::Ready(departure) => Poll::Ready(Some(departure)),
+            // A client that breaks the connection off cancels all that is done for it.
+            Poll::Pending => server.poll_gone(cx).map(|()| None),
+        })
+        .await
+    };
+    let next = match departure {
+        None => {
+            exchange.facts.fault = Some(FaultKind::ClientGone);
+            Next::Over
+        }
+        Some(Departure::Response(response)) => {
             let keeps = keeps && !worker.is_draining() && may_keep(server, &exchange, &response);
             send_h1(&house, server, &mut exchange, response, (is_head, keeps)).await
         }
-        Departure::Tunnel(head, io, unread) => {
-            Box::pin(switch(&house, server, &mut exchange, head, (io, unread))).await;
+        Some(Departure::Tunnel(head, tunnel)) => {
+            Box::pin(switch(&house, server, &mut exchange, head, tunnel)).await;
             Next::Over
         }
     };
@@ -278,7 +293,7 @@ async fn send_h1(
     let (body, framing) =
         if has_body { (response.body, framing) } else { (Body::Empty, Framing::None) };
     let mut outgoing = Outgoing::new(front, body, framing);
-    let sent = send_out(server.io(), &mut outgoing, house.snapshot.limits.body_pause, exchange.by);
+    let sent = send_out(server, &mut outgoing, house.snapshot.limits.body_pause, exchange.by);
     let sent = sent.await;
     exchange.facts.sent = outgoing.moved();
     match sent {
@@ -291,7 +306,11 @@ async fn send_h1(
                 exchange.facts.status = depart::status_of(fault.kind);
                 return say_fault(server, &fault).await;
             }
-            // The client must see that the answer is not whole: no orderly goodbye.
+            // The client must see that the answer is not whole: no orderly goodbye, and where only the
+            // connection's end tells the body's, no orderly end either.
+            if exchange.head.version == Version::Http10 {
+                server.io().abort();
+            }
             Next::Over
         }
     }
@@ -299,16 +318,20 @@ async fn send_h1(
 
 /// Sends a message to its end, as long as bytes move and the exchange's time has not run out.
 async fn send_out(
-    io: &Transport,
+    server: &Server,
     outgoing: &mut Outgoing,
     pause: Duration,
     by: Deadline,
 ) -> Result<(), Fault> {
     loop {
         let moved = outgoing.moved();
-        let step = poll_fn(|cx| match outgoing.poll(cx, io) {
+        let step = poll_fn(|cx| match outgoing.poll(cx, server.io()) {
             Poll::Ready(sent) => Poll::Ready(Some(sent)),
             Poll::Pending if outgoing.moved() > moved => Poll::Ready(None),
+            // While nothing is written, nothing tells that nobody reads.
+            Poll::Pending if outgoing.waiting() == Waiting::Source => server
+                .poll_gone(cx)
+                .map(|()| Some(Err(Unsent::Peer(io::ErrorKind::ConnectionReset.into())))),
             Poll::Pending => Poll::Pending,
         });
         let patience = || by.or_before(Deadline::after(Moment::now(), pause));
@@ -342,20 +365,20 @@ async fn switch(
     server: &Server,
     exchange: &mut Exchange<'_>,
     head: ResponseHead,
-    (io, unread): (Transport, Vec<u8>),
+    tunnel: Tunnel,
 ) {
     let mut front = server.take_early();
     encode::interim(&mut front, &head);
-    front.extend_from_slice(&unread);
+    front.extend_from_slice(&tunnel.unread);
     let mut outgoing = Outgoing::new(front, Body::Empty, Framing::None);
     let limits = &house.snapshot.limits;
-    let sent = send_out(server.io(), &mut outgoing, limits.body_pause, exchange.by).await;
+    let sent = send_out(server, &mut outgoing, limits.body_pause, exchange.by).await;
     exchange.facts.sent = outgoing.moved();
     if let Err(fault) = sent {
         exchange.facts.fault = Some(fault.kind);
         return;
     }
-    exchange.facts.sent += tunnel::run(server.io(), server.take_unused(), &io).await;
+    exchange.facts.sent += tunnel::run(server.io(), server.take_unused(), &tunnel.io).await;
 }
 
 /// Answers a request that could not be understood.
@@ -385,7 +408,7 @@ async fn say_fault(server: &Server, fault: &Fault) -> Next {
     encode::response(&mut front, &response.head, response.framing, Connection::Close);
     let mut outgoing = Outgoing::new(front, response.body, response.framing);
     let by = Deadline::after(Moment::now(), LINGER_TIME);
-    match send_out(server.io(), &mut outgoing, LINGER_TIME, by).await {
+    match send_out(server, &mut outgoing, LINGER_TIME, by).await {
         Ok(()) => Next::Close,
         Err(_) => Next::Over,
     }
@@ -437,8 +460,9 @@ async fn serve_h2(
     limits: Arc<Limits>,
 ) {
     let by = Deadline::after(Moment::now(), limits.head_time);
-    let Ok(Ok(mut server)) = within(by, h2::server::Server::accept(io, unread, &limits)).await
-    else {
+    let accepted = h2::server::Server::accept(io, unread, &limits);
+    // Who has not said hello when a drain begins has asked for nothing yet.
+    let Ok(Ok(mut server)) = within_or_interrupted(by, accepted).await else {
         worker.ledger.handshake_failures.add(1);
         return;
     };

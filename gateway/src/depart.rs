@@ -23,9 +23,9 @@ pub fn depart(
             }
             Departure::Response(response)
         }
-        Ok(Answered::Tunnel(mut head, io, unused)) => {
+        Ok(Answered::Tunnel(mut head, tunnel)) => {
             forward::switch(&mut head, &house.snapshot);
-            Departure::Tunnel(head, io, unused)
+            Departure::Tunnel(head, tunnel)
         }
         Err(fault) => {
             note(exchange, &fault);
@@ -34,7 +34,7 @@ pub fn depart(
     };
     let head = match &mut departure {
         Departure::Response(response) => &mut response.head,
-        Departure::Tunnel(head, ..) => head,
+        Departure::Tunnel(head, _) => head,
     };
     exchange.facts.status = head.status;
     // RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing.
@@ -82,13 +82,14 @@ pub fn problem(fault: &Fault) -> Response {
 pub const fn status_of(kind: FaultKind) -> u16 {
     use FaultKind as K;
     match kind {
-        K::BadRequest | K::BadBody | K::ClientGone => 400,
+        K::BadRequest | K::BadBody => 400,
         K::NoRoute => 404,
         K::MethodNotAllowed | K::ConnectRefused => 405,
         K::HeadTimeout | K::BodyTimeout => 408,
         K::BodyTooLarge => 413,
         K::TargetTooLong => 414,
         K::BadExpectation => 417,
+        K::ClientGone => 499, // nobody's but the log's
         K::HeadTooLarge | K::TooManyFields => 431,
         K::Internal => 500,
         K::BadCoding => 501,

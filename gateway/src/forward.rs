@@ -100,10 +100,7 @@ pub fn ends_here(head: &mut RequestHead) -> Result<Option<Response>, Fault> {
         // `OPTIONS *` asks about the server that it reaches, which is this one.
         return Ok((head.target() == b"*").then(options_answer));
     };
-    let hops: u64 = std::str::from_utf8(hops)
-        .ok()
-        .and_then(|hops| hops.parse().ok())
-        .ok_or_else(|| bad("a malformed Max-Forwards"))?;
+    let hops = wire::h1::framing::decimal(hops).ok_or_else(|| bad("a malformed Max-Forwards"))?;
     if hops > 0 {
         head.fields.set(FieldName::MaxForwards, (hops - 1).to_string().as_bytes());
         return Ok(None);
@@ -272,6 +269,35 @@ fn forwarded(fields: &mut Fields, peer: &Peer) {
     fields.push(b"Forwarded", &member);
 }
 
+/// Refuses a path that would lead out of where a rewriting route puts it: `..` behind a prefix means
+/// something else in front of one.
+///
+/// # Errors
+/// `BadRequest`.
+pub fn check_path(head: &RequestHead, route: &Route) -> Result<(), Fault> {
+    if route.strip.is_none() && route.prepend.is_none() {
+        return Ok(());
+    }
+    if head.path().split(|&b| b == b'/').any(is_dots) {
+        let detail = "a dot segment in a path that is rewritten";
+        return Err(Fault::new(FaultKind::BadRequest, detail));
+    }
+    Ok(())
+}
+
+/// Is this segment `.` or `..`, however it is spelled (RFC 3986 §5.2.4, §6.2.2.2)?
+fn is_dots(mut segment: &[u8]) -> bool {
+    let mut dots = 0;
+    while !segment.is_empty() {
+        segment = match segment {
+            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
+            _ => return false,
+        };
+        dots += 1;
+    }
+    matches!(dots, 1 | 2)
+}
+
 /// Takes `strip` off the front of the path and puts `prepend` there.
 fn rewrite_path(head: &mut RequestHead, route: &Route) {
     if route.strip.is_none() && route.prepend.is_none() {
@@ -328,6 +354,16 @@ mod tests {
             ("/api/", Some("/api"), Some("/v1"), "/v1/"),
         ] {
             assert_eq!(rewritten(target, strip, prepend), made, "{target}");
+        }
+    }
+
+    #[test]
+    fn dot_segments_are_seen_through() {
+        for segment in [".", "..", "%2e", ".%2E", "%2e%2e"] {
+            assert!(is_dots(segment.as_bytes()), "{segment}");
+        }
+        for segment in ["", "...", "a", ".a", "%2", "%252e"] {
+            assert!(!is_dots(segment.as_bytes()), "{segment}");
         }
     }
 

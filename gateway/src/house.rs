@@ -100,6 +100,9 @@ impl Snapshot {
     }
 }
 
+/// The name under which requests are counted that no route takes.
+const UNROUTED: &str = "-";
+
 /// The settings in force as one thread uses them.
 #[derive(Debug)]
 pub struct House {
@@ -141,13 +144,31 @@ impl House {
                 gone.retire_all_but(&[]);
             }
         }
-        Rc::new(Self {
+        let house = Rc::new(Self {
             meters: snapshot.settings.routes.iter().map(|r| ledger.route(&r.name)).collect(),
-            unrouted: ledger.route("-"),
+            unrouted: ledger.route(UNROUTED),
             ledger: Arc::clone(ledger),
             services,
             snapshot,
-        })
+        });
+        house.forget_the_gone();
+        house
+    }
+
+    /// Drops the meters of what these settings no longer name, or reloads that rename things would
+    /// fill the memory and the metrics page.
+    fn forget_the_gone(&self) {
+        let settings = &self.snapshot.settings;
+        let mut routes: Vec<&str> = settings.routes.iter().map(|r| r.name.as_str()).collect();
+        routes.push(UNROUTED);
+        let services: Vec<&str> = settings.services.iter().map(|s| s.name.as_str()).collect();
+        let servers: Vec<(&str, String)> = settings
+            .services
+            .iter()
+            .flat_map(|s| s.servers.iter().map(|e| (s.name.as_str(), service::settings::url(e))))
+            .collect();
+        let servers: Vec<(&str, &str)> = servers.iter().map(|(s, url)| (*s, &**url)).collect();
+        self.ledger.keep(&routes, &services, &servers);
     }
 
     /// The meter of a route, or of having none.

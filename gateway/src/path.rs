@@ -24,7 +24,7 @@ use base::{Deadline, Fault, FaultKind, FieldName, Framing, RequestHead, Response
 use monitor::Facts;
 use service::{Answered, Ask};
 use std::net::{IpAddr, SocketAddr};
-use wire::transport::Transport;
+use wire::h1::client::Tunnel;
 use wire::{Body, Response};
 
 /// Who is on the other end of a client connection.
@@ -76,8 +76,8 @@ pub struct Exchange<'a> {
 pub enum Departure {
     /// A response.
     Response(Response),
-    /// A switch of protocols: the head, the service's stream, and what has been read from it.
-    Tunnel(ResponseHead, Transport, Vec<u8>),
+    /// A switch of protocols: its head, and the service's side of the tunnel.
+    Tunnel(ResponseHead, Tunnel),
 }
 
 /// Answers one exchange. Cannot fail: a fault becomes a response in [`depart`].
@@ -115,6 +115,7 @@ async fn travel(house: &House, exchange: &mut Exchange<'_>) -> Result<Answered, 
         return Ok(Answered::Response(answer));
     }
     // 3 forward
+    forward::check_path(&exchange.head, route)?;
     let crossing = forward::request(exchange, snapshot, route);
     // 4 service
     let relay = &mut *exchange.interim;
@@ -131,6 +132,7 @@ async fn travel(house: &House, exchange: &mut Exchange<'_>) -> Result<Answered, 
         expects: exchange.expects,
         upgrades: crossing == Crossing::Upgrade,
         interim: &mut interim,
+        h2_used: None,
     };
     service.call(&mut ask, &mut exchange.facts).await
 }

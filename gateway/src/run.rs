@@ -15,6 +15,7 @@ const CONTROL_THREADS: usize = 1;
 
 pub(crate) fn run(flags: RunFlags) -> Done {
     let (settings, source) = read(flags)?;
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -34,6 +35,15 @@ fn read(flags: RunFlags) -> Result<(Settings, Source), Failure> {
     let source = Source::File { path, listen: flags.listen, admin: flags.admin };
     let settings = source.read().map_err(mistakes)?;
     Ok((settings, source))
+}
+
+/// Lets the process have as many file descriptors as the system allows it: each connection takes one,
+/// and the usual soft limit of 1,024 is for programs that use `select`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _best_effort = setrlimit(Resource::Nofile, limit);
 }
 
 async fn live(settings: Settings, source: Source) -> Done {

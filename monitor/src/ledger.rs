@@ -112,6 +112,16 @@ impl Ledger {
         meter(&self.servers, (service.to_owned(), server.to_owned()), ServerMeter::default)
     }
 
+    /// Forgets what the settings no longer name: routes, services, and servers of services.
+    pub fn keep(&self, routes: &[&str], services: &[&str], servers: &[(&str, &str)]) {
+        fn prune<K: Ord, M>(map: &Mutex<BTreeMap<K, Arc<M>>>, keep: impl Fn(&K) -> bool) {
+            map.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| keep(key));
+        }
+        prune(&self.routes, |name| routes.contains(&name.as_str()));
+        prune(&self.services, |name| services.contains(&name.as_str()));
+        prune(&self.servers, |(service, server)| servers.contains(&(service, server)));
+    }
+
     /// All routes' meters, by name.
     pub fn routes(&self) -> Vec<(String, Arc<RouteMeter>)> {
         all(&self.routes)

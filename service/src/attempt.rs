@@ -10,10 +10,10 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use wire::h1::client::{Event, Tunnel};
 use wire::h1::outgoing::Outgoing;
 use wire::h1::{self, encode};
 use wire::timer::within;
-use wire::transport::Transport;
 use wire::{Body, Response, h2};
 
 /// What is asked of a service.
@@ -34,14 +34,16 @@ pub struct Ask<'a> {
     pub upgrades: bool,
     /// Where interim responses go.
     pub interim: &'a mut dyn FnMut(ResponseHead),
+    /// Which HTTP/2 connection of a server the last try used, by number; `None` to begin with.
+    pub h2_used: Option<u64>,
 }
 
 /// What a service answered.
 pub enum Answered {
     /// A response.
     Response(Response),
-    /// It switched protocols: the head, the stream, and what has already been read from it.
-    Tunnel(ResponseHead, Transport, Vec<u8>),
+    /// It switched protocols.
+    Tunnel(ResponseHead, Tunnel),
 }
 
 /// How long a body waits for `100 Continue` before it is sent all the same (RFC 9110 §10.1.1).
@@ -75,7 +77,7 @@ pub(crate) async fn attempt(
     let (ready, now) = match pooled {
         // The caller has read the clock in this same turn.
         Some(lent) => (Ready::One(lent), Moment::recent()),
-        None => (Box::pin(ready(service, endpoint, ask.by, fresh)).await?, Moment::now()),
+        None => (Box::pin(ready(service, endpoint, ask, fresh)).await?, Moment::now()),
     };
     match ready {
         Ready::One(lent) => {
@@ -110,9 +112,10 @@ fn pooled(service: &Service, endpoint: &Rc<Endpoint>) -> Option<h1::client::Lent
 async fn ready(
     service: &Service,
     endpoint: &Rc<Endpoint>,
-    by: Deadline,
+    ask: &mut Ask<'_>,
     fresh: bool,
 ) -> Result<Ready, Fault> {
+    let by = ask.by;
     let connect_by = by.or_before(Deadline::after(Moment::now(), service.settings.connect_time));
     if !may_be_h2(service, endpoint) {
         return connect(service, endpoint, connect_by, by).await;
@@ -121,14 +124,20 @@ async fn ready(
     let Ok(mut shared) = within(connect_by, endpoint.h2.lock()).await else {
         return Err(connect::timed_out(endpoint, by));
     };
+    // A retry wants another connection than the one that failed, and takes one that somebody else has
+    // made since.
+    let failed = fresh && ask.h2_used == Some(endpoint.h2_made.get());
     if let Some(connection) = &mut *shared
-        && !fresh
+        && !failed
         && connection.is_open()
     {
+        ask.h2_used = Some(endpoint.h2_made.get());
         endpoint.h2_used.set(Moment::recent());
         return Ok(Ready::Two(connection.clone(), true));
     }
     let made = connect(service, endpoint, connect_by, by).await?;
+    endpoint.h2_made.set(endpoint.h2_made.get() + 1);
+    ask.h2_used = Some(endpoint.h2_made.get());
     *shared = match &made {
         Ready::Two(connection, _) => Some(connection.clone()),
         Ready::One(_) => None,
@@ -217,19 +226,20 @@ async fn ask_h1(
         };
         let moved = asking.moved();
         let event = within(by, poll_fn(|cx| poll_h1(&mut asking, cx, moved))).await;
-        if !matches!(event, Ok(Some(Ok(h1::client::Event::Answer(..))))) {
+        // Interim responses do not buy time: the first byte is the answer's.
+        if !matches!(event, Ok(Some(Ok(Event::Answer(..) | Event::Interim(_))))) {
             now = Moment::now();
         }
         match event {
             // The body moves, or is out: a new deadline.
-            Ok(None | Some(Ok(h1::client::Event::Sent))) => {}
-            Ok(Some(Ok(h1::client::Event::Interim(head)))) => {
+            Ok(None | Some(Ok(Event::Sent))) => {}
+            Ok(Some(Ok(Event::Interim(head)))) => {
                 if head.status == 100 {
                     asking.release();
                 }
                 (ask.interim)(head);
             }
-            Ok(Some(Ok(h1::client::Event::Answer(head, framing)))) => {
+            Ok(Some(Ok(Event::Answer(head, framing)))) => {
                 return answer_h1(asking, head, framing, ask);
             }
             Ok(Some(Err(fault))) => return Err(named(fault, endpoint)),
@@ -246,7 +256,7 @@ fn poll_h1(
     asking: &mut h1::client::Asking,
     cx: &mut Context<'_>,
     moved: u64,
-) -> Poll<Option<Result<h1::client::Event, Fault>>> {
+) -> Poll<Option<Result<Event, Fault>>> {
     match asking.poll(cx) {
         Poll::Ready(event) => Poll::Ready(Some(event)),
         Poll::Pending if asking.is_sending() && asking.moved() > moved => Poll::Ready(None),
@@ -265,8 +275,7 @@ fn answer_h1(
             let detail = "switched protocols unasked";
             return Err(Fault::new(FaultKind::BadResponse, detail));
         }
-        let (io, unused) = asking.into_tunnel();
-        return Ok(Answered::Tunnel(head, io, unused));
+        return Ok(Answered::Tunnel(head, asking.into_tunnel()));
     }
     let answer = asking.into_answer(&head, framing);
     let framing = match framing {
@@ -284,8 +293,7 @@ fn answer_h1(
 /// The framing that a response to HEAD, or a 304, declares for the body it does not have.
 fn declared(head: &ResponseHead) -> Framing {
     let length = head.fields.get(FieldName::ContentLength);
-    let length = length.and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| n.parse().ok());
-    length.map_or(Framing::None, Framing::Length)
+    length.and_then(h1::framing::decimal).map_or(Framing::None, Framing::Length)
 }
 
 fn named(mut fault: Fault, endpoint: &Endpoint) -> Fault {
@@ -307,6 +315,7 @@ async fn ask_h2(
     opened.map_err(|_late| patience.fault(false, false))??;
     let body = std::mem::replace(&mut ask.body, Body::Empty);
     let mut asking = connection.ask(ask.head, body, ask.framing)?;
+    let mut now = Moment::now();
     loop {
         let sending = asking.is_sending();
         let moved = asking.moved();
@@ -315,15 +324,19 @@ async fn ask_h2(
             Poll::Pending if asking.is_sending() && asking.moved() > moved => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
-        match within(patience.next(Moment::now(), sending), step).await {
-            Ok(None | Some(Ok(h2::client::Event::Sent))) => {}
+        match within(patience.next(now, sending), step).await {
+            Ok(None | Some(Ok(h2::client::Event::Sent))) => now = Moment::now(),
             Ok(Some(Ok(h2::client::Event::Interim(head)))) => (ask.interim)(head),
             Ok(Some(Ok(h2::client::Event::Answer(answer)))) => {
                 let (head, body, framing) = *answer;
                 return Ok(Answered::Response(Response { head, body, framing }));
             }
             Ok(Some(Err(fault))) => return Err(named(fault, endpoint)),
-            Err(_late) => return Err(patience.fault(sending, asking.waits_for_source())),
+            Err(_late) => {
+                // Perhaps the connection is dead and nobody told us: others should not try it too.
+                endpoint.leave_h2();
+                return Err(patience.fault(sending, asking.waits_for_source()));
+            }
         }
     }
 }

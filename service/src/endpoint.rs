@@ -29,12 +29,18 @@ pub struct Endpoint {
     /// What this thread counts of it.
     pub meter: Arc<ServerMeter>,
     /// The most recently used last: it is taken first, so that the others may time out.
+    #[expect(
+        clippy::vec_box,
+        reason = "a connection moves often, and is boxed so as to move cheaply"
+    )]
     idle: RefCell<Vec<Box<Connection>>>,
     idle_max: usize,
     pub(crate) spoken: Cell<Option<Spoken>>,
     /// The shared HTTP/2 connection; the lock is held while one is made, so that a crowd makes one.
     pub(crate) h2: Mutex<Option<h2::client::Connection>>,
     pub(crate) h2_used: Cell<Moment>,
+    /// How many HTTP/2 connections have been shared so far: the number of the present one.
+    pub(crate) h2_made: Cell<u64>,
     addresses: RefCell<Option<(Moment, Rc<[SocketAddr]>)>>,
     retired: Cell<bool>,
 }
@@ -54,6 +60,7 @@ impl Endpoint {
             spoken: Cell::new(None),
             h2: Mutex::new(None),
             h2_used: Cell::new(Moment::recent()),
+            h2_made: Cell::new(0),
             addresses: RefCell::default(),
             retired: Cell::new(false),
         }
@@ -80,10 +87,10 @@ impl Endpoint {
 
     /// Closes connections that have been idle since before `oldest`, or that the server closed.
     pub(crate) fn sweep(&self, oldest: Moment) {
-        let closed: Vec<Box<Connection>> = {
+        let closed = {
             let mut idle = self.idle.borrow_mut();
             let stays = |c: &Connection| c.idle_since >= oldest && c.is_idle();
-            idle.extract_if(.., |connection| !stays(connection)).collect()
+            idle.extract_if(.., |connection| !stays(connection)).collect::<Vec<_>>()
         };
         self.meter.idle.sub(closed.len() as u64);
         self.meter.open.sub(closed.len() as u64);
@@ -93,7 +100,7 @@ impl Endpoint {
     }
 
     /// Lets go of the HTTP/2 connection: it ends when the last of its streams does.
-    fn leave_h2(&self) {
+    pub(crate) fn leave_h2(&self) {
         // Locked, it is just being made or chosen, and not idle.
         if let Ok(mut shared) = self.h2.try_lock() {
             *shared = None;

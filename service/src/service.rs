@@ -137,10 +137,12 @@ impl Service {
     }
 
     fn may_replay(&self, fault: &Fault, ask: &Ask<'_>, facts: &Facts) -> bool {
+        // What was lost with a connection that others used too need not be this request's doing.
+        let shared = facts.reused || ask.h2_used.is_some();
         match fault.replay {
             Replay::Never => false,
-            Replay::IfIdempotent => facts.reused && ask.head.is_idempotent(),
-            Replay::Always => facts.reused || self.endpoints.len() > 1,
+            Replay::IfIdempotent => shared && ask.head.is_idempotent(),
+            Replay::Always => shared || self.endpoints.len() > 1,
         }
     }
 

@@ -10,6 +10,8 @@ use std::cell::RefCell;
 pub const SIZE: usize = 32 << 10;
 /// Room in front of the data of an empty buffer.
 pub const HEADROOM: usize = 1 << 10;
+/// Room left in memory that was fitted to a few bytes.
+const FIT_ROOM: usize = 256;
 /// Free buffers a thread keeps.
 const FREE_MAX: usize = 64;
 
@@ -92,6 +94,17 @@ impl Buffer {
         }
     }
 
+    /// Moves little data out of a lent buffer into memory that fits it.
+    pub fn fit(&mut self) {
+        let n = self.data().len();
+        if self.bytes.len() != SIZE || n > SIZE / 8 {
+            return;
+        }
+        let mut bytes = vec![0; n + FIT_ROOM];
+        bytes[..n].copy_from_slice(self.data());
+        *self = Self { bytes, start: 0, end: n };
+    }
+
     /// `n` bytes have been written to the space.
     pub fn filled(&mut self, n: usize) {
         self.end += n;
@@ -143,6 +156,24 @@ mod tests {
         assert!(buffer.prepend(b"a new head: "));
         assert_eq!(buffer.data(), b"a new head: body");
         assert!(!buffer.prepend(&[b'x'; HEADROOM]));
+    }
+
+    #[test]
+    fn a_fitted_buffer_grows_again() {
+        let mut buffer = Buffer::take();
+        buffer.space()[..3].copy_from_slice(b"GET");
+        buffer.filled(3);
+        buffer.fit();
+        assert_eq!(buffer.data(), b"GET");
+        for _ in 0..10_000 {
+            if buffer.space().is_empty() {
+                buffer.make_space();
+            }
+            buffer.space()[0] = b'x';
+            buffer.filled(1);
+        }
+        assert_eq!(buffer.data().len(), 10_003);
+        assert!(buffer.data().starts_with(b"GETx"));
     }
 
     #[test]

@@ -51,14 +51,8 @@ impl Transport {
             Io::Plain(stream) => poll_recv(stream, cx, buf),
             Io::Tls(stream) => {
                 let mut buf = ReadBuf::new(buf);
-                match ready!(Pin::new(stream).poll_read(cx, &mut buf)) {
-                    Ok(()) => Poll::Ready(Ok(buf.filled().len())),
-                    // TCP closed without close_notify: a body's framing says whether it is complete.
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                        Poll::Ready(Ok(0))
-                    }
-                    Err(error) => Poll::Ready(Err(error)),
-                }
+                // An end without close_notify is an error, UnexpectedEof: it may be an attacker's.
+                Pin::new(stream).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
             }
         }
     }
@@ -91,6 +85,39 @@ impl Transport {
             Io::Plain(_) => Poll::Ready(Ok(())),
             Io::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
+    }
+
+    /// Waits until the peer has reset the connection; pending for ever once anything else has come.
+    pub fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let io = self.0.borrow();
+        let stream = match &*io {
+            Io::Plain(stream) => stream,
+            Io::Tls(stream) => stream.get_ref().0,
+        };
+        if ready!(stream.poll_read_ready(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        let peeked = stream.try_io(Interest::READABLE, || {
+            Ok(recv(stream, &mut [0_u8; 1][..], RecvFlags::PEEK)?.1)
+        });
+        match peeked {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // Nothing after all, and the readiness is cleared: wait for the next event.
+                stream.poll_read_ready(cx).map(|_| ())
+            }
+            Err(_) => Poll::Ready(()),
+            Ok(_) => Poll::Pending,
+        }
+    }
+
+    /// Makes the end of this stream one that no peer can take for an orderly one.
+    pub fn abort(&self) {
+        let io = self.0.borrow();
+        let stream = match &*io {
+            Io::Plain(stream) => stream,
+            Io::Tls(stream) => stream.get_ref().0,
+        };
+        let _best_effort = stream.set_zero_linger();
     }
 
     /// Says that we will write no more.

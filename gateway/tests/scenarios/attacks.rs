@@ -111,7 +111,6 @@ fn before2(address: SocketAddr, lines: &str) -> Gateway {
 
 /// Dialling holds the lock of `Endpoint::h2`, so a crowd waits in a queue of connect times.
 #[test]
-#[ignore = "stands: service::attempt::ready dials one after the other under Endpoint::h2"]
 fn a_crowd_waits_for_a_dead_server_no_longer_than_one() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = format!("https://{}", silent.local_addr().expect("bound"));
@@ -131,7 +130,6 @@ fn a_crowd_waits_for_a_dead_server_no_longer_than_one() {
 
 /// Connections that are being made count for nothing yet when the next request looks.
 #[test]
-#[ignore = "stands: service::attempt::ready compares meter.open, which counts made connections only"]
 fn connections_max_holds_for_a_crowd() {
     let gate = Gate::new();
     let held = gate.clone();
@@ -154,7 +152,6 @@ fn connections_max_holds_for_a_crowd() {
 /// A service that sends interim responses without end fills the memory of a gateway whose client
 /// does not read, and puts off `first_byte_time` for ever.
 #[test]
-#[ignore = "stands: h2 Asking::poll counts no interims, Server::early has no bound (1.8 GB in 6 s)"]
 fn interim_responses_of_an_http2_service_are_bounded() {
     let (address, _) = service2(|_, request, mut respond| async move {
         if request.uri().path() == "/flood" {
@@ -184,7 +181,6 @@ fn interim_responses_of_an_http2_service_are_bounded() {
 
 /// A connection whose peer has vanished without a word is open as far as TCP knows.
 #[test]
-#[ignore = "stands: nothing takes a silent connection out of Endpoint::h2; every request fails until TCP does"]
 fn a_silent_http2_connection_is_given_up() {
     let (address, _) = service2(|number, _, respond| async move {
         if number == 0 {
@@ -200,7 +196,6 @@ fn a_silent_http2_connection_is_given_up() {
 
 /// Every request that was on a lost connection dials one of its own.
 #[test]
-#[ignore = "stands: a retry is `fresh` and replaces the shared connection: 61 dials for 60 requests"]
 fn a_lost_http2_connection_is_replaced_by_one() {
     let (address, connections) = service2(|number, _, respond| async move {
         if number == 0 {
@@ -224,7 +219,6 @@ fn a_lost_http2_connection_is_replaced_by_one() {
 
 /// `idle_time` is for every connection to a service.
 #[test]
-#[ignore = "stands: Endpoint::sweep looks after HTTP/1 connections only"]
 fn an_idle_http2_connection_to_a_service_is_closed() {
     let (address, _) = service2(|_, _, respond| async move { ok(respond) });
     let gateway = before2(address, "idle_time = \"300ms\"");
@@ -234,7 +228,6 @@ fn an_idle_http2_connection_to_a_service_is_closed() {
 
 /// What may not stand in a trailer section may not in HTTP/2 either (RFC 9110 §6.5.1).
 #[test]
-#[ignore = "stands: h2::convert::trailers_in lets pass what h1::parse::trailers bars"]
 fn barred_trailers_do_not_pass_from_http2() {
     let origin = Origin::start();
     let gateway = before(&origin);
@@ -254,7 +247,6 @@ fn barred_trailers_do_not_pass_from_http2() {
 
 /// HTTP/2 allows trailers behind a body of declared length (RFC 9113 §8.1).
 #[test]
-#[ignore = "stands: h2::Sending ends the stream with the last byte that was declared"]
 fn trailers_behind_a_declared_length_pass() {
     let (address, _) = service2(|_, _, mut respond| async move {
         let head = Response::builder().header("content-length", "2").body(()).expect("legal");
@@ -283,7 +275,6 @@ fn trailers_behind_a_declared_length_pass() {
 
 /// A stream of bytes may be cut anywhere.
 #[test]
-#[ignore = "stands: Server::poll_request takes one or two bytes of the preface for a request line"]
 fn the_preface_of_http2_may_come_in_pieces() {
     let origin = Origin::start();
     let gateway = before(&origin);
@@ -299,7 +290,6 @@ fn the_preface_of_http2_may_come_in_pieces() {
 
 /// Whoever is in the middle of a preface when a drain begins is told to go, too.
 #[test]
-#[ignore = "stands: serve_h2 does not ask worker.is_draining(): the drain lasts for the whole grace"]
 fn a_drain_reaches_who_is_in_the_preface() {
     let origin = Origin::start();
     let mut gateway = before(&origin);
@@ -315,7 +305,6 @@ fn a_drain_reaches_who_is_in_the_preface() {
 
 /// The only sign of a cut that HTTP/1.0 has is a reset.
 #[test]
-#[ignore = "stands: connection::send_h1 answers Next::Over, whose drop says an orderly goodbye"]
 fn a_cut_answer_is_not_whole_in_http10() {
     let origin = Origin::play(|_| {
         let part = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
@@ -331,7 +320,6 @@ fn a_cut_answer_is_not_whole_in_http10() {
 
 /// A body that ends with its connection is whole only if TLS says so (RFC 9112 §9.8).
 #[test]
-#[ignore = "stands: Transport::poll_read makes a missing close_notify a proper end"]
 fn a_cut_tls_answer_is_not_whole() {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -388,13 +376,11 @@ fn gone(actions: Vec<Action>, until: usize) {
 }
 
 #[test]
-#[ignore = "stands: serve_h1 does not look at the client while it waits for the service"]
 fn a_client_that_has_gone_waits_for_no_answer() {
     gone(vec![Action::Silence], 0);
 }
 
 #[test]
-#[ignore = "stands: send_out does not look at the client while it waits for the service, up to total_time"]
 fn a_client_that_has_gone_waits_for_no_event() {
     let part = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
     gone(vec![send(part), Action::Silence], 20);
@@ -402,7 +388,6 @@ fn a_client_that_has_gone_waits_for_no_event() {
 
 /// Half a head waits for `head_time`; a thousand of them should not hold 32 MiB.
 #[test]
-#[ignore = "stands: Input keeps a buffer of buffer::SIZE for a few bytes"]
 fn half_a_head_is_held_cheaply() {
     let origin = Origin::start();
     let gateway = before(&origin);
@@ -419,7 +404,6 @@ fn half_a_head_is_held_cheaply() {
 
 /// A tunnel is a connection to its server like any other.
 #[test]
-#[ignore = "stands: h1 Asking::into_tunnel tells its home that the connection was closed"]
 fn a_tunnel_counts_as_a_connection() {
     let origin = Origin::play(|_| {
         let head =

@@ -262,9 +262,13 @@ fn a_prefix_is_stripped_and_another_put_on() {
         ("/api/items?a=/api", "/v2/items?a=/api"),
         ("/api/api/x", "/v2/api/x"),
         ("/api/", "/v2/"),
-        ("/api/%2e%2e/x%20y", "/v2/%2e%2e/x%20y"),
+        ("/api/%2f../x%20y..", "/v2/%2f../x%20y.."),
     ] {
         assert_eq!(gateway.get(sent).text(), format!("GET {seen} HTTP/1.1"));
+    }
+    // A path that would lead out of the prefix is refused, however it is spelled.
+    for sent in ["/api/../x", "/api/%2e%2E/x", "/api/a/./x", "/api/.%2e"] {
+        assert_eq!(gateway.get(sent).status, 400, "{sent}");
     }
     let other = gateway.get("/apis/x");
     assert_eq!(other.status, 404);

@@ -37,12 +37,6 @@ impl Connection {
     pub fn is_idle(&self) -> bool {
         self.input.data().is_empty() && self.io.is_idle()
     }
-
-    /// The stream, and bytes read from it that have not been used: for a tunnel.
-    pub fn into_tunnel(self) -> (Transport, Vec<u8>) {
-        let unused = self.input.data().to_vec();
-        (self.io, unused)
-    }
 }
 
 /// Where connections go when an exchange on them has ended well; told as well when one is closed.
@@ -81,10 +75,32 @@ impl Lent {
         self.connection.as_ref().is_some_and(|connection| connection.exchanges > 0)
     }
 
-    /// Takes it away from its home for good.
-    pub fn keep(mut self) -> Box<Connection> {
-        self.home.closed();
-        self.connection.take().expect("a lent connection is there until it is given back")
+    /// Takes it for a tunnel: it counts as open as long as the answer is kept.
+    fn into_tunnel(mut self) -> Tunnel {
+        let connection = self.connection.take();
+        let connection = connection.expect("a lent connection is there until it is given back");
+        let unread = connection.input.data().to_vec();
+        Tunnel { io: connection.io, unread, _open: Open(Rc::clone(&self.home)) }
+    }
+}
+
+/// A connection that was switched to another protocol.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// The stream.
+    pub io: Transport,
+    /// What has already been read from it.
+    pub unread: Vec<u8>,
+    _open: Open,
+}
+
+/// Tells a home that a connection is closed when it is dropped.
+#[derive(Debug)]
+struct Open(Rc<dyn Home>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.closed();
     }
 }
 
@@ -125,7 +141,11 @@ pub struct Asking {
 }
 
 /// Most interim responses before an answer; more are an attack or a loop.
-const INTERIMS_MAX: usize = 64;
+pub(crate) const INTERIMS_MAX: usize = 64;
+
+pub(crate) fn too_many_interims() -> Fault {
+    Fault::new(FaultKind::BadResponse, "more interim responses than anybody needs")
+}
 
 impl Asking {
     /// Sends `request` on `lent`, and `held`, the rest of it, after [`Asking::release`].
@@ -204,8 +224,7 @@ impl Asking {
         if head.is_interim() {
             self.interims += 1;
             if self.interims > INTERIMS_MAX {
-                let detail = "more interim responses than anybody needs";
-                return Poll::Ready(Err(Fault::new(FaultKind::BadResponse, detail)));
+                return Poll::Ready(Err(too_many_interims()));
             }
             return Poll::Ready(Ok(Event::Interim(head)));
         }
@@ -240,8 +259,8 @@ impl Asking {
     }
 
     /// The connection, for a protocol that it was switched to.
-    pub fn into_tunnel(self) -> (Transport, Vec<u8>) {
-        self.lent.keep().into_tunnel()
+    pub fn into_tunnel(self) -> Tunnel {
+        self.lent.into_tunnel()
     }
 }
 

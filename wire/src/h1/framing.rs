@@ -87,8 +87,8 @@ fn length_of(fields: &Fields) -> Length {
     found
 }
 
-/// Digits only, at most 2^63 - 1.
-fn decimal(text: &[u8]) -> Option<u64> {
+/// A number as HTTP writes it: digits only, at most 2^63 - 1.
+pub fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 19 || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -95,12 +95,24 @@ impl Input {
                 self.consume(length);
                 return Poll::Ready(Ok(head));
             }
-            match ready!(self.poll_fill(cx, io)) {
+            let Poll::Ready(filled) = self.poll_fill(cx, io) else {
+                self.fit();
+                return Poll::Pending;
+            };
+            match filled {
                 Ok(0) if self.data().is_empty() => return Poll::Ready(Err(NoHead::Closed)),
                 Ok(0) => return Poll::Ready(Err(NoHead::Cut)),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(NoHead::Io(error))),
             }
+        }
+    }
+
+    /// Holds a piece of a head in no more memory than it needs: whoever sends slowly, or not at all,
+    /// is not given a buffer for it.
+    fn fit(&mut self) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.fit();
         }
     }
 
@@ -262,6 +274,10 @@ impl Reader {
                 }
                 Ok(0) => return Poll::Ready(Err(BadBody::Cut)),
                 Ok(_) => {}
+                // TLS that ends without saying so (RFC 9112 §9.8): no end of any body.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(Err(BadBody::Cut));
+                }
                 Err(error) => return Poll::Ready(Err(BadBody::Io(error))),
             }
         }

@@ -21,6 +21,9 @@ use std::task::{Context, Poll, Waker, ready};
 /// The bytes with which an HTTP/2 client begins (RFC 9113 §3.4).
 pub const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Most bytes of interim responses that wait for a client to read them.
+const EARLY_BYTES_MAX: usize = 16 << 10;
+
 /// Most of a request's body that is read only to be forgotten.
 const DISCARD_BYTES_MAX: usize = 64 << 10;
 
@@ -143,6 +146,15 @@ impl Server {
         self.reader.borrow().has_ended()
     }
 
+    /// Waits until the client has broken the connection off. One that only says that it will send no
+    /// more is still there, and so is one that has sent its next request: both end the watch.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.has_body_ended() || self.has_begun() {
+            return Poll::Pending;
+        }
+        self.io.poll_broken(cx)
+    }
+
     /// Reads and forgets what has already come of the request's body; is it now at its end?
     pub fn discard_at_hand(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
@@ -166,6 +178,9 @@ impl Server {
             return; // nobody asked
         }
         let mut early = self.early.borrow_mut();
+        if early.len() > EARLY_BYTES_MAX {
+            return; // the client does not read: hints that come too late help nobody
+        }
         encode::interim(&mut early, head);
         let mut cx = Context::from_waker(Waker::noop());
         while !early.is_empty() {
@@ -257,7 +272,7 @@ pub fn body(server: &Rc<Server>, framing: Framing) -> Body {
 /// Could this be the beginning of HTTP/2's preface?
 fn is_preface_so_far(data: &[u8]) -> bool {
     let n = data.len().min(H2_PREFACE.len());
-    n >= 3 && data[..n] == H2_PREFACE[..n]
+    n > 0 && data[..n] == H2_PREFACE[..n]
 }
 
 fn too_large() -> Fault {

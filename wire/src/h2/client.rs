@@ -1,6 +1,7 @@
 //! The client side of HTTP/2: one connection to a service, shared by many exchanges of a thread.
 
 use crate::body::Body;
+use crate::h1::client::{INTERIMS_MAX, too_many_interims};
 use crate::h1::outgoing::{Unsent, Waiting};
 use crate::h2::gather::Gather;
 use crate::h2::{CONNECTION_WINDOW, Incoming, STREAM_WINDOW, Sending, convert};
@@ -68,6 +69,7 @@ pub struct Asking {
     response: ResponseFuture,
     request: Option<Sending>,
     to_head: bool,
+    interims: usize,
 }
 
 impl Connection {
@@ -108,7 +110,7 @@ impl Connection {
         let sent = self.sender.send_request(request, ends);
         let (response, stream) = sent.map_err(|error| lost(error, Replay::Always))?;
         let request = (!ends).then(|| Sending::new(stream, body, length));
-        Ok(Asking { response, request, to_head })
+        Ok(Asking { response, request, to_head, interims: 0 })
     }
 }
 
@@ -154,6 +156,10 @@ impl Asking {
             }
         }
         if let Poll::Ready(Some(Ok(interim))) = self.response.poll_informational(cx) {
+            self.interims += 1;
+            if self.interims > INTERIMS_MAX {
+                return Poll::Ready(Err(too_many_interims()));
+            }
             return Poll::Ready(Ok(Event::Interim(convert::response(&interim.into_parts().0))));
         }
         let response = match ready!(Pin::new(&mut self.response).poll(cx)) {
