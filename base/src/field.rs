@@ -39,7 +39,8 @@ struct Slot {
 
 macro_rules! names {
     ($($variant:ident = $text:literal),* $(,)?) => {
-        /// A field name that some room looks for; all others are `Other`.
+        /// A field name that some room looks for, or that may not stand in trailers because others
+        /// look for it; all others are `Other`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[allow(missing_docs, reason = "each variant is the name it spells")]
         pub enum FieldName { Other, $($variant),* }

@@ -4,7 +4,6 @@
 //! derived from it by one fixed anchor, so that decisions need a single reading.
 
 use std::cell::Cell;
-use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
@@ -114,14 +113,5 @@ impl Deadline {
     /// The moment itself.
     pub fn moment(self) -> Moment {
         self.0
-    }
-}
-
-impl fmt::Display for Deadline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::NEVER {
-            return f.write_str("never");
-        }
-        write!(f, "{} ms", self.0.0 / 1_000_000)
     }
 }

@@ -84,28 +84,27 @@ pub fn start(
 ) -> std::io::Result<Handle> {
     let ledger = Arc::new(Ledger::default());
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-    let runtime = Builder::new_current_thread();
     let mine = Arc::clone(&ledger);
+    let (begun, begins) = std::sync::mpsc::sync_channel(1);
     let thread = thread::Builder::new().name(format!("worker-{turn}")).spawn(move || {
-        let mut runtime = runtime;
         // The clock is read whenever the thread wakes up: exchanges begin at that moment, whatever
         // stands before them in the queue, and need not read it once more.
-        let runtime = runtime
+        let runtime = Builder::new_current_thread()
             .on_thread_unpark(|| {
                 Moment::now();
             })
             .enable_all()
             .build_local(LocalOptions::default());
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                monitor::log::complain(Moment::now(), format_args!("no runtime: {error}"));
-                return;
-            }
+        let (runtime, result) = match runtime {
+            Ok(runtime) => (Some(runtime), Ok(())),
+            Err(error) => (None, Err(error)),
         };
+        let _nobody_waits = begun.send(result);
+        let Some(runtime) = runtime else { return };
         runtime.block_on(run(snapshot, mine, sockets, inbox, (turn, threads)));
         runtime.shutdown_background();
     })?;
+    begins.recv().map_err(std::io::Error::other)??;
     Ok(Handle { ledger, commands, thread })
 }
 

@@ -124,6 +124,11 @@ async fn ready(
     let Ok(mut shared) = within(connect_by, endpoint.h2.lock()).await else {
         return Err(connect::timed_out(endpoint, by));
     };
+    if !may_be_h2(service, endpoint) {
+        // Whoever held the lock found out that HTTP/1.1 is spoken: no need to go one by one.
+        drop(shared);
+        return connect(service, endpoint, connect_by, by).await;
+    }
     // A retry wants another connection than the one that failed, and takes one that somebody else has
     // made since.
     let failed = fresh && ask.h2_used == Some(endpoint.h2_made.get());
@@ -333,9 +338,12 @@ async fn ask_h2(
             }
             Ok(Some(Err(fault))) => return Err(named(fault, endpoint)),
             Err(_late) => {
-                // Perhaps the connection is dead and nobody told us: others should not try it too.
-                endpoint.leave_h2();
-                return Err(patience.fault(sending, asking.waits_for_source()));
+                let fault = patience.fault(sending, asking.waits_for_source());
+                if fault.kind.side() == base::Side::Upstream {
+                    // Perhaps the connection is dead and nobody told us: others should not try it.
+                    endpoint.leave_h2();
+                }
+                return Err(fault);
             }
         }
     }

@@ -7,7 +7,6 @@
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -138,14 +137,6 @@ impl Transport {
         // Tickets and other records that are no data may come at any time: TLS deals with them here.
         let mut cx = Context::from_waker(Waker::noop());
         self.poll_read(&mut cx, &mut [0; 1]).is_pending()
-    }
-
-    /// The address of the peer.
-    pub fn peer(&self) -> io::Result<SocketAddr> {
-        match &*self.0.borrow() {
-            Io::Plain(stream) => stream.peer_addr(),
-            Io::Tls(stream) => stream.get_ref().0.peer_addr(),
-        }
     }
 }
 
