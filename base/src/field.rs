@@ -55,7 +55,7 @@ macro_rules! names {
             }
 
             /// The bit that stands for this name in a set of names.
-            const fn bit(self) -> u64 {
+            const fn bit(self) -> u128 {
                 1 << self as u8
             }
         }
@@ -94,6 +94,41 @@ names! {
     Cookie = "cookie",
     Date = "date",
     RetryAfter = "retry-after",
+    Authorization = "authorization",
+    CacheControl = "cache-control",
+    Pragma = "pragma",
+    Age = "age",
+    Expires = "expires",
+    Etag = "etag",
+    LastModified = "last-modified",
+    Vary = "vary",
+    SetCookie = "set-cookie",
+    Range = "range",
+    IfRange = "if-range",
+    IfMatch = "if-match",
+    IfNoneMatch = "if-none-match",
+    IfModifiedSince = "if-modified-since",
+    IfUnmodifiedSince = "if-unmodified-since",
+    ContentType = "content-type",
+    ContentEncoding = "content-encoding",
+    ContentLanguage = "content-language",
+    ContentLocation = "content-location",
+    ContentRange = "content-range",
+    Location = "location",
+    AcceptEncoding = "accept-encoding",
+    AcceptLanguage = "accept-language",
+    Accept = "accept",
+    UserAgent = "user-agent",
+    CacheStatus = "cache-status",
+    CdnCacheControl = "cdn-cache-control",
+    SurrogateControl = "surrogate-control",
+    SurrogateKey = "surrogate-key",
+    CacheTag = "cache-tag",
+    Xkey = "xkey",
+    CacheGroups = "cache-groups",
+    CacheGroupInvalidation = "cache-group-invalidation",
+    Warning = "warning",
+    AcceptRanges = "accept-ranges",
 }
 
 impl FieldName {
@@ -103,32 +138,59 @@ impl FieldName {
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
         let candidates: &[Self] = match (name.len(), first) {
             (2, b't') => &[N::Te],
+            (3, b'a') => &[N::Age],
             (3, b'v') => &[N::Via],
-            (4, b'h') => &[N::Host],
             (4, b'd') => &[N::Date],
+            (4, b'e') => &[N::Etag],
+            (4, b'h') => &[N::Host],
+            (4, b'v') => &[N::Vary],
+            (4, b'x') => &[N::Xkey],
+            (5, b'r') => &[N::Range],
+            (6, b'a') => &[N::Accept],
             (6, b'c') => &[N::Cookie],
             (6, b'e') => &[N::Expect],
+            (6, b'p') => &[N::Pragma],
+            (7, b'e') => &[N::Expires],
             (7, b't') => &[N::Trailer],
             (7, b'u') => &[N::Upgrade],
+            (7, b'w') => &[N::Warning],
+            (8, b'i') => &[N::IfRange, N::IfMatch],
+            (8, b'l') => &[N::Location],
+            (9, b'c') => &[N::CacheTag],
             (9, b'f') => &[N::Forwarded],
             (9, b'x') => &[N::XRealIp],
             (10, b'c') => &[N::Connection],
             (10, b'k') => &[N::KeepAlive],
+            (10, b's') => &[N::SetCookie],
+            (10, b'u') => &[N::UserAgent],
             (11, b'r') => &[N::RetryAfter],
+            (12, b'c') => &[N::ContentType, N::CacheStatus, N::CacheGroups],
             (12, b'm') => &[N::MaxForwards],
+            (13, b'a') => &[N::Authorization, N::AcceptRanges],
+            (13, b'c') => &[N::CacheControl, N::ContentRange],
+            (13, b'i') => &[N::IfNoneMatch],
+            (13, b'l') => &[N::LastModified],
+            (13, b's') => &[N::SurrogateKey],
             (13, b'x') => &[N::XRewriteUrl],
             (14, b'c') => &[N::ContentLength],
             (14, b'h') => &[N::Http2Settings],
             (14, b'x') => &[N::XOriginalUrl],
+            (15, b'a') => &[N::AcceptEncoding, N::AcceptLanguage],
             (15, b'x') => &[N::XForwardedFor, N::XForwardedSsl],
+            (16, b'c') => &[N::ContentEncoding, N::ContentLanguage, N::ContentLocation],
             (16, b'p') => &[N::ProxyConnection],
             (16, b'x') => &[N::XForwardedHost, N::XForwardedPort],
+            (17, b'c') => &[N::CdnCacheControl],
+            (17, b'i') => &[N::IfModifiedSince],
+            (17, b's') => &[N::SurrogateControl],
             (17, b't') => &[N::TransferEncoding],
             (17, b'x') => &[N::XForwardedProto],
             (18, b'p') => &[N::ProxyAuthenticate],
             (18, b'x') => &[N::XForwardedPrefix, N::XForwardedScheme, N::XForwardedServer],
+            (19, b'i') => &[N::IfUnmodifiedSince],
             (19, b'p') => &[N::ProxyAuthorization],
             (22, b'x') => &[N::XHttpMethodOverride],
+            (24, b'c') => &[N::CacheGroupInvalidation],
             _ => return N::Other,
         };
         let found = candidates.iter().find(|n| is_same(name, n.text().as_bytes()));
@@ -138,7 +200,7 @@ impl FieldName {
 
 /// A set of known names.
 #[derive(Clone, Copy, Debug)]
-pub struct Names(u64);
+pub struct Names(u128);
 
 impl Names {
     /// These names.
@@ -198,7 +260,7 @@ pub struct Fields {
     bytes: Vec<u8>,
     slots: Vec<Slot>,
     /// A bit for each known name that was ever put in: what is not here need not be looked for.
-    seen: u64,
+    seen: u128,
 }
 
 /// Fields made once, to be appended to many heads.
@@ -511,7 +573,7 @@ mod tests {
     fn every_known_name_is_recognised_in_any_case() {
         for name in FieldName::ALL {
             let text = name.text();
-            assert!((*name as u8) < 64, "a set of names has 64 bits");
+            assert!((*name as u8) < 128, "a set of names has 128 bits");
             assert_eq!(FieldName::classify(text.as_bytes()), *name, "{text}");
             assert_eq!(FieldName::classify(text.to_ascii_uppercase().as_bytes()), *name, "{text}");
             let near = format!("{}z", &text[..text.len() - 1]);

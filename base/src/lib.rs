@@ -13,4 +13,4 @@ pub use bound::ByteSize;
 pub use fault::{Fault, FaultKind, Replay, Side};
 pub use field::{FieldName, Fields};
 pub use head::{Framing, RequestHead, ResponseHead, Version};
-pub use moment::{Deadline, Moment};
+pub use moment::{Deadline, Moment, Wall};

@@ -14,6 +14,10 @@ struct Anchor {
 }
 
 static ANCHOR: LazyLock<Anchor> = LazyLock::new(Anchor::take);
+static ANCHOR_MS: LazyLock<u64> = LazyLock::new(|| {
+    let since = ANCHOR.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+});
 
 thread_local! {
     static RECENT: Cell<u64> = const { Cell::new(0) };
@@ -64,6 +68,42 @@ impl Moment {
     /// The wall clock at this moment, by the anchor taken at start.
     pub fn wall(self) -> SystemTime {
         ANCHOR.wall + Duration::from_nanos(self.0)
+    }
+
+    /// The same in milliseconds since 1970.
+    pub fn wall_ms(self) -> Wall {
+        Wall(*ANCHOR_MS + self.0 / 1_000_000)
+    }
+}
+
+/// The wall clock in milliseconds since 1970, for what outlives the process or is compared with dates.
+/// Derived from a [`Moment`] by the anchor, so it never goes back while the process lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wall(pub u64);
+
+impl Wall {
+    /// Whole seconds since 1970.
+    pub const fn seconds(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    /// Time passed since `earlier`; zero if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Wall {
+    type Output = Self;
+    fn add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Wall {
+    type Output = Self;
+    fn sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 }
 

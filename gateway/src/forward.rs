@@ -122,8 +122,10 @@ fn trace_answer(head: &RequestHead) -> Response {
     content.extend_from_slice(head.target_received());
     content.extend_from_slice(b" HTTP/1.1\r\n");
     for field in head.fields.iter() {
-        let secret = matches!(field.known, FieldName::Cookie | FieldName::ProxyAuthorization)
-            || field.name.eq_ignore_ascii_case(b"authorization");
+        let secret = matches!(
+            field.known,
+            FieldName::Cookie | FieldName::ProxyAuthorization | FieldName::Authorization
+        );
         if !secret {
             for part in [field.name, b": ", field.value, b"\r\n"] {
                 content.extend_from_slice(part);

@@ -8,7 +8,7 @@
 //! target that contradicts it (RFC 9112 §3, RFC 9110 §7.2). After a head has been parsed its target
 //! is in origin form or `*`, and its one Host is what the client asked for.
 
-use base::field::{Span, TOKEN_BYTES};
+use base::field::{Names, Span, TOKEN_BYTES};
 use base::{Fault, FaultKind, FieldName, Fields, RequestHead, ResponseHead, Version};
 
 /// A head that is whole, and its length; `None` when more bytes are needed.
@@ -267,32 +267,15 @@ pub fn trailers(section: &[u8], fields_max: usize) -> Result<Fields, &'static st
     Ok(fields)
 }
 
-/// Leaves out what may not stand in a trailer section.
+/// Leaves out what may not stand in a trailer section: whatever a room acts on (RFC 9110 §6.5.1).
 pub fn bar_trailers(fields: &mut Fields) {
-    fields.retain(|field| field.known == FieldName::Other && !is_barred_trailer(field.name));
-}
-
-/// May this field not stand in a trailer section? Beside the names in [`FieldName`], none of which
-/// may.
-fn is_barred_trailer(name: &[u8]) -> bool {
-    const BARRED: [&[u8]; 15] = [
-        b"authorization",
-        b"set-cookie",
-        b"content-encoding",
-        b"content-type",
-        b"content-range",
-        b"cache-control",
-        b"pragma",
-        b"range",
-        b"if-match",
-        b"if-none-match",
-        b"if-modified-since",
-        b"if-unmodified-since",
-        b"age",
-        b"vary",
-        b"location",
-    ];
-    BARRED.iter().any(|barred| name.eq_ignore_ascii_case(barred))
+    const ALLOWED: Names = Names::of(&[
+        FieldName::Other,
+        FieldName::Etag,
+        FieldName::LastModified,
+        FieldName::CacheStatus,
+    ]);
+    fields.retain(|field| ALLOWED.has(field.known));
 }
 
 /// What an absolute target becomes: its origin form, and the Host that HTTP/1.0 left out.
