@@ -172,6 +172,25 @@ impl ResponseHead {
         Self { version: Version::Http11, status, reason, line: 0, fields }
     }
 
+    /// The same head in memory of just its size, to be kept: one run of lines as HTTP/1.1 writes them.
+    #[must_use]
+    pub fn packed(&self) -> Self {
+        let mut line = format!("HTTP/1.1 {:03} ", self.status).into_bytes();
+        let start = line.len();
+        line.extend_from_slice(self.reason());
+        let reason = Span::new(start, line.len());
+        line.extend_from_slice(b"\r\n");
+        let fields = self.fields.packed(&line);
+        Self { version: Version::Http11, status: self.status, reason, line: line.len(), fields }
+    }
+
+    /// The same head in memory lent by the thread, with room for more fields.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let Self { version, status, reason, line, ref fields } = *self;
+        Self { version, status, reason, line, fields: fields.copied() }
+    }
+
     /// The reason phrase as received; possibly empty.
     pub fn reason(&self) -> &[u8] {
         self.fields.text(self.reason)
