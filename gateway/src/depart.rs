@@ -16,13 +16,7 @@ pub fn depart(
     outcome: Result<Answered, Fault>,
 ) -> Departure {
     let mut departure = match outcome {
-        Ok(Answered::Response(mut response)) => {
-            // Only what came from a service has crossed a hop.
-            if exchange.facts.asked.is_some() {
-                forward::response(&mut response.head, &house.snapshot);
-            }
-            Departure::Response(response)
-        }
+        Ok(Answered::Response(response)) => Departure::Response(response),
         Ok(Answered::Tunnel(mut head, tunnel)) => {
             forward::switch(&mut head, &house.snapshot);
             Departure::Tunnel(head, tunnel)

@@ -241,15 +241,10 @@ impl Flow {
         Poll::Pending
     }
 
-    /// Does anybody read it?
-    pub fn has_readers(&self) -> bool {
-        self.lock().seats.iter().flatten().next().is_some()
-    }
-
-    /// Follows it from the start; `None` if the start is gone.
+    /// Follows it from the start; `None` if the start is gone or it has ended in a fault.
     pub fn reader(self: &Arc<Self>) -> Option<Reader> {
         let mut state = self.lock();
-        if state.first > 0 || state.sliding {
+        if state.first > 0 || state.sliding || matches!(state.ended, Some(Err(_))) {
             return None;
         }
         let free = state.seats.iter().position(Option::is_none);
