@@ -360,6 +360,7 @@ mod tests {
             strip: strip.map(Into::into),
             prepend: prepend.map(Into::into),
             timeout: None,
+            cache: cache::settings::Rules::standard(),
         };
         rewrite_path(&mut head, &route);
         String::from_utf8(head.target().to_vec()).unwrap()

@@ -96,9 +96,23 @@ impl<'s> Reader<'s> {
         Some(At { value: Some(size.value), span: size.span })
     }
 
+    /// The duration at a key, in bounds; `None` where `false` stands, `ground` where nothing does.
+    pub(crate) fn time_or_off(
+        &mut self,
+        table: &Table<'s>,
+        key: &str,
+        ground: Option<Duration>,
+    ) -> Option<Duration> {
+        if Self::is_off(table, key) {
+            return None;
+        }
+        self.time(table, key).map_or(ground, |found| Some(found.value))
+    }
+
     /// The duration at a key, in bounds.
     pub(crate) fn time(&mut self, table: &Table<'s>, key: &str) -> Option<At<Duration>> {
-        let Some(Kind::Time { least, most }) = table.section.key(key).map(|option| &option.kind)
+        let Some(Kind::Time { least, most, .. }) =
+            table.section.key(key).map(|option| &option.kind)
         else {
             return None;
         };

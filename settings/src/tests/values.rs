@@ -18,10 +18,14 @@ fn a_service_is_all_it_takes() {
     assert_eq!((&found.limits, &found.tls), (&Limits::standard(), &None));
     assert_eq!(found.forward, Forward::standard());
     assert_eq!(found.monitor, monitor::settings::Settings::standard());
+    assert_eq!(found.cache, cache::settings::Settings::standard());
     let server = Server { scheme: Scheme::Http, host: "localhost".to_owned(), port: 3000 };
     let shop = service::settings::Settings::standard("shop".to_owned(), vec![server]);
     assert_eq!(found.services, [shop]);
-    assert_eq!(found.routes, [crate::lower::routes::everything()]);
+    assert_eq!(
+        found.routes,
+        [crate::lower::routes::everything(cache::settings::Rules::standard())]
+    );
 }
 
 #[test]
@@ -152,11 +156,18 @@ fn every_key(visit: &mut dyn FnMut(&Section, &Key, &str)) {
                 format!("{SHOP}[[tls.certificates]]\nchain = \"a\"\nkey = \"b\"\n")
             }
             "" => String::new(),
+            "[cache.disk]" => format!("{SHOP}[cache.disk]\npath = \"a\"\nsize = \"1 GiB\"\n"),
+            "[route.cache]" | "[route.cache.key]" => {
+                format!("{SHOP}[[route]]\nmatch = \"*\"\nto = \"shop\"\n{}\n", section.header)
+            }
             header => format!("{SHOP}{header}\n"),
         };
         for key in section.keys {
             match key.kind {
-                Kind::Table(inner) | Kind::Tables(inner) | Kind::Named(inner) => walk(inner, visit),
+                Kind::Table(inner)
+                | Kind::Tables(inner)
+                | Kind::Named(inner)
+                | Kind::Switch(inner) => walk(inner, visit),
                 _ => visit(section, key, &header),
             }
         }
@@ -172,6 +183,13 @@ fn with(section: &Section, key: &Key, header: &str, value: &str) -> String {
             "{line}tls = {{ certificates = [{{ chain = \"a\", key = \"b\" }}] }}\n{SHOP}"
         );
     }
+    let room = match key.name {
+        "redis_mode" => "redis = \"redis://a\"\n",
+        "redis_master" => "redis = \"redis://a\"\nredis_mode = \"sentinel\"\n",
+        "redis_trust" => "redis = \"rediss://a\"\n",
+        _ => "",
+    };
+    let line = format!("{room}{line}");
     let start = format!("{} = ", key.name);
     let kept = header.lines().filter(|line| !line.starts_with(&start));
     format!("{}\n{line}", kept.collect::<Vec<_>>().join("\n"))
@@ -206,12 +224,16 @@ fn the_bounds_are_inside() {
         let values = match &key.kind {
             Kind::Count { least, most, .. } => [least.to_string(), most.to_string()],
             Kind::Size { least, most, .. } => [format!("\"{least}\""), format!("\"{most}\"")],
-            Kind::Time { least, most } => {
+            Kind::Time { least, most, .. } => {
                 [*least, *most].map(|time| format!("\"{}\"", crate::options::duration(time)))
             }
             _ => return,
         };
         for value in values {
+            if section.header == "[cache]" && key.name == "object_max" {
+                settings(&format!("{}memory = \"1024 TiB\"", with(section, key, header, &value)));
+                continue;
+            }
             let room = match key.name {
                 "total_time" => "connections_max = 1_000_000\n",
                 "connections_max" => "total_time = \"7d\"\n",
@@ -237,6 +259,13 @@ fn the_schema_knows_every_key_and_no_other() {
             }
             "[[route]]" => "/properties/route/items".to_owned(),
             "[[tls.certificates]]" => "/properties/tls/properties/certificates/items".to_owned(),
+            "[cache]" => "/properties/cache/anyOf/1".to_owned(),
+            "[cache.disk]" => "/properties/cache/anyOf/1/properties/disk".to_owned(),
+            "[cache.key]" => "/properties/cache/anyOf/1/properties/key".to_owned(),
+            "[route.cache]" => "/properties/route/items/properties/cache/anyOf/1".to_owned(),
+            "[route.cache.key]" => {
+                "/properties/route/items/properties/cache/anyOf/1/properties/key".to_owned()
+            }
             header => format!("/properties/{}", header.trim_matches(['[', ']'])),
         };
         let table = schema.pointer(&path).expect("the section is there");
