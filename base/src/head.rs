@@ -108,6 +108,12 @@ impl RequestHead {
         self.line = 0;
     }
 
+    /// Replaces the method.
+    pub fn set_method(&mut self, method: &[u8]) {
+        self.method = self.fields.keep(method);
+        self.line = 0;
+    }
+
     /// Length of the request line at the front of the fields' buffer, if it can be sent on as it
     /// lies there; else 0.
     pub fn line(&self) -> usize {
@@ -167,8 +173,13 @@ impl ResponseHead {
 
     /// A head of our own making, with the standard reason phrase.
     pub fn build(status: u16) -> Self {
+        Self::with_reason(status, reason_phrase(status).as_bytes())
+    }
+
+    /// A head of our own making, with this reason phrase.
+    pub fn with_reason(status: u16, reason: &[u8]) -> Self {
         let mut fields = Fields::new();
-        let reason = fields.keep(reason_phrase(status).as_bytes());
+        let reason = fields.keep(reason);
         Self { version: Version::Http11, status, reason, line: 0, fields }
     }
 

@@ -41,7 +41,7 @@ pub fn depart(
 /// Notes the fault that an exchange ended in; what is not the client's is told on standard error.
 pub fn note(exchange: &mut Exchange<'_>, fault: &Fault) {
     exchange.facts.fault = Some(fault.kind);
-    if fault.kind.side() != Side::Client {
+    if fault.kind.side() != Side::Client && fault.kind != FaultKind::NotCached {
         let chain = fault.chain();
         monitor::log::complain(Moment::now(), format_args!("{}: {chain}", exchange.head));
     }
@@ -94,7 +94,7 @@ pub const fn status_of(kind: FaultKind) -> u16 {
         | K::BadResponse
         | K::ResponseCut => 502,
         K::TooManyConnections | K::ServiceFull => 503,
-        K::ConnectTimeout | K::FirstByteTimeout | K::TotalTimeout => 504,
+        K::NotCached | K::ConnectTimeout | K::FirstByteTimeout | K::TotalTimeout => 504,
         K::BadVersion => 505,
     }
 }

@@ -5,6 +5,7 @@ use crate::listen::{self, ListenError};
 use crate::worker::{self, Command, Handle};
 use arc_swap::ArcSwap;
 use base::{Deadline, Moment};
+use cache::Cache;
 use monitor::{Ledger, expose};
 use settings::{Report, Settings};
 use std::io;
@@ -114,7 +115,8 @@ impl Gateway {
                 sockets.push((socket, listener.tls));
             }
         }
-        let snapshot = Arc::new(Snapshot::new(settings)?);
+        let cache = Arc::new(Cache::new(&settings.cache, fastrand::u64(..)));
+        let snapshot = Arc::new(Snapshot::new(settings, cache)?);
         let workers = sockets
             .into_iter()
             .enumerate()
@@ -172,7 +174,9 @@ impl Gateway {
         if settings.threads.unwrap_or_else(cores) != self.workers.len() {
             return Err(ReloadError::Restart("threads"));
         }
-        let snapshot = Arc::new(Snapshot::new(settings)?);
+        let cache = Arc::clone(&before.cache);
+        cache.settle(&settings.cache);
+        let snapshot = Arc::new(Snapshot::new(settings, cache)?);
         let mut settled = Vec::new();
         for worker in &self.workers {
             let (done, waits) = oneshot::channel();
