@@ -11,5 +11,6 @@ pub mod memory;
 pub mod policy;
 pub mod redis;
 pub mod settings;
+pub mod shared;
 pub mod stamps;
 pub mod tier;
