@@ -5,7 +5,7 @@
 //! choosing a variant and evicting one are then each a single step.
 
 use crate::memory::Weigh;
-use crate::policy::{ContentRange, Life, Query, Selecting};
+use crate::policy::{self, ContentRange, Life, Query, Range, Selecting};
 use crate::settings::Rules;
 use crate::stamps::{Marks, Standing, Stamps};
 use base::{ResponseHead, Wall};
@@ -76,8 +76,8 @@ impl Entry {
     pub fn completed(&self, content: Content) -> Self {
         Self::new(
             (self.head.packed(), Holding::Whole(content)),
-            self.life.clone(),
-            (self.selecting.clone(), self.range.clone()),
+            self.life,
+            (self.selecting.clone(), self.range),
             (Arc::clone(&self.tags), self.stamp),
         )
     }
@@ -88,7 +88,7 @@ impl Entry {
         Self::new(
             (head.packed(), self.holding.clone()),
             life,
-            (self.selecting.clone(), self.range.clone()),
+            (self.selecting.clone(), self.range),
             (Arc::clone(&self.tags), stamp),
         )
     }
@@ -166,17 +166,21 @@ pub struct Resource {
 impl Resource {
     /// What a purge may name.
     pub fn marks<'a>(&'a self, tags: &'a [u64]) -> Marks<'a> {
-        Marks { url: self.url, host: self.host, place: crate::policy::place(&self.text), tags }
+        Marks { url: self.url, host: self.host, place: crate::spot(&self.text), tags }
     }
 
     /// The first entry that answers a request like this, whole or the part it asks for.
-    pub fn choose(&self, query: &Query<'_>, rules: &Rules, stamps: &Stamps) -> Option<Chosen<'_>> {
+    pub fn choose(
+        &self,
+        query: &Query<'_>,
+        rules: &Rules,
+        stamps: &Stamps,
+        now: Wall,
+    ) -> Option<Chosen<'_>> {
         self.entries.iter().find_map(|entry| {
-            if !entry.selecting.matches(query, rules) {
-                return None;
-            }
-            if let Some(range) = &entry.range
-                && !crate::policy::covers(range, query, &entry.head)
+            if entry.life.keep_until <= now
+                || !(entry.selecting.matches(query, rules) || entry.has_part(query, rules, now))
+                || !policy::may_share(&entry.life, query, rules)
             {
                 return None;
             }
@@ -198,8 +202,20 @@ impl Resource {
 }
 
 impl Entry {
+    /// Is it a part that holds what this request asks for?
+    pub fn has_part(&self, query: &Query<'_>, rules: &Rules, now: Wall) -> bool {
+        self.range.is_some()
+            && self.selecting.matches_but_range(query, rules)
+            && self.part(query, now).is_some()
+    }
+
+    /// What a request asks for of the part that this is.
+    pub fn part(&self, query: &Query<'_>, now: Wall) -> Option<Range> {
+        policy::covers(&self.head, self.content()?.len(), query, now)
+    }
+
     fn is_replaced_by(&self, newer: &Self) -> bool {
-        self.selecting.same(&newer.selecting) && (newer.range.is_none() || self.range == newer.range)
+        self.selecting == newer.selecting
     }
 }
 

@@ -5,12 +5,12 @@
 //! preceded by its length in four bytes.
 //!
 //! ```text
-//! version · kind · key's text · entry: status · fields · life · selecting · range · tags · stamp · body
+//! version · kind · key's text · entry: status · fields · life · selecting · tags · stamp · body
 //!                             · index: lists of field names that answers under this key vary by
 //! ```
 
 use crate::entry::{Entry, Holding};
-use crate::policy::{ContentRange, Life, Selecting};
+use crate::policy::{self, Life, Selecting};
 use base::ResponseHead;
 use std::sync::Arc;
 use wire::content::Content;
@@ -26,7 +26,7 @@ pub const LISTS_MAX: usize = 4;
 pub enum Framed {
     /// An entry.
     Entry(Box<Entry>),
-    /// Entries lie under keys of their own: these are the names of the fields that tell them apart.
+    /// Entries lie under keys of their own, told apart by the fields of one of these lists: see [`each`].
     Index(Vec<Vec<u8>>),
 }
 
@@ -54,11 +54,6 @@ pub fn entry(text: &[u8], entry: &Entry) -> Option<Vec<u8>> {
     part.clear();
     entry.selecting.write(&mut part);
     put(&mut out, &part);
-    part.clear();
-    if let Some(range) = &entry.range {
-        range.write(&mut part);
-    }
-    put(&mut out, &part);
     out.extend_from_slice(&(entry.tags.len() as u32).to_le_bytes());
     for tag in entry.tags.iter() {
         out.extend_from_slice(&tag.to_le_bytes());
@@ -69,6 +64,16 @@ pub fn entry(text: &[u8], entry: &Entry) -> Option<Vec<u8>> {
         out.extend_from_slice(segment);
     }
     Some(out)
+}
+
+/// A list of field names as an index holds it.
+pub fn names<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    names.collect::<Vec<_>>().join(&b'\n')
+}
+
+/// The names of such a list.
+pub fn each(names: &[u8]) -> impl Iterator<Item = &[u8]> {
+    names.split(|&b| b == b'\n')
 }
 
 /// An index under the key of this text.
@@ -133,10 +138,7 @@ fn read_entry(left: &mut Left<'_>) -> Option<Entry> {
     let head = read_head(left)?;
     let life = Life::read(left.text()?)?;
     let selecting = Selecting::read(left.text()?)?;
-    let range = match left.text()? {
-        [] => None,
-        range => Some(ContentRange::read(range)?),
-    };
+    let range = policy::content_range(&head).filter(|_| head.status == 206);
     let count = left.u32()? as usize;
     let tags = left.bytes(count.checked_mul(8)?)?;
     let tags: Arc<[u64]> = tags.as_chunks().0.iter().map(|tag| u64::from_le_bytes(*tag)).collect();

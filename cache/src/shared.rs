@@ -60,6 +60,18 @@ pub enum Reached {
     Here,
 }
 
+impl Reached {
+    /// In a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All(_) => "all",
+            Self::Some { .. } => "some",
+            Self::Tier => "tier",
+            Self::Here => "here",
+        }
+    }
+}
+
 /// What is asked for: the key, and what is known of the entry before it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup {

@@ -17,11 +17,13 @@ use crate::path::Exchange;
 use base::field::Names;
 use base::{Fault, FaultKind, FieldName, Framing, RequestHead, ResponseHead, Wall};
 use cache::entry::{Chosen, Entry, Holding, Resource};
-use cache::policy::{self, Admission, Answer, CacheStatus, Forward, Query, Reason, Verdict};
+use cache::policy::{self, Admission, Answer, CacheStatus, Marks, Origin, Query, Range, Reason, Verdict};
 use cache::settings::Rules;
 use monitor::Cached;
 use settings::Route;
+use bytes::Bytes;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use wire::content::{Content, Reader};
@@ -44,7 +46,7 @@ pub struct Pass {
     /// Why.
     pub reason: Reason,
     /// What is stored, for the answer to a HEAD to be compared with.
-    pub stored: Option<(u128, Arc<Entry>)>,
+    pub stored: Option<Arc<Entry>>,
 }
 
 /// A request whose answer may be shared.
@@ -97,14 +99,18 @@ pub fn with_key<T>(
     rules: &Rules,
     with: impl FnOnce(u128, &[u8]) -> T,
 ) -> T {
-    let scheme: &[u8] = if is_https(house, exchange) { b"https" } else { b"http" };
+    let origin = origin(house, exchange);
+    let seed = house.snapshot.cache.seed;
     TEXT.with_borrow_mut(|text| {
-        text.clear();
-        let (host, target) = (head.host_received(), head.target_received());
-        let seed = house.snapshot.cache.seed;
-        let key = policy::key(scheme, host, target, query, rules, seed, text);
+        let key = policy::key(origin, head.target_received(), query, rules, seed, text);
         with(key, text)
     })
+}
+
+/// Whom a request was meant for.
+pub fn origin<'a>(house: &House, exchange: &'a Exchange<'_>) -> Origin<'a> {
+    let scheme: &[u8] = if is_https(house, exchange) { b"https" } else { b"http" };
+    Origin { scheme, host: exchange.head.host_received() }
 }
 
 /// Does the client speak TLS, to us or to a proxy whose word is believed?
@@ -145,16 +151,19 @@ pub fn look(
     let (key, found, known) = with_key(house, exchange, (head, &query), rules, |key, text| {
         let resource = cache.get(key, text);
         let known = resource.is_some();
-        let chosen = resource.as_ref().and_then(|r| r.choose(&query, rules, &cache.stamps));
-        let living = chosen.filter(|chosen| chosen.entry.life.keep_until > now);
-        (key, living.map(|Chosen { entry, soft }| (Arc::clone(entry), soft)), known)
+        let chosen = resource.as_ref().and_then(|r| r.choose(&query, rules, &cache.stamps, now));
+        (key, chosen.map(|Chosen { entry, soft }| (Arc::clone(entry), soft)), known)
     });
     let Some((entry, soft)) = found else {
-        let reason = if known { Reason::VaryMiss } else { Reason::UriMiss };
+        let reason = if known { Reason::Variant } else { Reason::Absent };
         return miss(house, exchange, rules, (key, reason, round));
     };
-    let verdict = match policy::judge(&entry.life, &query, rules, now, fastrand::f64()) {
-        Verdict::Fresh | Verdict::FreshEarly if soft => policy::judge_purged(&entry.life),
+    let life = if soft { entry.life.expired(now) } else { entry.life };
+    let verdict = match policy::judge(&life, &query, rules, now, fastrand::f64()) {
+        // What was purged softly is served once more, by whoever purged it so.
+        Verdict::Revalidate(Reason::Stale) if soft && !life.marks.has(Marks::MUST_REVALIDATE) => {
+            Verdict::StaleWhileRevalidate
+        }
         verdict => verdict,
     };
     match verdict {
@@ -177,7 +186,7 @@ pub fn look(
                 return Ok(Look::Answer(stale(exchange, &entry, now)));
             }
             if exchange.head.is_head() {
-                let stored = Some((key, entry));
+                let stored = Some(entry);
                 return Ok(Look::Pass(Pass { reason: Reason::Head, stored }));
             }
             Ok(Look::Fetch(Box::new(plan(house, exchange, rules, (key, reason, round), Some(entry)))))
@@ -234,7 +243,9 @@ fn variant(
     stored: bool,
 ) -> u128 {
     let newest = resource.and_then(|resource| resource.entries.first());
-    let mut text = newest.map_or_else(Vec::new, |entry| entry.selecting.variant(query, rules));
+    let mut text = newest.map_or_else(Vec::new, |entry| {
+        policy::variant(entry.selecting.names(), query, rules)
+    });
     if !stored && query.fields.may_have_any(CONDITIONS) {
         for field in query.fields.iter().filter(|field| CONDITIONS.has(field.known)) {
             text.extend_from_slice(field.name);
@@ -243,7 +254,7 @@ fn variant(
             text.push(b'\n');
         }
     }
-    if text.is_empty() { key } else { key ^ cache::hash(&text) }
+    if text.is_empty() { key } else { key ^ cache::stamps::hash_url(&text, 0) }
 }
 
 fn refresh(
@@ -264,13 +275,13 @@ fn refresh(
 /// The answer from a fresh entry.
 fn hit(exchange: &mut Exchange<'_>, entry: &Entry, now: Wall) -> Response {
     exchange.facts.cached = Some(Cached::Hit);
-    answer(exchange, (entry, None), now, &CacheStatus::hit(policy::ttl(&entry.life, now)))
+    answer(exchange, (entry, None), now, &CacheStatus::hit(entry.life.ttl(now)))
 }
 
 /// The answer from a stale one.
 pub fn stale(exchange: &mut Exchange<'_>, entry: &Entry, now: Wall) -> Response {
     exchange.facts.cached = Some(Cached::Stale);
-    answer(exchange, (entry, None), now, &CacheStatus::hit(policy::ttl(&entry.life, now)))
+    answer(exchange, (entry, None), now, &CacheStatus::hit(entry.life.ttl(now)))
 }
 
 /// The answer that an entry gives to this request, by `reader` if its body is still coming.
@@ -278,30 +289,28 @@ pub fn answer(
     exchange: &Exchange<'_>,
     (entry, reader): (&Entry, Option<Reader>),
     now: Wall,
-    status: &CacheStatus<'_>,
+    status: &CacheStatus,
 ) -> Response {
     let query = query(&exchange.head, exchange.framing);
     let mut response = match &entry.holding {
         Holding::Coming(_) => coming(entry, reader),
-        Holding::Whole(content) => {
-            let length = content.len();
-            let answer = if query.fields.may_have_any(CONDITIONS) && entry.range.is_none() {
-                policy::answer(&query, &entry.head, length)
-            } else {
-                Answer::Whole
-            };
-            shaped(entry, content, answer)
-        }
+        Holding::Whole(content) => shaped(entry, content, &query, now),
     };
-    let fields = &mut response.head.fields;
-    let mut digits = [0; 20];
-    fields.push_as(FieldName::Age, b"Age", policy::digits(policy::age(&entry.life, now), &mut digits));
+    put_age(&mut response.head, policy::age(&entry.life, now));
     put_status(&mut response.head, status);
     response
 }
 
+fn put_age(head: &mut ResponseHead, age: u64) {
+    TEXT.with_borrow_mut(|text| {
+        text.clear();
+        wire::h1::encode::decimal(text, age);
+        head.fields.push_as(FieldName::Age, b"Age", text);
+    });
+}
+
 /// Appends our member to Cache-Status (RFC 9211).
-pub fn put_status(head: &mut ResponseHead, status: &CacheStatus<'_>) {
+pub fn put_status(head: &mut ResponseHead, status: &CacheStatus) {
     TEXT.with_borrow_mut(|text| {
         text.clear();
         status.write("fleetfoot", text);
@@ -317,41 +326,58 @@ fn coming(entry: &Entry, reader: Option<Reader>) -> Response {
     Response { head, body, framing }
 }
 
-fn shaped(entry: &Entry, content: &Content, answer: Answer) -> Response {
-    let length = content.len();
-    let whole = |head: ResponseHead| {
-        let framing =
-            if head.is_bodiless() { Framing::None } else { Framing::Length(length) };
-        Response { head, body: content.body(), framing }
-    };
-    match answer {
-        Answer::Whole => whole(entry.head.copied()),
+/// What of a whole entry answers this request: usually all of it.
+fn shaped(entry: &Entry, content: &Content, query: &Query<'_>, now: Wall) -> Response {
+    if !query.fields.may_have_any(CONDITIONS) {
+        return whole(entry, content);
+    }
+    match policy::answer(query, &entry.head, content.len(), now) {
+        Answer::Whole => match entry.range.zip(entry.part(query, now)) {
+            Some((held, range)) => {
+                let head = policy::partial(&entry.head, range, held.complete);
+                part(head, content, range, held.range.first)
+            }
+            None => whole(entry, content),
+        },
         Answer::NotModified => {
             let head = policy::not_modified(&entry.head);
             Response { head, body: Body::Empty, framing: Framing::None }
         }
-        Answer::PreconditionFailed => Response::whole(ResponseHead::build(412), Vec::new()),
         Answer::Unsatisfiable => {
-            Response::whole(policy::unsatisfiable(length), Vec::new())
+            Response::whole(policy::unsatisfiable(content.len()), Vec::new())
         }
         Answer::Partial(range) => {
-            let head = policy::partial(&entry.head, &range, length);
-            let pieces = content.pieces(range.clone());
-            let framing = Framing::Length(range.end - range.start);
-            Response { head, body: Body::Pieces(Box::new(pieces)), framing }
+            part(policy::partial(&entry.head, range, Some(content.len())), content, range, 0)
         }
-        Answer::Parts(ranges) => {
-            let (head, parts) = policy::multipart(&entry.head, &ranges, length);
-            let mut pieces = std::collections::VecDeque::new();
-            for (range, before) in ranges.iter().zip(&parts.before) {
-                pieces.push_back(bytes::Bytes::copy_from_slice(before));
-                pieces.extend(content.pieces(range.clone()));
-            }
-            pieces.push_back(bytes::Bytes::copy_from_slice(&parts.end));
-            let sum = pieces.iter().map(|piece| piece.len() as u64).sum();
-            Response { head, body: Body::Pieces(Box::new(pieces)), framing: Framing::Length(sum) }
-        }
+        Answer::Parts(ranges) => parts(entry, content, &ranges),
     }
+}
+
+fn whole(entry: &Entry, content: &Content) -> Response {
+    let head = entry.head.copied();
+    let framing =
+        if head.is_bodiless() { Framing::None } else { Framing::Length(content.len()) };
+    Response { head, body: content.body(), framing }
+}
+
+/// A range of the representation, of which `content` begins at `first`.
+fn part(head: ResponseHead, content: &Content, range: Range, first: u64) -> Response {
+    let pieces = content.pieces(range.first - first..range.last - first + 1);
+    let framing = Framing::Length(range.length());
+    Response { head, body: Body::Pieces(Box::new(pieces)), framing }
+}
+
+fn parts(entry: &Entry, content: &Content, ranges: &[Range]) -> Response {
+    let multipart = policy::multipart(&entry.head, ranges, content.len(), fastrand::u128(..));
+    let mut pieces = VecDeque::new();
+    for (lead, range) in multipart.parts {
+        pieces.push_back(Bytes::from(lead));
+        pieces.extend(content.pieces(range.first..range.last + 1));
+    }
+    pieces.push_back(Bytes::from(multipart.end));
+    let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let framing = Framing::Length(length);
+    Response { head: multipart.head, body: Body::Pieces(Box::new(pieces)), framing }
 }
 
 /// Makes a request ready for the next hop, and sees whether its key is still its own.
@@ -373,15 +399,15 @@ fn forwarded(
 pub fn passed(
     house: &House,
     exchange: &mut Exchange<'_>,
-    route: &Route,
     pass: &Pass,
     response: &mut Response,
 ) {
     exchange.facts.cached = Some(Cached::Pass);
-    invalidate::after(house, exchange, route, response);
-    if let Some((key, entry)) = &pass.stored {
-        invalidate::by_head(house, *key, entry, &response.head);
+    invalidate::after(house, exchange, response);
+    if let Some(entry) = &pass.stored {
+        invalidate::by_head(house, exchange, entry, &response.head);
     }
-    let status = CacheStatus::forwarded(Forward::of(pass.reason), response.head.status);
-    put_status(&mut response.head, &status.because(pass.reason));
+    let mut status = CacheStatus::forwarded(pass.reason.forward());
+    status.detail = Some(pass.reason.name());
+    put_status(&mut response.head, &status);
 }

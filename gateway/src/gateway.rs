@@ -115,7 +115,11 @@ impl Gateway {
                 sockets.push((socket, listener.tls));
             }
         }
-        let cache = Arc::new(Cache::new(&settings.cache, fastrand::u64(..)));
+        let say: cache::tier::Say = Arc::new(|text: &str| {
+            monitor::log::complain(Moment::now(), format_args!("cache: {text}"));
+        });
+        let cache =
+            Arc::new(Cache::start(&settings.cache, &tokio::runtime::Handle::current(), say));
         let snapshot = Arc::new(Snapshot::new(settings, cache)?);
         let workers = sockets
             .into_iter()
@@ -170,6 +174,9 @@ impl Gateway {
         }
         if settings.admin != before.settings.admin {
             return Err(ReloadError::Restart("admin"));
+        }
+        if settings.cache.shared != before.settings.cache.shared {
+            return Err(ReloadError::Restart("cache.redis, cache.memcached"));
         }
         if settings.threads.unwrap_or_else(cores) != self.workers.len() {
             return Err(ReloadError::Restart("threads"));

@@ -160,7 +160,7 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
     if let Answered::Response(response) = &mut answered {
         forward::response(&mut response.head, snapshot);
         if let Some(pass) = &pass {
-            caching::passed(house, exchange, route, pass, response);
+            caching::passed(house, exchange, pass, response);
         }
     }
     Ok(answered)
@@ -168,7 +168,7 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
 
 /// A host in lower case without its port; what is longer than a host name can be is cut, and
 /// matches nothing.
-fn bare_host<'a>(host: &'a [u8], lowered: &'a mut [u8; 256]) -> &'a [u8] {
+pub fn bare_host<'a>(host: &'a [u8], lowered: &'a mut [u8; 256]) -> &'a [u8] {
     let in_brackets = host.iter().position(|&b| b == b']').unwrap_or(0);
     let colon = host[in_brackets..].iter().position(|&b| b == b':');
     let host = &host[..colon.map_or(host.len(), |at| in_brackets + at)];

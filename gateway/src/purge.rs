@@ -7,6 +7,7 @@
 
 use crate::caching;
 use crate::house::Snapshot;
+use cache::policy::Origin;
 use cache::stamps::{Purge, Scope};
 use serde_json::Value;
 
@@ -91,7 +92,9 @@ fn url_scope(url: &str, snapshot: &Snapshot) -> Result<u128, String> {
         format!("\"{url}\" is no URL with a path, as http://shop.example/products/7")
     })?;
     let (host, target) = bare.split_at(slash);
-    Ok(caching::invalidate::url(snapshot, host.as_bytes(), target.as_bytes()))
+    // Entries are marked without the scheme: one purge is for both.
+    let origin = Origin { scheme: b"http", host: host.as_bytes() };
+    Ok(caching::invalidate::url(snapshot, origin, target.as_bytes()))
 }
 
 #[cfg(test)]

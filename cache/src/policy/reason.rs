@@ -17,6 +17,11 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $text),* }
             }
 
+            /// Is there something stored that could have answered in its time?
+            pub const fn is_stale(self) -> bool {
+                matches!(self.forward(), Forward::Stale | Forward::Request)
+            }
+
             /// What Cache-Status calls a request that was forwarded for it (RFC 9211 §2.2).
             pub const fn forward(self) -> Forward {
                 match self { $(Self::$variant => Forward::$forward),* }
@@ -88,4 +93,8 @@ reasons! {
     TooLarge = "too-large" => Miss,
     /// The body ended early.
     Truncated = "truncated" => Miss,
+    /// A HEAD is answered from what is stored for GET, and from nothing else.
+    Head = "head" => Miss,
+    /// The service was asked for other fields than the key counts: they do not cross the hop.
+    Tainted = "tainted" => Miss,
 }

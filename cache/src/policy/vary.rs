@@ -134,6 +134,14 @@ impl Selecting {
         out
     }
 
+    /// Bytes of memory that it owns.
+    pub fn footprint(&self) -> usize {
+        let fields = self.fields.iter().map(|field| {
+            size_of::<Chosen>() + field.name.len() + field.value.as_ref().map_or(0, |v| v.len())
+        });
+        fields.sum::<usize>() + self.language.as_ref().map_or(0, |language| language.len())
+    }
+
     /// Appends it as bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.push(self.fields.len() as u8);

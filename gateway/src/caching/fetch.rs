@@ -6,14 +6,14 @@
 //! own, interim responses, a fault with its cause) goes to it through a [`Slot`].
 
 use super::settle::{self, Absorb, Aim, Settled};
-use super::{Plan, answer, forwarded, put_status, query, stale, tiers};
+use super::{CONDITIONS, Plan, answer, forwarded, put_status, query, stale, tiers};
 use crate::forward;
 use crate::house::House;
 use crate::path::Exchange;
 use base::{Deadline, Fault, Framing, Moment, RequestHead, ResponseHead, Wall};
 use cache::entry::{Entry, HOLD_OFF, Holding};
 use cache::fill::{Joined, Lead, Outcome, Waiter};
-use cache::policy::{self, CacheStatus, Forward, Reason, Verdict};
+use cache::policy::{self, CacheStatus, Reason, Verdict};
 use cache::settings::Rules;
 use monitor::{Cached, Facts};
 use service::{Answered, Ask};
@@ -149,24 +149,22 @@ fn own(
     reason: Reason,
     now: Wall,
 ) -> Response {
-    let status = if exchange.facts.asked.is_none() {
-        exchange.facts.cached = Some(Cached::Tier);
-        CacheStatus::hit(policy::ttl(&entry.life, now)).detail("tier")
-    } else if reason.is_stale() {
-        exchange.facts.cached = Some(Cached::Validated);
-        CacheStatus::forwarded(Forward::of(reason), entry.head.status).stored()
+    let mut status = CacheStatus::forwarded(reason.forward());
+    exchange.facts.cached = Some(if exchange.facts.asked.is_none() {
+        status = CacheStatus::hit(entry.life.ttl(now));
+        status.detail = Some("tier");
+        Cached::Tier
     } else {
-        exchange.facts.cached = Some(Cached::Miss);
-        CacheStatus::forwarded(Forward::of(reason), entry.head.status).stored()
-    };
+        status.stored = true;
+        if reason.is_stale() { Cached::Validated } else { Cached::Miss }
+    });
     answer(exchange, (entry, reader), now, &status)
 }
 
 /// An answer that is this client's alone.
 fn private(exchange: &mut Exchange<'_>, mut response: Response, reason: Reason) -> Response {
     exchange.facts.cached = Some(Cached::Private);
-    let status = CacheStatus::forwarded(Forward::of(reason), response.head.status);
-    put_status(&mut response.head, &status);
+    put_status(&mut response.head, &CacheStatus::forwarded(reason.forward()));
     response
 }
 
@@ -194,7 +192,8 @@ fn waited(
                 },
             };
             exchange.facts.cached = Some(Cached::Collapsed);
-            let status = CacheStatus::forwarded(Forward::of(reason), entry.head.status).collapsed();
+            let mut status = CacheStatus::forwarded(reason.forward());
+            status.collapsed = true;
             let response = answer(exchange, (&entry, reader), now, &status);
             Ok(Fetched::Answer(Answered::Response(response)))
         }
@@ -229,7 +228,10 @@ pub fn in_background(house: &Rc<House>, exchange: &Exchange<'_>, route: &Route, 
         head.set_method(b"GET");
     }
     if let Some(entry) = &plan.entry {
-        policy::prepare_refresh(&mut head.fields, &entry.head);
+        // RFC 9111 §3.5: what may be used for all is asked for as one of those who may.
+        if !entry.life.marks.has(policy::Marks::AUTHORIZED) {
+            head.fields.remove(base::FieldName::Authorization);
+        }
     }
     let longest = route.timeout.unwrap_or(house.services[route.service].settings.total_time);
     let by = Deadline::after(Moment::now(), longest);
@@ -385,6 +387,7 @@ async fn ask(
         if let Some(settled) = settle::settle(house, route, head, aim, answered) {
             return settled;
         }
-        policy::drop_conditions(&mut head.fields);
+        // Our conditions go; the client's own went when they were put in.
+        head.fields.retain(|field| !CONDITIONS.has(field.known));
     }
 }

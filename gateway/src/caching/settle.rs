@@ -3,10 +3,12 @@
 use super::{Plan, query};
 use crate::forward;
 use crate::house::House;
+use base::field::Names;
 use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall};
 use bytes::Bytes;
 use cache::entry::{Entry, Holding};
-use cache::policy::{self, Reason, Selecting};
+use cache::policy::{self, Origin, Reason, Selecting};
+use cache::settings::Rules;
 use cache::{Cache, Place};
 use service::Answered;
 use settings::Route;
@@ -65,7 +67,7 @@ pub fn settle(
     if response.head.status == 304 && aim.conditional {
         return freshened(house, route, head, &aim, &response.head, now).map(Ok);
     }
-    if matches!(response.head.status, 500 | 502 | 503 | 504)
+    if policy::is_failure(response.head.status)
         && let Some(entry) = spare(&aim, head, route, now)
     {
         return Some(Ok(Settled::Stale(entry)));
@@ -94,24 +96,32 @@ fn freshened(
     now: Wall,
 ) -> Option<Settled> {
     let entry = aim.entry.as_ref().filter(|entry| policy::is_about(not_modified, &entry.head))?;
-    let fresh = policy::freshen(&entry.head, not_modified);
+    let mut fresh = policy::freshen(&entry.head, not_modified);
     let query = query(head, Framing::None);
     let targeted = &house.snapshot.settings.cache.targeted;
     let cache = &house.snapshot.cache;
     let (asked, rules) = (aim.asked, &route.cache);
     match policy::store(&query, &fresh, asked, now, rules, targeted) {
         Ok(life) => {
+            policy::strip(&mut fresh, rules, targeted);
             let entry = Arc::new(entry.freshened(&fresh, life, aim.stamp));
-            cache.put(aim.plan.key, &Place::of(&aim.plan.text), &entry, rules.variants_max);
+            if entry.life.is_fresh(now) {
+                cache.shy.forget(aim.plan.key, now);
+            }
+            cache.put(&place(cache, aim.plan), &entry, rules.variants_max, now);
             Some(Settled::Kept(entry, None))
         }
         Err(_) => {
-            cache.remove(aim.plan.key);
+            cache.forget(&place(cache, aim.plan));
             let content = entry.content()?;
             let framing = Framing::Length(content.len());
             Some(Settled::Private(Response { head: fresh, body: content.body(), framing }))
         }
     }
+}
+
+fn place<'a>(cache: &Cache, plan: &'a Plan) -> Place<'a> {
+    Place::of(plan.key, &plan.text, cache.seed)
 }
 
 /// What an answer makes of the store.
@@ -126,7 +136,7 @@ fn stored(
     let cache = &house.snapshot.cache;
     match entry(house, route, head, aim, &response, now) {
         Ok(entry) => {
-            if entry.life.fresh_until > now {
+            if entry.life.is_fresh(now) {
                 cache.shy.forget(aim.plan.key, now);
             } else {
                 cache.shy.mark(aim.plan.key, now);
@@ -164,9 +174,9 @@ fn entry(
     if !kept.fields.has(FieldName::Date) {
         kept.fields.push(b"Date", crate::depart::http_date(now.seconds()).as_bytes());
     }
-    let tags = policy::tags(&kept, head.target_received(), route, rules);
-    let tags: Vec<u64> = tags.iter().map(|tag| cache::stamps::hash_tag(tag.as_bytes())).collect();
-    policy::strip(&mut kept, rules);
+    let tags = tags(house, aim.plan, head, &kept, route)?;
+    policy::strip(&mut kept, rules, &settings.targeted);
+    kept.fields.retain(|field| !VENDORS_TAGS.has(field.known));
     let flow = Arc::new(Flow::default());
     Ok(Entry::new(
         (kept.packed(), Holding::Coming(flow)),
@@ -174,6 +184,33 @@ fn entry(
         (selecting, range),
         (tags.into(), aim.stamp),
     ))
+}
+
+/// Fields that are for caches like this one, not for those behind it.
+const VENDORS_TAGS: Names =
+    Names::of(&[FieldName::SurrogateKey, FieldName::CacheTag, FieldName::Xkey]);
+
+/// The tags of an answer, hashed.
+fn tags(
+    house: &House,
+    plan: &Plan,
+    head: &RequestHead,
+    response: &ResponseHead,
+    route: &Route,
+) -> Result<Vec<u64>, Reason> {
+    let scheme: &[u8] = if plan.text.starts_with(b"https") { b"https" } else { b"http" };
+    let origin = Origin { scheme, host: head.host_received() };
+    let path = head.target_received().split(|&b| b == b'?').next().unwrap_or_default();
+    let index = house.snapshot.settings.routes.iter().position(|other| std::ptr::eq(other, route));
+    let parameters: Vec<(&str, &[u8])> = match index {
+        Some(index) if !route.cache.tags.is_empty() => {
+            house.snapshot.router.parameters(index, path).collect()
+        }
+        _ => Vec::new(),
+    };
+    let parameter = |name: &str| parameters.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+    let tags = policy::tags(origin, response, &route.cache, parameter)?;
+    Ok(tags.iter().map(cache::stamps::hash_tag).collect())
 }
 
 /// Most of a body that is absorbed before anybody is told of it.
@@ -184,7 +221,7 @@ pub struct Absorb {
     cache: Arc<Cache>,
     key: u128,
     text: Box<[u8]>,
-    variants_max: usize,
+    rules: Rules,
     entry: Arc<Entry>,
     flow: Arc<Flow>,
     body: Body,
@@ -208,7 +245,7 @@ impl Absorb {
             cache: Arc::clone(&house.snapshot.cache),
             key: aim.plan.key,
             text: aim.plan.text.clone(),
-            variants_max: route.cache.variants_max,
+            rules: route.cache.clone(),
             entry: Arc::new(entry),
             flow,
             body: response.body,
@@ -274,8 +311,22 @@ impl Absorb {
 
     fn keep(&self) -> Option<Arc<Entry>> {
         let content: Content = self.flow.content().filter(|_| self.keeps)?;
-        let entry = Arc::new(self.entry.completed(content));
-        self.cache.put(self.key, &Place::of(&self.text), &entry, self.variants_max);
+        let place = Place::of(self.key, &self.text, self.cache.seed);
+        let mut entry = self.entry.completed(content);
+        if !self.rules.tag_pointers.is_empty() {
+            entry.tags = self.pointed(&entry)?;
+        }
+        let entry = Arc::new(entry);
+        let now = Moment::now().wall_ms();
+        self.cache.put(&place, &entry, self.rules.variants_max, now);
         Some(entry)
+    }
+
+    /// The tags of an entry and those that its body names.
+    fn pointed(&self, entry: &Entry) -> Option<Arc<[u64]>> {
+        let body = entry.content()?.segments().concat();
+        let pointed = policy::pointed(&body, &self.rules).ok()?;
+        let hashes = pointed.iter().map(cache::stamps::hash_tag);
+        Some(entry.tags.iter().copied().chain(hashes).collect())
     }
 }
