@@ -26,6 +26,9 @@ mod reload;
 // What attacks have found.
 mod attacks;
 
+// What the cache keeps and gives.
+mod cache_suite;
+
 // Other ways in.
 mod http2;
 mod tls;
