@@ -21,6 +21,7 @@ use judge::{Judge, Verdict};
 use origin::Origin;
 use report::Report;
 use std::collections::hash_map::RandomState;
+use std::fmt::Write as _;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,16 +86,18 @@ impl Speak for Plain {
         let mut client = Client::try_connect(self.0).map_err(|error| error.to_string())?;
         let mut text = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", ask.method, ask.target, self.0);
         for (name, value) in &ask.fields {
-            text += &format!("{name}: {value}\r\n");
+            let _ = write!(text, "{name}: {value}\r\n");
         }
-        match ask.body {
-            Some(body) => text += &format!("Content-Length: {}\r\n\r\n{body}", body.len()),
-            None if ask.method == "POST" || ask.method == "PUT" => {
-                text += "Content-Length: 0\r\n\r\n";
-            }
-            None => text += "\r\n",
+        let length = match ask.body {
+            Some(body) => Some(body.len()),
+            None => matches!(ask.method, "POST" | "PUT").then_some(0),
+        };
+        if let Some(length) = length {
+            let _ = write!(text, "Content-Length: {length}\r\n");
         }
-        client.send(text);
+        text = text + "\r\n" + ask.body.unwrap_or_default();
+        // One byte a character, as Node writes heads; bodies are ASCII.
+        client.send(latin1(&text));
         let answer = client.try_response(ask.method);
         let response =
             answer.map_err(|(problem, _)| format!("{problem}\n{}", client.transcript()))?;
@@ -173,14 +176,9 @@ fn ask<'a>(case: &'a Case, index: usize, token: &str, last: Option<&Seen>) -> As
 }
 
 fn target(step: &Step, token: &str) -> String {
-    let mut target = format!("/test/{token}");
-    if let Some(name) = &step.filename {
-        target += &format!("/{name}");
-    }
-    if let Some(query) = &step.query {
-        target += &format!("?{query}");
-    }
-    target
+    let name = step.filename.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
+    let query = step.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("/test/{token}{name}{query}")
 }
 
 /// Adds a field; if there is one of its name already, to its value.
@@ -199,6 +197,11 @@ fn joined(fields: &[Field], name: &str) -> Option<String> {
     let same = fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
     let values: Vec<_> = same.map(|(_, value)| value.as_str()).collect();
     (!values.is_empty()).then(|| values.join(", "))
+}
+
+/// The bytes of a text, one for each character.
+pub(crate) fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect()
 }
 
 /// A name for one run of a case, as long as a UUID, which is what bodies are made of.

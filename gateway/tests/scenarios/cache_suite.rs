@@ -3,7 +3,8 @@
 //! The cases are data outside the repository, `../shared/conformance/` beside it; without them each
 //! test says so and is left out. `cargo nextest run -p gateway --test scenarios cache_suite
 //! --no-capture` prints the tables. With `SUITE_BASE=IP:PORT SUITE_ORIGIN=IP:PORT` the test `another`
-//! plays it through any other cache whose origin is at `SUITE_ORIGIN`, and asserts nothing.
+//! plays it through any other cache whose origin is at `SUITE_ORIGIN`, and asserts nothing; add
+//! `SUITE_HTTP=2` for HTTP/2 and `SUITE_CASE=ID` for one case.
 
 mod version2;
 
@@ -122,7 +123,10 @@ fn another() {
     let cases: Vec<_> =
         cases.into_iter().filter(|case| only.as_ref().is_none_or(|id| *id == case.id)).collect();
     let origin = Origin::at(at);
-    println!("{}\n{:?}", run(&cases, &Plain(base), &origin), origin.problems());
+    let (first, second) = (Plain(base), version2::Streams(base));
+    let version2 = std::env::var("SUITE_HTTP").is_ok_and(|version| version == "2");
+    let speak: &dyn Speak = if version2 { &second } else { &first };
+    println!("{}\n{:?}", run(&cases, speak, &origin), origin.problems());
 }
 
 /// A server of a tier, if its program is here; ends when dropped.

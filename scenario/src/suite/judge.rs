@@ -99,8 +99,9 @@ impl Answer<'_> {
         let Some(expected) = self.step.expected_type else { return Ok(()) };
         let (number, is_setup) = (self.number, self.step.is_setup("expected_type"));
         let count = self.seen.get("Server-Request-Count").as_deref().and_then(integer);
-        let below = count.is_some_and(|count| count < number as i64);
-        let equal = count == Some(number as i64);
+        let count = count.and_then(|count| usize::try_from(count).ok());
+        let below = count.is_some_and(|count| count < number);
+        let equal = count == Some(number);
         match expected {
             // Some caches leave this field out of a 304.
             Type::Cached if self.seen.status == 304 && count.is_none() => Ok(()),

@@ -141,7 +141,7 @@ impl Run {
         };
         let last = frame(&mut fields, body, request);
         let text = interim(step) + &head(status, &reason, &fields) + body.unwrap_or_default();
-        let mut actions = vec![Action::Body, send(text)];
+        let mut actions = vec![Action::Body, send(super::latin1(&text))];
         if last {
             actions.push(Action::Close);
         }

@@ -36,6 +36,7 @@ async fn exchange(address: SocketAddr, ask: &Ask<'_>) -> Result<Seen, String> {
     let uri = format!("http://{address}{}", ask.target);
     let mut request = http::Request::builder().method(ask.method).uri(uri);
     for (name, value) in &ask.fields {
+        let value: Vec<u8> = value.chars().map(|c| c as u8).collect();
         request = request.header(name, value);
     }
     if let Some(body) = ask.body {
