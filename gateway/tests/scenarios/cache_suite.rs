@@ -95,8 +95,10 @@ fn with_redis_alone_it_passes() {
     }) else {
         return;
     };
-    let tier =
-        format!("[cache]\nprofile = \"rfc\"\nmemory = 0\nredis = \"redis://{}\"\n", server.at);
+    let tier = format!(
+        "[cache]\nprofile = \"rfc\"\nmemory = \"0 B\"\nredis = \"redis://{}\"\n",
+        server.at
+    );
     let Some(report) = played(&tier, false) else { return };
     passes(&report, &[], &[]);
 }
@@ -108,7 +110,8 @@ fn with_memcached_alone_it_passes() {
     else {
         return;
     };
-    let tier = format!("[cache]\nprofile = \"rfc\"\nmemory = 0\nmemcached = [\"{}\"]\n", server.at);
+    let tier =
+        format!("[cache]\nprofile = \"rfc\"\nmemory = \"0 B\"\nmemcached = [\"{}\"]\n", server.at);
     let Some(report) = played(&tier, false) else { return };
     passes(&report, &[], &[]);
 }

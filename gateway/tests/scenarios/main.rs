@@ -27,6 +27,8 @@ mod reload;
 mod attacks;
 
 // What the cache keeps and gives.
+mod cache_behaviour;
+mod cache_gaps;
 mod cache_suite;
 
 // Other ways in.
@@ -37,4 +39,5 @@ mod tls;
 mod house;
 
 // What the modules share.
+mod cache_stage;
 mod stage;
