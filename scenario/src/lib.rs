@@ -3,7 +3,8 @@
 //!
 //! Everything a scenario touches is bytes on sockets, so that nothing of ours stands between a test
 //! and what a peer would see. Every wait has a [`PATIENCE`] and ends in a panic that prints what
-//! went over the wire; nothing sleeps. Development only: no other room depends on this one.
+//! went over the wire; nothing sleeps, except the public cache suite, which is made of
+//! pauses. Development only: no other room depends on this one.
 
 #![allow(clippy::missing_panics_doc, reason = "a kit for tests: panicking is how it reports")]
 
@@ -18,6 +19,7 @@ pub mod reading;
 pub mod redis;
 pub mod server;
 pub mod settings;
+pub mod suite;
 pub mod transcript;
 
 pub use client::Client;

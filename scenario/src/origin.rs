@@ -109,6 +109,14 @@ impl Origin {
         Self::begin(Arc::new(script), false)
     }
 
+    /// The same on this address.
+    pub fn forgetful_at(
+        address: SocketAddr,
+        script: impl Fn(&Request) -> Vec<Action> + Send + Sync + 'static,
+    ) -> Self {
+        Self::begin_at(address, Arc::new(script), false)
+    }
+
     /// One that gives the same answer to everything.
     pub fn saying(bytes: impl AsRef<[u8]>) -> Self {
         let bytes = bytes.as_ref().to_vec();
@@ -116,6 +124,10 @@ impl Origin {
     }
 
     fn begin(script: Script, record: bool) -> Self {
+        Self::begin_at(SocketAddr::from(([127, 0, 0, 1], 0)), script, record)
+    }
+
+    fn begin_at(address: SocketAddr, script: Script, record: bool) -> Self {
         let state = State {
             script,
             connections: Vec::new(),
@@ -125,8 +137,7 @@ impl Origin {
             stopping: false,
             listening: false,
         };
-        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut origin = Self { address: loopback, state: Arc::new(Watched::new(state)), record };
+        let mut origin = Self { address, state: Arc::new(Watched::new(state)), record };
         origin.restart();
         origin
     }

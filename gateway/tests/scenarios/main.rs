@@ -26,6 +26,11 @@ mod reload;
 // What attacks have found.
 mod attacks;
 
+// What the cache keeps and gives.
+mod cache_behaviour;
+mod cache_gaps;
+mod cache_suite;
+
 // Other ways in.
 mod http2;
 mod tls;
@@ -34,4 +39,5 @@ mod tls;
 mod house;
 
 // What the modules share.
+mod cache_stage;
 mod stage;
