@@ -80,7 +80,7 @@ pub(crate) static CACHE_DISK: Section = Section {
             name: "size",
             kind: Kind::Size {
                 least: ByteSize::mib(16),
-                most: ByteSize(1 << 50),
+                most: ByteSize(1 << 42),
                 unlimited: false,
             },
             default: Default::Required,

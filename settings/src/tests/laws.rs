@@ -203,7 +203,7 @@ fn shared() -> impl Strategy<Value = Shared> {
 
 fn cache() -> impl Strategy<Value = Cache> {
     let memory = prop_oneof![Just(0), (1_u64 << 20)..=1 << 50];
-    let disk = (file(), (16_u64 << 20)..=1 << 50);
+    let disk = (file(), (16_u64 << 20)..=1 << 42);
     let disk = disk.prop_map(|(path, size)| Disk { path, size: ByteSize(size) });
     let sizes = (memory, 1024..=1_u64 << 18, 1024..=512_u64 << 20);
     let times = (time(MILLISECOND, 10_000 * MILLISECOND), time(0, 600_000 * MILLISECOND));

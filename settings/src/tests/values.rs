@@ -125,6 +125,72 @@ timeout = "2s"
 }
 
 #[test]
+fn a_route_starts_from_the_rules_of_the_cache() {
+    use cache::settings::{Disk, Profile, Redis, RedisMode, Rules, Shared};
+    let found = settings(&format!(
+        r#"{SHOP}
+[cache]
+memory = "64 MiB"
+redis = ["REDISS://:pass@[::1]", "rediss://b:26379/2"]
+redis_mode = "sentinel"
+redis_master = "shop"
+prefix = ""
+purge_token = "secret-token"
+enabled = false
+ttl = "1m"
+bypass_cookies = "session"
+key = {{ query = ["page"], sort_query = true }}
+disk = {{ path = "cache", size = "1 GiB" }}
+[[route]]
+match = "/a/{{id}}/{{rest...}}"
+to = "shop"
+cache = {{ ttl = false, profile = "rfc", tags = ["x:{{id}}", "{{rest}}"], key = {{ query = "*" }} }}
+[[route]]
+match = "/b"
+to = "shop"
+cache = true
+[[route]]
+match = "/c"
+to = "shop"
+[route.cache]
+enabled = "${{UNSET:-true}}"
+bypass_cookies = []
+"#
+    ));
+    let cache = &found.cache;
+    // What is not set never contradicts what is.
+    assert_eq!(cache.object_max, base::ByteSize::mib(16));
+    let redis = Redis {
+        urls: vec!["rediss://:pass@[::1]".to_owned(), "rediss://b:26379/2".to_owned()],
+        mode: RedisMode::Sentinel("shop".to_owned()),
+        trust: None,
+        prefix: String::new(),
+    };
+    assert_eq!(cache.shared, Some(Shared::Redis(redis)));
+    let size = base::ByteSize::mib(1024);
+    assert_eq!(cache.disk, Some(Disk { path: "/etc/fleetfoot/cache".into(), size }));
+    let [a, b, c] = found.routes.as_slice() else { panic!("{} routes", found.routes.len()) };
+    let mut expected = Rules { profile: Profile::Rfc, ttl: None, ..cache.rules.clone() };
+    expected.tags = vec!["x:{id}".to_owned(), "{rest}".to_owned()];
+    expected.key.query = None;
+    assert_eq!(a.cache, expected);
+    assert_eq!(b.cache, Rules { enabled: true, ..cache.rules.clone() });
+    let bypass_cookies = Vec::new();
+    assert_eq!(c.cache, Rules { enabled: true, bypass_cookies, ..cache.rules.clone() });
+    let off = settings(&format!("cache = false\n{SHOP}"));
+    assert!(!off.routes[0].cache.enabled && off.cache.memory == base::ByteSize::mib(256));
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let text = "redis = [\"rediss://me:pa55@a/\"]\npurge_token = \"pa55-and-more\"";
+    let shown = crate::show(&settings(&format!("{SHOP}[cache]\n{text}")));
+    assert!(!shown.contains("pa55"), "{shown}");
+    assert!(shown.contains("\"rediss://me:********@a/\""), "{shown}");
+    assert_eq!(crate::show(&settings(&shown)), shown);
+}
+
+#[test]
 fn variables_are_put_in() {
     for (written, found) in [
         ("a${PORT}", "a3000"),

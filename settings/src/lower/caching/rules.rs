@@ -145,8 +145,12 @@ fn parameter(text: &str) -> Result<String, Wrong> {
 /// Reads a tag, perhaps with parameters of a route in it.
 fn template(text: &str, of: Of<'_>) -> Result<String, Wrong> {
     const ALLOWED: &str = "a tag such as shop or product:{id}";
-    if text.is_empty() || text.len() > NAME_MAX {
-        return Err(Wrong::all(text, format!("{} bytes", text.len()), ALLOWED));
+    if text.is_empty() {
+        return Err(Wrong::all(text, "an empty tag", ALLOWED));
+    }
+    if text.len() > NAME_MAX {
+        let what = format!("a tag of {} bytes", text.len());
+        return Err(Wrong::all(text, what, format!("at most {NAME_MAX} bytes")));
     }
     let odd = |c: char| c.is_control() || c.is_whitespace() || c == ',';
     if let Some((at, c)) = text.char_indices().find(|(_, c)| odd(*c)) {
