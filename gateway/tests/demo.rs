@@ -18,6 +18,7 @@ async fn the_demo_measures_the_shop_and_the_gateway_without_errors() {
         rate: Some(20.0),
         products: 500,
         // Straight at one and at three, then through the gateway to one and to three.
+        redis: None,
         phases: PHASES[..4].to_vec(),
         program: Some(PathBuf::from(PROGRAM)),
     };
