@@ -65,6 +65,9 @@ where `[cache]` says `enabled = false`.
 memory = \"1 GiB\"
 stale = \"30s\"
 
+[service.shop]
+servers = [\"http://localhost:3000\"]
+
 [[route]]
 match = \"GET /products/{id}\"
 to = \"shop\"

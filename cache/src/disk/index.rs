@@ -2,7 +2,7 @@
 //!
 //! A key is known by 64 of its bits: an entry takes 25 bytes of a table that is between seven
 //! sixteenths and seven eighths full, and since the tables are of unequal share, no two of them
-//! double at once: together it is 40 bytes an entry, whatever their number. The record itself has the whole key, so two keys that share the bits cost
+//! double at once: together it is some 42 bytes an entry, whatever their number. The record itself has the whole key, so two keys that share the bits cost
 //! each other misses and nothing else. While files from before are still being looked at, newest
 //! first, what is known goes before what is found, and what was forgotten stays as a mark.
 

@@ -336,6 +336,43 @@ fn nowhere_to_write_is_told_once_and_costs_misses() {
 }
 
 #[test]
+#[ignore = "needs a small medium: mount -t tmpfs -o size=3m tmpfs /tmp/fleetfoot-small"]
+fn a_full_medium_makes_room_and_then_degrades_to_misses() {
+    let mut place = Place::new();
+    place.path = PathBuf::from("/tmp/fleetfoot-small/cache");
+    let disk = place.open(16 << 20);
+    for key in 0..10_000_u128 {
+        put(&disk, key, &bytes(key, 0, 1_000));
+        if key % 100 == 0 {
+            disk.settle();
+        }
+    }
+    disk.settle();
+    assert!(get(&disk, 9_999).is_some(), "the oldest made room");
+    assert!(place.bytes() > 1 << 20 && place.told.lock().unwrap().is_empty());
+    disk.forget(9_999);
+    disk.settle();
+    // Somebody else takes all that is left, and takes again what we give up.
+    let hog = File::create("/tmp/fleetfoot-small/hog").unwrap();
+    for key in 20_000..30_000_u128 {
+        while io::Write::write(&mut &hog, &[0; 4_096]).is_ok() {}
+        put(&disk, key, &bytes(key, 0, 4_000));
+        disk.settle();
+    }
+    assert_eq!(place.told.lock().unwrap().len(), 1, "{:?}", place.told.lock().unwrap());
+    assert!(meter(&disk.meters().dropped) > 0);
+    // A mark cannot be written either: then nothing stays that it would have hidden.
+    disk.forget(29_999);
+    disk.settle();
+    fs::remove_file("/tmp/fleetfoot-small/hog").unwrap();
+    let told = place.told.lock().unwrap().clone();
+    let (left, known) = (place.bytes(), disk.len());
+    drop(disk);
+    let disk = place.open(16 << 20);
+    assert_eq!(get(&disk, 9_999), None, "{told:?}, {left} bytes, {known} known");
+}
+
+#[test]
 fn notes_are_replaced_whole() {
     let place = Place::new();
     let disk = place.open(1 << 20);
