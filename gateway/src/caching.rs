@@ -11,6 +11,7 @@ pub mod invalidate;
 pub mod settle;
 mod tiers;
 
+use self::settle::Settled;
 use crate::forward::{self, Hop};
 use crate::house::House;
 use crate::path::Exchange;
@@ -395,19 +396,66 @@ fn forwarded(
         with_key(house, exchange, (head, &query), &route.cache, |_, text| *text != *plan.text);
 }
 
-/// What a response to a request that went past the store means for it; marks the response.
+/// What a response to a request that went past the store means for it; the same response, marked.
 pub fn passed(
     house: &House,
     exchange: &mut Exchange<'_>,
+    route: &Route,
     pass: &Pass,
-    response: &mut Response,
-) {
+    response: Response,
+) -> Response {
     exchange.facts.cached = Some(Cached::Pass);
-    invalidate::after(house, exchange, response);
+    invalidate::after(house, exchange, &response);
     if let Some(entry) = &pass.stored {
         invalidate::by_head(house, exchange, entry, &response.head);
     }
     let mut status = CacheStatus::forwarded(pass.reason.forward());
     status.detail = Some(pass.reason.name());
+    let mut response = posted(house, exchange, route, response);
     put_status(&mut response.head, &status);
+    response
+}
+
+/// Stores the answer to a POST where it answers a GET as well (RFC 9110 §9.3.3).
+fn posted(
+    house: &House,
+    exchange: &Exchange<'_>,
+    route: &Route,
+    response: Response,
+) -> Response {
+    let head = &exchange.head;
+    if head.method() != b"POST" {
+        return response;
+    }
+    let query = query(head, exchange.framing);
+    let targeted = &house.snapshot.settings.cache.targeted;
+    let origin = origin(house, exchange);
+    let target = head.target_received();
+    let Some(get) = policy::posted(&query, origin, target, &response.head, targeted) else {
+        return response;
+    };
+    let plan = with_key(house, exchange, (head, &get), &route.cache, |key, text| Plan {
+        alone: true,
+        key,
+        text: text.into(),
+        entry: None,
+        reason: Reason::Method,
+        variant: key,
+        tainted: false,
+    });
+    let asked = exchange.facts.asked.unwrap_or(exchange.facts.begun).wall_ms();
+    let stamp = house.snapshot.cache.stamps.now();
+    let aim = settle::Aim { plan: &plan, entry: None, conditional: false, asked, stamp };
+    match settle::stored(house, route, (&get, head), &aim, response) {
+        Settled::Private(response) => response,
+        Settled::Stale(entry) | Settled::Kept(entry, None) => match entry.content() {
+            Some(content) => whole(&entry, content),
+            None => coming(&entry, None),
+        },
+        Settled::Kept(entry, Some(absorb)) => {
+            let reader = absorb.reader();
+            tokio::task::spawn_local(absorb.run(exchange.by));
+            coming(&entry, reader)
+        }
+    }
 }

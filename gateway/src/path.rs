@@ -156,14 +156,16 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         interim: &mut interim,
         h2_used: None,
     };
-    let mut answered = service.call(&mut ask, &mut exchange.facts).await?;
-    if let Answered::Response(response) = &mut answered {
-        forward::response(&mut response.head, snapshot);
-        if let Some(pass) = &pass {
-            caching::passed(house, exchange, pass, response);
+    match service.call(&mut ask, &mut exchange.facts).await? {
+        Answered::Response(mut response) => {
+            forward::response(&mut response.head, snapshot);
+            if let Some(pass) = &pass {
+                response = caching::passed(house, exchange, route, pass, response);
+            }
+            Ok(Answered::Response(response))
         }
+        tunnel @ Answered::Tunnel(..) => Ok(tunnel),
     }
-    Ok(answered)
 }
 
 /// A host in lower case without its port; what is longer than a host name can be is cut, and

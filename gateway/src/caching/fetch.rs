@@ -262,14 +262,23 @@ struct Job {
 
 /// The task that leads.
 async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
-    let Job { house, mut head, plan, by, mut facts } = job;
+    let Job { house, mut head, mut plan, by, mut facts } = job;
     let Some(route) = facts.route.map(|route| &house.snapshot.settings.routes[usize::from(route)])
     else {
         return;
     };
     if let Some(entry) = tiers::find(&house, route, &plan, &head).await {
-        lead.tell(Outcome::Entry(entry));
-        return;
+        let now = Moment::now().wall_ms();
+        let (query, rules) = (query(&head, Framing::None), &route.cache);
+        // What another gateway has fetched since ours went stale saves a fetch; a reload is no use.
+        if !matches!(policy::judge(&entry.life, &query, rules, now, 1.0), Verdict::Revalidate(_)) {
+            lead.tell(Outcome::Entry(entry));
+            return;
+        }
+        if plan.entry.is_none() {
+            plan.reason = Reason::Stale;
+            plan.entry = Some(entry);
+        }
     }
     let settled = {
         let mut interim = |head: ResponseHead| {
@@ -323,6 +332,9 @@ async fn alone(
 ) -> Result<Answered, Fault> {
     let mut head = exchange.head.clone();
     forwarded(house, exchange, route, &mut head, &mut plan);
+    if house.snapshot.cache.memory.limit() == 0 && plan.entry.is_none() {
+        plan.entry = tiers::find(house, route, &plan, &head).await;
+    }
     let asking = Asking { house, route, plan: &plan, by: exchange.by };
     let relay = &mut *exchange.interim;
     let mut interim = |head: ResponseHead| relay(&head);

@@ -7,7 +7,7 @@ use base::field::Names;
 use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall};
 use bytes::Bytes;
 use cache::entry::{Entry, Holding};
-use cache::policy::{self, Origin, Reason, Selecting};
+use cache::policy::{self, Origin, Query, Reason, Selecting};
 use cache::settings::Rules;
 use cache::{Cache, Place};
 use service::Answered;
@@ -72,7 +72,8 @@ pub fn settle(
     {
         return Some(Ok(Settled::Stale(entry)));
     }
-    Some(Ok(stored(house, route, head, &aim, response, now)))
+    let query = query(head, Framing::None);
+    Some(Ok(stored(house, route, (&query, head), &aim, response)))
 }
 
 /// The entry that may be served instead of a failure.
@@ -125,16 +126,16 @@ fn place<'a>(cache: &Cache, plan: &'a Plan) -> Place<'a> {
 }
 
 /// What an answer makes of the store.
-fn stored(
+pub fn stored(
     house: &House,
     route: &Route,
-    head: &RequestHead,
+    request: (&Query<'_>, &RequestHead),
     aim: &Aim<'_>,
     response: Response,
-    now: Wall,
 ) -> Settled {
     let cache = &house.snapshot.cache;
-    match entry(house, route, head, aim, &response, now) {
+    let now = Moment::recent().wall_ms();
+    match entry(house, route, request, aim, &response, now) {
         Ok(entry) => {
             if entry.life.is_fresh(now) {
                 cache.shy.forget(aim.plan.key, now);
@@ -154,7 +155,7 @@ fn stored(
 fn entry(
     house: &House,
     route: &Route,
-    head: &RequestHead,
+    (query, head): (&Query<'_>, &RequestHead),
     aim: &Aim<'_>,
     response: &Response,
     now: Wall,
@@ -163,12 +164,11 @@ fn entry(
     if aim.plan.tainted {
         return Err(Reason::Tainted);
     }
-    let query = query(head, Framing::None);
-    let life = policy::store(&query, &response.head, aim.asked, now, rules, &settings.targeted)?;
+    let life = policy::store(query, &response.head, aim.asked, now, rules, &settings.targeted)?;
     if matches!(response.framing, Framing::Length(n) if n > settings.object_max.0) {
         return Err(Reason::TooLarge);
     }
-    let selecting = Selecting::of(&query, &response.head, rules)?;
+    let selecting = Selecting::of(query, &response.head, rules)?;
     let range = policy::content_range(&response.head);
     let mut kept = response.head.copied();
     if !kept.fields.has(FieldName::Date) {

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use wire::timer::within;
 
-/// An entry from a tier that answers this request and is not stale; it is in memory from then on.
+/// An entry from a tier that answers this request, perhaps after it was validated; it is in memory
+/// from then on.
 pub(super) async fn find(
     house: &House,
     route: &Route,
@@ -36,8 +37,7 @@ pub(super) async fn find(
         return None;
     }
     cache.remember(&behind.place, &entry, route.cache.variants_max);
-    let now = Moment::now().wall_ms();
-    entry.life.is_fresh(now).then_some(entry)
+    Some(entry)
 }
 
 /// Where and for what is looked.
