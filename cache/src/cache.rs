@@ -7,7 +7,7 @@ use crate::memory::{Change, Memory};
 use crate::settings::{self, Settings};
 use crate::shared::{Reached, Shared};
 use crate::shy::Shy;
-use crate::stamps::{self, Purge, Stamps};
+use crate::stamps::{self, Marks, Purge, Stamps, Standing};
 use crate::tier::Say;
 use base::Wall;
 use std::sync::Arc;
@@ -51,6 +51,13 @@ impl<'a> Place<'a> {
         let host = spot.split(|&b| b == b'/').next().unwrap_or_default();
         let host = stamps::hash_host(&String::from_utf8_lossy(host));
         Self { key, text, url: stamps::hash_url(spot, seed), host }
+    }
+}
+
+impl<'a> Place<'a> {
+    /// What a purge may name of an entry here with these tags.
+    pub fn marks(&self, tags: &'a [u64]) -> Marks<'a> {
+        Marks { url: self.url, host: self.host, place: spot(self.text), tags }
     }
 }
 
@@ -119,12 +126,7 @@ impl Cache {
         let Some(shared) = &self.shared else { return };
         let keep = entry.life.keep_until.since(now);
         let Some(value) = frame::entry(place.text, entry) else { return };
-        let marks = stamps::Marks {
-            url: place.url,
-            host: place.host,
-            place: spot(place.text),
-            tags: &entry.tags,
-        };
+        let marks = place.marks(&entry.tags);
         let key = self.behind(place.key, entry.selecting.is_empty(), || entry.selecting.variant());
         if key != place.key {
             let names = frame::names(entry.selecting.names());
@@ -139,7 +141,11 @@ impl Cache {
             }
             let index = frame::index(place.text, lists.iter().map(Vec::as_slice));
             // An index is no entry: it carries no tags, and whatever it names is judged by itself.
-            shared.put(place.key, index, keep, &stamps::Marks { tags: &[], ..marks }, entry.stamp);
+            shared.put(place.key, index, keep, &place.marks(&[]), entry.stamp);
+            if let Some(alias) = entry.selecting.variant_by_language() {
+                let alias = self.behind(place.key, false, || alias);
+                shared.put(alias, frame::alias(place.text, key), keep, &marks, entry.stamp);
+            }
         }
         shared.put(key, value, keep, &marks, entry.stamp);
     }
@@ -184,7 +190,7 @@ impl Cache {
         self.memory.sweep(turn, |resource| {
             resource.entries.iter().all(|entry| {
                 entry.life.keep_until <= now
-                    || entry.standing(resource, &self.stamps) == stamps::Standing::Hard
+                    || entry.standing(|tags| resource.marks(tags), &self.stamps) == Standing::Hard
             })
         })
     }

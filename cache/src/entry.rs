@@ -7,7 +7,7 @@
 use crate::memory::Weigh;
 use crate::policy::{self, ContentRange, Life, Query, Range, Selecting};
 use crate::settings::Rules;
-use crate::stamps::{Marks, Standing, Stamps};
+use crate::stamps::{Marks, Stamps, Standing};
 use base::{ResponseHead, Wall};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -102,13 +102,17 @@ impl Entry {
     }
 
     /// How it stands with purges. The usual answer costs one load.
-    pub fn standing(&self, resource: &Resource, stamps: &Stamps) -> Standing {
+    pub fn standing<'a>(
+        &'a self,
+        marks: impl FnOnce(&'a [u64]) -> Marks<'a>,
+        stamps: &Stamps,
+    ) -> Standing {
         let epoch = stamps.epoch();
         let soft = |soft: bool| if soft { Standing::Soft } else { Standing::Good };
         if self.marks.seen.load(Ordering::Relaxed) == epoch.wrapping_add(1) {
             return soft(self.marks.soft.load(Ordering::Relaxed));
         }
-        let standing = stamps.standing(&resource.marks(&self.tags), self.stamp);
+        let standing = stamps.standing(&marks(&self.tags), self.stamp);
         if standing != Standing::Hard {
             self.marks.soft.store(standing == Standing::Soft, Ordering::Relaxed);
             self.marks.seen.store(epoch.wrapping_add(1), Ordering::Relaxed);
@@ -184,8 +188,9 @@ impl Resource {
             {
                 return None;
             }
-            let standing = entry.standing(self, stamps);
-            (standing != Standing::Hard).then_some(Chosen { entry, soft: standing == Standing::Soft })
+            let standing = entry.standing(|tags| self.marks(tags), stamps);
+            (standing != Standing::Hard)
+                .then_some(Chosen { entry, soft: standing == Standing::Soft })
         })
     }
 

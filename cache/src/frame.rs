@@ -7,6 +7,7 @@
 //! ```text
 //! version · kind · key's text · entry: status · fields · life · selecting · tags · stamp · body
 //!                             · index: lists of field names that answers under this key vary by
+//!                             · alias: another key
 //! ```
 
 use crate::entry::{Entry, Holding};
@@ -18,6 +19,7 @@ use wire::content::Content;
 const VERSION: u8 = 1;
 const ENTRY: u8 = 1;
 const INDEX: u8 = 2;
+const ALIAS: u8 = 3;
 /// Most lists of names in an index.
 pub const LISTS_MAX: usize = 4;
 
@@ -28,6 +30,8 @@ pub enum Framed {
     Entry(Box<Entry>),
     /// Entries lie under keys of their own, told apart by the fields of one of these lists: see [`each`].
     Index(Vec<Vec<u8>>),
+    /// The entry lies under this key.
+    Alias(u128),
 }
 
 fn put(out: &mut Vec<u8>, text: &[u8]) {
@@ -86,6 +90,14 @@ pub fn index<'a>(text: &[u8], lists: impl Iterator<Item = &'a [u8]>) -> Vec<u8> 
     out
 }
 
+/// An alias under the key of this text.
+pub fn alias(text: &[u8], key: u128) -> Vec<u8> {
+    let mut out = vec![VERSION, ALIAS];
+    put(&mut out, text);
+    out.extend_from_slice(&key.to_le_bytes());
+    out
+}
+
 /// What is left to be read.
 struct Left<'a>(&'a [u8]);
 
@@ -130,6 +142,7 @@ pub fn read(value: &[u8], text: &[u8]) -> Option<Framed> {
             }
             Some(Framed::Index(lists))
         }
+        ALIAS => left.array().map(u128::from_le_bytes).map(Framed::Alias),
         _ => None,
     }
 }

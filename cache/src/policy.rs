@@ -42,7 +42,7 @@ pub use status::{CacheStatus, Forward};
 pub use strip::strip;
 pub use tags::{group_tag, pointed, tags};
 pub use validate::{HeadEffect, by_head, freshen, has_validator, is_about, make_conditional};
-pub use vary::{Selecting, variant};
+pub use vary::{Selecting, variant, variant_by_favourite};
 
 use base::Fields;
 

@@ -17,12 +17,14 @@ use crate::house::House;
 use crate::path::Exchange;
 use base::field::Names;
 use base::{Fault, FaultKind, FieldName, Framing, RequestHead, ResponseHead, Wall};
+use bytes::Bytes;
 use cache::entry::{Chosen, Entry, Holding, Resource};
-use cache::policy::{self, Admission, Answer, CacheStatus, Marks, Origin, Query, Range, Reason, Verdict};
+use cache::policy::{
+    self, Admission, Answer, CacheStatus, Marks, Origin, Query, Range, Reason, Verdict,
+};
 use cache::settings::Rules;
 use monitor::Cached;
 use settings::Route;
-use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -190,13 +192,22 @@ pub fn look(
                 let stored = Some(entry);
                 return Ok(Look::Pass(Pass { reason: Reason::Head, stored }));
             }
-            Ok(Look::Fetch(Box::new(plan(house, exchange, rules, (key, reason, round), Some(entry)))))
+            Ok(Look::Fetch(Box::new(plan(
+                house,
+                exchange,
+                rules,
+                (key, reason, round),
+                Some(entry),
+            ))))
         }
     }
 }
 
 fn not_cached() -> Fault {
-    Fault::new(FaultKind::NotCached, "nothing stored answers this, and only-if-cached forbids to ask")
+    Fault::new(
+        FaultKind::NotCached,
+        "nothing stored answers this, and only-if-cached forbids to ask",
+    )
 }
 
 /// Nothing stored answers.
@@ -244,9 +255,8 @@ fn variant(
     stored: bool,
 ) -> u128 {
     let newest = resource.and_then(|resource| resource.entries.first());
-    let mut text = newest.map_or_else(Vec::new, |entry| {
-        policy::variant(entry.selecting.names(), query, rules)
-    });
+    let mut text = newest
+        .map_or_else(Vec::new, |entry| policy::variant(entry.selecting.names(), query, rules));
     if !stored && query.fields.may_have_any(CONDITIONS) {
         for field in query.fields.iter().filter(|field| CONDITIONS.has(field.known)) {
             text.extend_from_slice(field.name);
@@ -269,7 +279,8 @@ fn refresh(
     if !entry.claim(now) {
         return;
     }
-    let plan = plan(house, exchange, &route.cache, (key, Reason::Stale, 0), Some(Arc::clone(entry)));
+    let plan =
+        plan(house, exchange, &route.cache, (key, Reason::Stale, 0), Some(Arc::clone(entry)));
     fetch::in_background(house, exchange, route, plan);
 }
 
@@ -344,9 +355,7 @@ fn shaped(entry: &Entry, content: &Content, query: &Query<'_>, now: Wall) -> Res
             let head = policy::not_modified(&entry.head);
             Response { head, body: Body::Empty, framing: Framing::None }
         }
-        Answer::Unsatisfiable => {
-            Response::whole(policy::unsatisfiable(content.len()), Vec::new())
-        }
+        Answer::Unsatisfiable => Response::whole(policy::unsatisfiable(content.len()), Vec::new()),
         Answer::Partial(range) => {
             part(policy::partial(&entry.head, range, Some(content.len())), content, range, 0)
         }
@@ -356,8 +365,7 @@ fn shaped(entry: &Entry, content: &Content, query: &Query<'_>, now: Wall) -> Res
 
 fn whole(entry: &Entry, content: &Content) -> Response {
     let head = entry.head.copied();
-    let framing =
-        if head.is_bodiless() { Framing::None } else { Framing::Length(content.len()) };
+    let framing = if head.is_bodiless() { Framing::None } else { Framing::Length(content.len()) };
     Response { head, body: content.body(), framing }
 }
 
@@ -417,12 +425,7 @@ pub fn passed(
 }
 
 /// Stores the answer to a POST where it answers a GET as well (RFC 9110 §9.3.3).
-fn posted(
-    house: &House,
-    exchange: &Exchange<'_>,
-    route: &Route,
-    response: Response,
-) -> Response {
+fn posted(house: &House, exchange: &Exchange<'_>, route: &Route, response: Response) -> Response {
     let head = &exchange.head;
     if head.method() != b"POST" {
         return response;

@@ -154,6 +154,13 @@ fn is_part(wide: &[u8], narrow: &[u8]) -> bool {
         && matches!(narrow.get(wide.len()), None | Some(b'-'))
 }
 
+/// The language that the client wants most, if there is only one, in lower case.
+pub fn favourite<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut list = ranked(lines).into_iter();
+    let (weight, first) = list.next()?;
+    list.next().is_none_or(|second| second.0 < weight).then_some(first)
+}
+
 /// Is this language what the client wants most, and nothing else as much?
 pub fn prefers<'a>(lines: impl Iterator<Item = &'a [u8]>, language: &[u8]) -> bool {
     let list = ranked(lines);

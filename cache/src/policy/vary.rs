@@ -134,6 +134,21 @@ impl Selecting {
         out
     }
 
+    /// The bytes of [`Selecting::variant`] for those who want the language of this answer and no other,
+    /// if it varies by language and says which one it has.
+    pub fn variant_by_language(&self) -> Option<Vec<u8>> {
+        let language = self.language.as_ref()?.to_ascii_lowercase();
+        let mut out = Vec::new();
+        for field in &self.fields {
+            let value = match field.known {
+                FieldName::AcceptLanguage => Some(&*language),
+                _ => field.value.as_deref(),
+            };
+            write_variant(&field.name, value, &mut out);
+        }
+        Some(out)
+    }
+
     /// Bytes of memory that it owns.
     pub fn footprint(&self) -> usize {
         let fields = self.fields.iter().map(|field| {
@@ -187,6 +202,29 @@ pub fn variant<'n>(
         write_variant(name, is_there.then_some(&*value), &mut out);
     }
     out
+}
+
+/// The same as if the request wanted nothing but the language it wants most; `None` if it names none,
+/// or if language is no matter.
+pub fn variant_by_favourite<'n>(
+    names: impl IntoIterator<Item = &'n [u8]>,
+    query: &Query<'_>,
+    rules: &Rules,
+) -> Option<Vec<u8>> {
+    let favourite = accept::favourite(query.fields.all(FieldName::AcceptLanguage))?;
+    let (mut out, mut value, mut is_matter) = (Vec::new(), Vec::new(), false);
+    for name in names {
+        let known = FieldName::classify(name);
+        if known == FieldName::AcceptLanguage {
+            write_variant(name, Some(&favourite), &mut out);
+            is_matter = true;
+            continue;
+        }
+        value.clear();
+        let is_there = normalise(known, name, query.fields, rules, &mut value);
+        write_variant(name, is_there.then_some(&*value), &mut out);
+    }
+    is_matter.then_some(out)
 }
 
 /// No byte of a name or a value is a line feed or a zero.

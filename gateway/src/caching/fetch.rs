@@ -11,10 +11,12 @@ use crate::forward;
 use crate::house::House;
 use crate::path::Exchange;
 use base::{Deadline, Fault, Framing, Moment, RequestHead, ResponseHead, Wall};
+use cache::Place;
 use cache::entry::{Entry, HOLD_OFF, Holding};
 use cache::fill::{Joined, Lead, Outcome, Waiter};
 use cache::policy::{self, CacheStatus, Reason, Verdict};
 use cache::settings::Rules;
+use cache::stamps::Standing;
 use monitor::{Cached, Facts};
 use service::{Answered, Ask};
 use settings::Route;
@@ -78,8 +80,12 @@ pub async fn fetch(
     }
     let rules = &route.cache;
     let (stored, reason) = (plan.entry.clone(), plan.reason);
+    let mut waits = None;
     let (waiter, slot) = match house.snapshot.cache.fills.join(plan.variant) {
-        Joined::Waits(waiter) => (waiter, None),
+        Joined::Waits(waiter) => {
+            waits = Some(plan);
+            (waiter, None)
+        }
         Joined::Leads(lead, waiter) => {
             let slot = Rc::new(Slot::default());
             let head = exchange.head.clone();
@@ -110,9 +116,10 @@ pub async fn fetch(
             None => Ok(Fetched::Alone),
         };
     };
-    match slot {
-        Some(slot) => led(exchange, &slot, outcome, reason),
-        None => waited(exchange, rules, outcome, (reason, round)),
+    match (slot, waits) {
+        (Some(slot), _) => led(exchange, &slot, outcome, reason),
+        (None, Some(plan)) => waited(house, exchange, rules, outcome, (&plan, round)),
+        (None, None) => Ok(Fetched::Alone),
     }
 }
 
@@ -170,16 +177,25 @@ fn private(exchange: &mut Exchange<'_>, mut response: Response, reason: Reason) 
 
 /// What the outcome is for a client that waited for another's fetch.
 fn waited(
+    house: &House,
     exchange: &mut Exchange<'_>,
     rules: &Rules,
     outcome: Outcome,
-    (reason, round): (Reason, usize),
+    (plan, round): (&Plan, usize),
 ) -> Result<Fetched, Fault> {
     let now = Moment::now().wall_ms();
     let query = query(&exchange.head, exchange.framing);
     let again = if round < ROUNDS_MAX { Fetched::Again } else { Fetched::Alone };
+    let cache = &house.snapshot.cache;
+    let place = Place::of(plan.key, &plan.text, cache.seed);
+    let is_for_us = |entry: &Entry| {
+        // A fetch that began before a purge is not for those who came after it.
+        entry.selecting.matches(&query, rules)
+            && policy::may_share(&entry.life, &query, rules)
+            && entry.standing(|tags| place.marks(tags), &cache.stamps) == Standing::Good
+    };
     match outcome {
-        Outcome::Entry(entry) if entry.selecting.matches(&query, rules) => {
+        Outcome::Entry(entry) if is_for_us(&entry) => {
             let verdict = policy::judge(&entry.life, &query, rules, now, 1.0);
             if matches!(verdict, Verdict::Revalidate(_)) || entry.range.is_some() {
                 return Ok(Fetched::Alone);
@@ -192,12 +208,12 @@ fn waited(
                 },
             };
             exchange.facts.cached = Some(Cached::Collapsed);
-            let mut status = CacheStatus::forwarded(reason.forward());
+            let mut status = CacheStatus::forwarded(plan.reason.forward());
             status.collapsed = true;
             let response = answer(exchange, (&entry, reader), now, &status);
             Ok(Fetched::Answer(Answered::Response(response)))
         }
-        Outcome::Stale(entry) if entry.selecting.matches(&query, rules) => {
+        Outcome::Stale(entry) if is_for_us(&entry) => {
             Ok(Fetched::Answer(Answered::Response(stale(exchange, &entry, now))))
         }
         Outcome::Entry(_) | Outcome::Stale(_) | Outcome::Lost => Ok(again),
@@ -305,6 +321,11 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
             drop(slot);
             if let Some(absorb) = absorb {
                 absorb.run(by).await;
+            }
+            if house.snapshot.cache.memory.limit() == 0 {
+                // What is on its way into a tier is had from here meanwhile.
+                let by = Deadline::after(Moment::now(), house.snapshot.settings.cache.shared_time);
+                let _late = within(by, std::future::pending::<()>()).await;
             }
         }
         Ok(Settled::Stale(entry)) => {

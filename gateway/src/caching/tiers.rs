@@ -2,14 +2,14 @@
 
 use super::{Plan, query};
 use crate::house::House;
-use base::{Deadline, Framing, Moment, RequestHead, Wall};
+use base::{Deadline, Framing, Moment, RequestHead};
 use cache::entry::Entry;
 use cache::frame::{self, Framed};
 use cache::policy::{self, Query};
 use cache::settings::Rules;
 use cache::shared::Lookup;
-use cache::stamps::{Marks, Standing};
-use cache::{Cache, Place, spot};
+use cache::stamps::Standing;
+use cache::{Cache, Place};
 use settings::Route;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,21 +51,32 @@ struct Behind<'a> {
 impl Behind<'_> {
     async fn find(&self, query: &Query<'_>) -> Option<Entry> {
         let by = Deadline::after(Moment::now(), self.time);
-        match self.get(self.place.key, by).await? {
-            Framed::Entry(entry) => self.usable(*entry, query),
-            Framed::Index(lists) => {
-                for names in &lists {
-                    let variant = || policy::variant(frame::each(names), query, self.rules);
-                    let key = self.cache.behind(self.place.key, false, variant);
-                    if let Some(Framed::Entry(entry)) = self.get(key, by).await
-                        && let Some(entry) = self.usable(*entry, query)
-                    {
-                        return Some(entry);
-                    }
-                }
-                None
+        let lists = match self.get(self.place.key, by).await? {
+            Framed::Entry(entry) => return self.usable(*entry, query),
+            Framed::Index(lists) => lists,
+            Framed::Alias(_) => return None,
+        };
+        for names in &lists {
+            let names = || frame::each(names);
+            let variant = policy::variant(names(), query, self.rules);
+            if let Some(Framed::Entry(entry)) = self.variant(variant, by).await
+                && let Some(entry) = self.usable(*entry, query)
+            {
+                return Some(entry);
+            }
+            if let Some(variant) = policy::variant_by_favourite(names(), query, self.rules)
+                && let Some(Framed::Alias(key)) = self.variant(variant, by).await
+                && let Some(Framed::Entry(entry)) = self.get(key, by).await
+                && let Some(entry) = self.usable(*entry, query)
+            {
+                return Some(entry);
             }
         }
+        None
+    }
+
+    async fn variant(&self, variant: Vec<u8>, by: Deadline) -> Option<Framed> {
+        self.get(self.cache.behind(self.place.key, false, || variant), by).await
     }
 
     async fn get(&self, key: u128, by: Deadline) -> Option<Framed> {
@@ -77,17 +88,11 @@ impl Behind<'_> {
 
     /// The same rules as for what lies in memory.
     fn usable(&self, entry: Entry, query: &Query<'_>) -> Option<Entry> {
-        let now: Wall = Moment::now().wall_ms();
-        let marks = Marks {
-            url: self.place.url,
-            host: self.place.host,
-            place: spot(self.place.text),
-            tags: &entry.tags,
-        };
-        let usable = entry.life.keep_until > now
+        let standing = entry.standing(|tags| self.place.marks(tags), &self.cache.stamps);
+        let usable = entry.life.keep_until > Moment::now().wall_ms()
             && entry.selecting.matches(query, self.rules)
             && policy::may_share(&entry.life, query, self.rules)
-            && self.cache.stamps.standing(&marks, entry.stamp) == Standing::Good;
+            && standing == Standing::Good;
         usable.then_some(entry)
     }
 }
