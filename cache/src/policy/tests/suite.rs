@@ -35,8 +35,24 @@ struct World<'c> {
     rules: &'c Rules,
     now: Wall,
     entries: HashMap<u128, Vec<Entry>>,
+    /// When the origin last answered: dates of that answer are relative to it.
+    last: Wall,
     /// Methods and fields that reached the origin.
     seen: Vec<(String, Fields)>,
+}
+
+/// The date `offset` seconds from then.
+fn written(at: Wall, offset: i64) -> Vec<u8> {
+    let mut text = Vec::new();
+    date::write(Wall(at.0.saturating_add_signed(offset * 1_000)), &mut text);
+    text
+}
+
+fn value(value: &Value, at: Wall) -> Vec<u8> {
+    match value.as_i64() {
+        Some(offset) => written(at, offset),
+        None => value.as_str().expect("text").trim().as_bytes().to_vec(),
+    }
 }
 
 struct Ask<'f> {
@@ -61,7 +77,7 @@ impl World<'_> {
         }
         let mut status = this["response_status"][0].as_u64().unwrap_or(200) as u16;
         if this["expected_type"].as_str().is_some_and(|kind| kind.ends_with("validated")) {
-            let old = self.head(before, 200, ask);
+            let old = self.head(before, 200, ask, self.last);
             let same = |ours: FieldName, theirs| {
                 old.fields.has(ours) && old.fields.get(ours) == fields.get(theirs)
             };
@@ -69,9 +85,10 @@ impl World<'_> {
                 || same(FieldName::LastModified, FieldName::IfModifiedSince);
             status = if valid { 304 } else { 999 };
         }
-        let mut head = self.head(this, status, ask);
+        let mut head = self.head(this, status, ask, self.now);
+        self.last = self.now;
         if !head.fields.has(FieldName::Date) {
-            head.fields.push(b"Date", &self.date(0));
+            head.fields.push(b"Date", &written(self.now, 0));
         }
         head.fields.push(b"Server-Request-Count", self.seen.len().to_string().as_bytes());
         head.fields.push(b"Client-Request-Count", ask.number.to_string().as_bytes());
@@ -81,23 +98,10 @@ impl World<'_> {
         Some((head, if bodiless { Vec::new() } else { body }))
     }
 
-    fn date(&self, offset: i64) -> Vec<u8> {
-        let mut text = Vec::new();
-        date::write(Wall(self.now.0.saturating_add_signed(offset * 1_000)), &mut text);
-        text
-    }
-
-    fn value(&self, value: &Value) -> Vec<u8> {
-        match value.as_i64() {
-            Some(offset) => self.date(offset),
-            None => value.as_str().expect("text").trim().as_bytes().to_vec(),
-        }
-    }
-
-    fn head(&self, config: &Value, status: u16, ask: &Ask<'_>) -> ResponseHead {
+    fn head(&self, config: &Value, status: u16, ask: &Ask<'_>, at: Wall) -> ResponseHead {
         let mut head = ResponseHead::build(status);
         for field in config["response_headers"].as_array().into_iter().flatten() {
-            let (name, mut value) = (field[0].as_str().expect("a name"), self.value(&field[1]));
+            let (name, mut value) = (field[0].as_str().expect("a name"), value(&field[1], at));
             if config["magic_locations"] == true && name.ends_with("ocation") {
                 let base = ask.target.clone().into_bytes();
                 value = if value.is_empty() { base } else { [&base, &b"/"[..], &value].concat() };
@@ -273,11 +277,12 @@ impl World<'_> {
 }
 
 fn play(case: &Value, rules: &Rules) -> Result<(), String> {
-    let mut world = World { case, rules, now: NOW, entries: HashMap::new(), seen: Vec::new() };
+    let mut world =
+        World { case, rules, now: NOW, entries: HashMap::new(), last: NOW, seen: Vec::new() };
     for (index, request) in case["requests"].as_array().expect("requests").iter().enumerate() {
         let mut fields = Fields::new();
         for field in request["request_headers"].as_array().into_iter().flatten() {
-            let value: String = String::from_utf8_lossy(&world.value(&field[1])).into_owned();
+            let value: String = String::from_utf8_lossy(&value(&field[1], world.now)).into_owned();
             let value: Vec<u8> = value.chars().map(|c| c as u8).collect();
             fields.push(field[0].as_str().expect("a name").as_bytes(), &value);
         }
@@ -378,7 +383,7 @@ fn verify_fields(
     for expected in list("expected_request_headers") {
         let name = expected[0].as_str().expect("a name").as_bytes();
         let found = sent.and_then(|fields| fields.find(name));
-        if found != Some(&*world.value(&expected[1])) {
+        if found != Some(&*value(&expected[1], world.now)) {
             return Err(format!(
                 "sent {expected}: {:?}",
                 found.map(|f| f.escape_ascii().to_string())
