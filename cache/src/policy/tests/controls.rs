@@ -8,7 +8,9 @@ use proptest::prelude::*;
 
 fn check(lines: &[&str], expected: &str) {
     let mut said = Directives::default();
-    lines.iter().for_each(|line| said.read(line.as_bytes()));
+    for line in lines {
+        said.read(line.as_bytes());
+    }
     assert_eq!(show(&said), expected, "{lines:?}");
 }
 

@@ -259,7 +259,7 @@ fn every_combination_of_directives_keeps_the_laws() {
                 if cookie { format!("{control}\nSet-Cookie: a=b") } else { control.clone() };
             let result = life(request, status, &answer, &rules);
             let unknown = has("must-understand") && status == 599;
-            let allowed = !(has("no-store") && !has("must-understand"))
+            let allowed = (!has("no-store") || has("must-understand"))
                 && !unknown
                 && !has("private")
                 && (!bit(0) || has("public") || has("must-revalidate") || has("s-maxage"))

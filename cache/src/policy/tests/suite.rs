@@ -29,6 +29,14 @@ struct Entry {
 
 type Reply = (ResponseHead, Vec<u8>);
 
+/// Where an answer goes: a key, the entry that it replaces, and when it was asked for.
+#[derive(Clone, Copy)]
+struct Place {
+    hash: u128,
+    at: Option<usize>,
+    asked: Wall,
+}
+
 /// A case, what its origin saw, and the cache between.
 struct World<'c> {
     case: &'c Value,
@@ -77,7 +85,7 @@ impl World<'_> {
         }
         let mut status = this["response_status"][0].as_u64().unwrap_or(200) as u16;
         if this["expected_type"].as_str().is_some_and(|kind| kind.ends_with("validated")) {
-            let old = self.head(before, 200, ask, self.last);
+            let old = Self::head(before, 200, ask, self.last);
             let same = |ours: FieldName, theirs| {
                 old.fields.has(ours) && old.fields.get(ours) == fields.get(theirs)
             };
@@ -85,7 +93,7 @@ impl World<'_> {
                 || same(FieldName::LastModified, FieldName::IfModifiedSince);
             status = if valid { 304 } else { 999 };
         }
-        let mut head = self.head(this, status, ask, self.now);
+        let mut head = Self::head(this, status, ask, self.now);
         self.last = self.now;
         if !head.fields.has(FieldName::Date) {
             head.fields.push(b"Date", &written(self.now, 0));
@@ -98,7 +106,7 @@ impl World<'_> {
         Some((head, if bodiless { Vec::new() } else { body }))
     }
 
-    fn head(&self, config: &Value, status: u16, ask: &Ask<'_>, at: Wall) -> ResponseHead {
+    fn head(config: &Value, status: u16, ask: &Ask<'_>, at: Wall) -> ResponseHead {
         let mut head = ResponseHead::build(status);
         for field in config["response_headers"].as_array().into_iter().flatten() {
             let (name, mut value) = (field[0].as_str().expect("a name"), value(&field[1], at));
@@ -154,7 +162,7 @@ impl World<'_> {
         }
         if let Some(get) = posted(&ask.query, ORIGIN, target, &head, &targeted()) {
             let hash = self.hash(ask, target);
-            self.put(hash, &get, asked, &head, &body, None);
+            self.put(Place { hash, at: None, asked }, &get, &head, &body);
         }
         (head, body)
     }
@@ -217,57 +225,49 @@ impl World<'_> {
         let Some((head, body)) = came else { return (ResponseHead::build(502), Vec::new()) };
         if method == "HEAD" {
             if let Some((old, at)) = old.zip(at) {
-                self.refresh_by_head(&ask.query, hash, at, asked, &old, &head);
+                let place = Place { hash, at: Some(at), asked };
+                self.refresh_by_head(place, &ask.query, &old, &head);
             }
             return (head, body);
         }
+        let place = Place { hash, at, asked };
         if let Some(old) = old.filter(|old| head.status == 304 && is_about(&head, &old.head)) {
             let fresh = freshen(&old.head, &head);
-            self.put(hash, &ask.query, asked, &fresh, &old.body, at);
+            self.put(place, &ask.query, &fresh, &old.body);
             let life = store(&ask.query, &fresh, asked, self.now, self.rules, &targeted());
             let mut stripped = fresh;
             strip(&mut stripped, self.rules, &targeted());
             return self
                 .reply(&Entry { head: stripped, life: life.unwrap_or(old.life), ..old }, ask);
         }
-        self.put(hash, &ask.query, asked, &head, &body, at);
+        self.put(place, &ask.query, &head, &body);
         (head, body)
     }
 
     fn refresh_by_head(
         &mut self,
+        place: Place,
         query: &Query<'_>,
-        hash: u128,
-        at: usize,
-        asked: Wall,
         old: &Entry,
         head: &ResponseHead,
     ) {
         match by_head(&old.head, head) {
             HeadEffect::Nothing => {}
-            HeadEffect::Invalid => drop(self.entries.remove(&hash)),
+            HeadEffect::Invalid => drop(self.entries.remove(&place.hash)),
             HeadEffect::Freshen => {
                 let get = Query { method: b"GET", ..*query };
                 let fresh = freshen(&old.head, head);
-                self.put(hash, &get, asked, &fresh, &old.body, Some(at));
+                self.put(place, &get, &fresh, &old.body);
             }
         }
     }
 
-    fn put(
-        &mut self,
-        hash: u128,
-        query: &Query<'_>,
-        asked: Wall,
-        head: &ResponseHead,
-        body: &[u8],
-        at: Option<usize>,
-    ) {
-        let life = store(query, head, asked, self.now, self.rules, &targeted());
+    fn put(&mut self, place: Place, query: &Query<'_>, head: &ResponseHead, body: &[u8]) {
+        let life = store(query, head, place.asked, self.now, self.rules, &targeted());
         let selecting = Selecting::of(query, head, self.rules);
-        let entries = self.entries.entry(hash).or_default();
+        let entries = self.entries.entry(place.hash).or_default();
         let (Ok(life), Ok(selecting)) = (life, selecting) else { return };
-        if let Some(at) = at {
+        if let Some(at) = place.at {
             entries.remove(at);
         }
         let mut head = head.clone();
