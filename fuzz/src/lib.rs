@@ -3,6 +3,7 @@
 //! One function a target. libFuzzer calls them (`fuzz_targets/`), and so does the driver without
 //! coverage (`drive`). Seeds are made in code: the examples of the RFCs and what is near them.
 
+mod cached;
 mod chunked;
 mod fields;
 mod heads;
@@ -11,6 +12,7 @@ mod text;
 
 pub mod seeds;
 
+pub use cached::{cache_control, dates, ranges, targeted_control, vary};
 pub use chunked::chunked_body;
 pub use fields::field_values;
 pub use heads::{request_head, response_head};
@@ -54,6 +56,21 @@ pub const TARGETS: &[Target] = &[
         run: field_values,
         seeds: seeds::field_lists,
         words: seeds::HTTP_WORDS,
+    },
+    Target {
+        name: "cache_control",
+        run: cache_control,
+        seeds: seeds::cache_controls,
+        words: seeds::CACHE_WORDS,
+    },
+    Target { name: "dates", run: dates, seeds: seeds::dates, words: seeds::CACHE_WORDS },
+    Target { name: "vary", run: vary, seeds: seeds::varies, words: seeds::CACHE_WORDS },
+    Target { name: "ranges", run: ranges, seeds: seeds::ranges, words: seeds::CACHE_WORDS },
+    Target {
+        name: "targeted_control",
+        run: targeted_control,
+        seeds: seeds::cache_controls,
+        words: seeds::CACHE_WORDS,
     },
     Target { name: "settings", run: settings, seeds: seeds::files, words: seeds::SETTINGS_WORDS },
     Target { name: "segment", run: segment, seeds: seeds::segments, words: seeds::SEGMENT_WORDS },

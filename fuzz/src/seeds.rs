@@ -267,3 +267,102 @@ pub fn files() -> Vec<Vec<u8>> {
         "x = '''\n\u{e9}\n'''\n[a.b.\"c d\"]\n1 = 1e400\n",
     ])
 }
+
+/// Words of what the cache reads.
+pub const CACHE_WORDS: &[&str] = &[
+    "\n",
+    ",",
+    ", ",
+    ";",
+    "=",
+    "\"",
+    "\\",
+    "\\\"",
+    "max-age=",
+    "max-age=5",
+    "s-maxage=2147483648",
+    "no-store",
+    "no-cache=\"a, b\"",
+    "private=a",
+    "stale-while-revalidate=5",
+    "must-understand",
+    "99999999999999999999",
+    "-1",
+    "1.5",
+    "?0",
+    "(a \"b\")",
+    ":YQ==:",
+    "%\"a\"",
+    "@5",
+    "*",
+    "q=0.5",
+    ";q=0",
+    "gzip",
+    "x-gzip",
+    "identity",
+    "de-AT",
+    "en",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Cookie",
+    "bytes=",
+    "bytes 4-9/10",
+    "-5",
+    "0-",
+    "18446744073709551615",
+    "/*",
+    "W/",
+    "\"a\"",
+    "Sun, 06 Nov 1994 08:49:37 GMT",
+    "Sunday, 06-Nov-94 08:49:37 GMT",
+    "Sun Nov  6 08:49:37 1994",
+    "Feb",
+    "29",
+    "gmt",
+];
+
+fn bytes(list: &[&str]) -> Vec<Vec<u8>> {
+    list.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Cache-Control, plain and targeted.
+pub fn cache_controls() -> Vec<Vec<u8>> {
+    bytes(&[
+        "max-age=3600, s-maxage=10\nno-store",
+        "no-cache=\"a, b\", private=c, public, must-revalidate",
+        "max-age=1, extension=\"max-age=3600, \\\"no-store\"",
+        "extension=\"a, no-store, public",
+        "max-age=600, stale-while-revalidate=30, stale-if-error=60;a=b",
+        "a=(\"x\" y);q=1, b=:YQ==:, c=?0, d=1.5, max-age=99999999999",
+        "\"a\", \"b c\";x=1",
+    ])
+}
+
+/// Dates in three formats.
+pub fn dates() -> Vec<Vec<u8>> {
+    bytes(&[
+        "Sun, 06 Nov 1994 08:49:37 GMT\nSunday, 06-Nov-94 08:49:37 GMT\nSun Nov  6 08:49:37 1994",
+        "Tue, 29 Feb 2028 23:59:60 GMT\n0",
+        "Sat, 01 Jan 0000 00:00:00 GMT\nFri, 31 Dec 9999 23:59:59 gmt",
+    ])
+}
+
+/// Vary, then values of what it names.
+pub fn varies() -> Vec<Vec<u8>> {
+    bytes(&[
+        "Accept-Encoding\ngzip, br;q=0.5, *;q=0",
+        "Accept-Language\nen, de;q=0.8, fr;q=0, *;q=0.1",
+        "Foo, Accept, Bar\na , \"b , c\"\nx;q=1\n d",
+        "*, Cookie\na=b",
+    ])
+}
+
+/// Range, Content-Range, If-Range, a tag.
+pub fn ranges() -> Vec<Vec<u8>> {
+    bytes(&[
+        "bytes=0-499\nbytes 0-499/1000\n\"a\"\n\"a\"",
+        "bytes=-500, 0-0\nbytes 4-9/*\nW/\"a\", \"b,\"\nW/\"a\"",
+        "bytes=500-600,601-999\nbytes 500-999/1000",
+        "bytes=9-18446744073709551615\nbytes 0-18446744073709551615/*",
+    ])
+}

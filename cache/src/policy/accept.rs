@@ -95,8 +95,9 @@ pub fn codings<'a>(lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
 }
 
 /// The languages of these lines, in lower case, the best first; of one weight in alphabetic order.
+/// Those that are refused come last.
 fn ranked<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<(u16, Vec<u8>)> {
-    let wanted = lines.flat_map(weighted).filter(|(_, weight)| *weight > 0).take(LANGUAGES_MAX);
+    let wanted = lines.flat_map(weighted).take(LANGUAGES_MAX);
     let mut list: Vec<_> = wanted.map(|(name, q)| (q, name.to_ascii_lowercase())).collect();
     list.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     list.dedup();
@@ -115,13 +116,16 @@ pub fn languages<'a>(
         let best = best(&list, languages).unwrap_or_default();
         return out.extend(best.bytes().map(|b| b.to_ascii_lowercase()));
     }
-    let (start, mut rank, mut last) = (out.len(), 1_000_u16, list.first().map_or(0, |l| l.0));
+    let (start, mut rank, mut last) = (out.len(), 1_000_u16, 1_000);
+    if let Some((weight, _)) = list.first().filter(|(weight, _)| *weight > 0) {
+        last = *weight;
+    }
     for (weight, name) in &list {
         if out.len() > start {
             out.push(b',');
         }
         if *weight != last {
-            (rank, last) = (rank - 1, *weight);
+            (rank, last) = (if *weight == 0 { 0 } else { rank - 1 }, *weight);
         }
         out.extend_from_slice(name);
         if rank < 1_000 {
@@ -164,7 +168,9 @@ pub fn favourite<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
 /// Is this language what the client wants most, and nothing else as much?
 pub fn prefers<'a>(lines: impl Iterator<Item = &'a [u8]>, language: &[u8]) -> bool {
     let list = ranked(lines);
-    let Some((weight, first)) = list.first() else { return false };
+    let Some((weight, first)) = list.first().filter(|(weight, _)| *weight > 0) else {
+        return false;
+    };
     let is_sole = list.get(1).is_none_or(|second| second.0 < *weight);
     is_sole && is_part(first, language)
 }

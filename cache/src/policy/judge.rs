@@ -45,6 +45,10 @@ pub fn judge(life: &Life, query: &Query<'_>, rules: &Rules, now: Wall, chance: f
 /// earlier the longer the service takes. Never in the first half of its life here.
 fn is_early(life: &Life, now: Wall, chance: f64) -> bool {
     let half = life.fresh_until.since(life.answered) / 2;
+    // Most hits need no logarithm.
+    if life.fresh_until.since(now) > half {
+        return false;
+    }
     let lead = life.fetch_time().as_secs_f64() * -chance.clamp(f64::MIN_POSITIVE, 1.0).ln();
     let lead = Duration::try_from_secs_f64(lead).unwrap_or(half).min(half);
     now + lead >= life.fresh_until
