@@ -16,7 +16,7 @@ use crate::tier::breaker::{Fuse, State};
 use crate::tier::frame::{self, Body, Chunked, Name};
 use crate::tier::{self, Meter, READS_MAX, Say, Tier, WRITE_BYTES_MAX, WRITE_TIME, WRITES_MAX};
 use base::{Deadline, Moment};
-use link::{Connection, Door, Lane, Lanes, is_broken};
+use link::{Connection, Door, Lane, Lanes, is_broken, is_first_only};
 use redis::{RedisResult, Value, cmd, pipe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -144,8 +144,7 @@ impl RedisTier {
         let permit = Arc::clone(&self.core.writes).try_acquire_owned();
         let usable = lineage != 0 && !self.core.fuse.is_shut(Moment::now());
         let size = value.len() as u64;
-        let (true, Ok(permit), true) =
-            (usable, permit, value.len() <= self.core.limits.object_max)
+        let (true, Ok(permit), true) = (usable, permit, value.len() <= self.core.limits.object_max)
         else {
             return meter.dropped.add(1);
         };
@@ -384,7 +383,7 @@ impl Core {
         commands.cmd("SET").arg(&key).arg(frame).arg("PX").arg(millis(keep));
         let before = match connection.ask_all(&commands).await {
             // A value of another kind is in the way of the first command only: SET replaces it.
-            Err(error) if error.code() == Some("WRONGTYPE") => return Ok(()),
+            Err(error) if is_first_only(&error) => return Ok(()),
             answer => answer?,
         };
         self.sweep(connection, &key, before.first()).await

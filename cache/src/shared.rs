@@ -200,4 +200,6 @@ impl Shared {
 }
 
 #[cfg(test)]
+pub(crate) mod stage;
+#[cfg(test)]
 mod tests;

@@ -9,8 +9,8 @@ use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    Pipeline, RedisError, RedisResult, TlsCertificates, Value, cmd,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo, Pipeline, RedisError, RedisResult, TlsCertificates, Value, cmd,
 };
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,10 +62,11 @@ impl Door {
 
     /// The servers, without the secrets in their URLs.
     pub(crate) fn names(&self) -> String {
-        let names = self.settings.urls.iter().map(|url| match url.as_str().into_connection_info() {
-            Ok(info) => info.addr().to_string(),
-            Err(_) => "(not a redis URL)".to_owned(),
-        });
+        let names =
+            self.settings.urls.iter().map(|url| match url.as_str().into_connection_info() {
+                Ok(info) => info.addr().to_string(),
+                Err(_) => "(not a redis URL)".to_owned(),
+            });
         names.collect::<Vec<_>>().join(", ")
     }
 
@@ -221,10 +222,21 @@ fn too_late(why: &'static str) -> RedisError {
 
 /// Is a connection of no use after this error?
 pub(crate) fn is_broken(error: &RedisError) -> bool {
+    let is_deposed =
+        |code: Option<&str>| matches!(code, Some("READONLY" | "NOAUTH" | "MASTERDOWN"));
+    let errors = error.clone().into_server_errors();
     error.is_unrecoverable_error()
         || error.is_connection_dropped()
         || error.is_io_error() && !error.is_timeout()
-        || matches!(error.code(), Some("READONLY" | "NOAUTH" | "MASTERDOWN"))
+        || is_deposed(error.code())
+        || errors
+            .is_some_and(|errors| errors.iter().any(|(_, error)| is_deposed(Some(error.code()))))
+}
+
+/// Is it only the first of several commands that failed?
+pub(crate) fn is_first_only(error: &RedisError) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().all(|&(place, _)| place == 0))
 }
 
 /// A connection that is made anew when it breaks.
