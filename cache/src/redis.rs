@@ -5,6 +5,10 @@
 //! expires both. Small reads have connections of their own. No command lists keys or grows with
 //! their number.
 //!
+//! Redis should evict (`maxmemory-policy volatile-lru` or `volatile-ttl`: keys without an expiry are
+//! the deployment's own, and small). One that is full and evicts nothing refuses heartbeats as well,
+//! and the tier is then left out.
+//!
 //! [`bus`] is what gateways tell each other through it.
 
 pub(crate) mod bus;

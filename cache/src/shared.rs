@@ -47,7 +47,8 @@ use trust::Trust;
 pub enum Reached {
     /// All gateways that were heard of lately: so many.
     All(usize),
-    /// These of those; the others have not answered in time but will hear of it when they can.
+    /// These of those; the others have not answered in time but will hear of it when they can. None
+    /// of none when there was no counting them.
     Some {
         /// So many have purged.
         reached: usize,
@@ -110,7 +111,13 @@ impl Shared {
             settings::Shared::Memcached(memcached) => {
                 let stamps = Arc::clone(&stamps);
                 let trust = Arc::clone(&trust);
-                Kind::Memcached(Memcached::start(&memcached, limits, (stamps, trust), runtime, say))
+                Kind::Memcached(Memcached::start(
+                    &memcached,
+                    limits,
+                    (stamps, trust),
+                    runtime,
+                    &say,
+                ))
             }
         };
         Some(Arc::new(Self { stamps, trust, kind }))
@@ -153,7 +160,7 @@ impl Shared {
     }
 
     /// Purges: in this gateway before it returns its future, and then everywhere. The future ends
-    /// within about a second, come what may.
+    /// within about a second, three when there is much to catch up with.
     ///
     /// # Cancel safety
     /// Dropping the future does not call the purge back.

@@ -139,9 +139,9 @@ fn purges_without_a_link_are_kept_for_the_others() {
         let spared = put_and_see(&a, &b, 2);
         let at_b = b.fetch(1, "tag");
         if frozen {
-            server.freeze()
+            server.freeze();
         } else {
-            server.kill()
+            server.kill();
         }
         let began = Moment::now();
         assert_eq!(a.purge(Scope::Url(1), false), Reached::Here);
@@ -156,9 +156,9 @@ fn purges_without_a_link_are_kept_for_the_others() {
         assert_eq!(a.standing(&fetched), Standing::Good);
         stage.wait_said("purges cannot be shared");
         if frozen {
-            server.thaw()
+            server.thaw();
         } else {
-            server.restart()
+            server.restart();
         }
         wait_hit(&b, &at_b);
         a.wait_trusted();
@@ -274,6 +274,18 @@ fn gateways_share_through_a_cluster() {
     let shared = settings::Shared::Redis(redis);
     let (a, b) = (stage.trusted(&shared), stage.trusted(&shared));
     check_values(&a, &b, true);
+    let mut heard: Vec<_> = (0..20)
+        .map(|n| {
+            let held = b.fetch(n, "tag");
+            let began = Moment::now();
+            assert_eq!(a.purge_tag("tag"), Reached::All(2));
+            assert_eq!(b.standing(&held), Standing::Hard);
+            Moment::now().since(began)
+        })
+        .collect();
+    heard.sort();
+    println!("purge through a cluster: p50 {:?}, worst {:?}", heard[10], heard[19]);
+    assert!(heard[10] < Duration::from_millis(50), "{heard:?}");
 }
 
 #[test]
@@ -330,7 +342,7 @@ fn large_values_pass_through_memcached() {
     let Some(server) = scenario::Memcached::start() else { return };
     let stage = Stage::new();
     let gate = stage.trusted(&memcached(&[&server]));
-    let body: Vec<u8> = (0..3_000_000).map(|n| (n % 251) as u8).collect();
+    let body: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     let mut held = gate.fetch(1, "tag");
     wait_until("a large value", || {
         held = gate.fetch(1, "tag");
@@ -366,9 +378,9 @@ fn a_memcached_that_goes_costs_the_deadline_at_most() {
     for frozen in [true, false] {
         let held = put_and_see(&gate, &gate, 1);
         if frozen {
-            server.freeze()
+            server.freeze();
         } else {
-            server.kill()
+            server.kill();
         }
         // Until the lease ends it is asked, each time within the deadline.
         wait_until("doubt", || {
@@ -377,9 +389,9 @@ fn a_memcached_that_goes_costs_the_deadline_at_most() {
         });
         assert_eq!(gate.purge_tag("tag"), Reached::Here);
         if frozen {
-            server.thaw()
+            server.thaw();
         } else {
-            server.restart()
+            server.restart();
         }
         gate.wait_trusted();
         assert_eq!(gate.serve(&held), None, "purged meanwhile");
