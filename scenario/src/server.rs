@@ -116,6 +116,18 @@ impl Server {
     /// Stops it in its tracks (SIGSTOP): connections stay open and nothing is answered.
     pub fn freeze(&self) {
         self.signal("STOP");
+        // The signal is sent; its threads stop some time later.
+        wait_until("a server to freeze", || self.is_frozen());
+    }
+
+    fn is_frozen(&self) -> bool {
+        let Some((child, _)) = &self.running else { return true };
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id()));
+        let mut states = tasks.into_iter().flatten().flatten().map(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        });
+        states.all(|stopped| stopped)
     }
 
     /// Lets a frozen one go on (SIGCONT).

@@ -60,6 +60,14 @@ fn values_pass_between_gateways_and_die_by_purges() {
     for gate in [&a, &b, &c, &d] {
         assert_eq!(gate.serve(&held), None);
     }
+    // One that goes takes leave: it is not waited for.
+    drop(d);
+    wait_until("three to be left", || a.purge_tag("none") == Reached::All(3));
+    // M6: nothing that lists keys.
+    let commands = server.ask(&["INFO", "commandstats"]);
+    for never in ["cmdstat_keys", "cmdstat_scan", "cmdstat_mget"] {
+        assert!(!commands.contains(never), "{commands}");
+    }
 }
 
 /// What holds for Redis and Memcached alike.
