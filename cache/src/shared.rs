@@ -13,6 +13,9 @@
 //! than [`LEASE`] ago and no purge of ours waits to be told. A gateway that was cut off reads the log
 //! of what it missed, and purges all it holds when the log does not reach back.
 //!
+//! For three seconds after a deployment began, none is reported as [`Reached::All`]: gateways of the
+//! one before it may still hold a lease.
+//!
 //! **Limits.** While Redis is gone or frozen nobody can be told: a purge then works here at once and
 //! returns [`Reached::Here`]; others go on serving what *they* hold in memory until the link is back,
 //! unless their gateway fences memory by [`Shared::is_trusted`] as well. Gateways that were not heard
@@ -206,6 +209,8 @@ impl Shared {
     }
 }
 
+#[cfg(test)]
+mod history;
 #[cfg(test)]
 pub(crate) mod stage;
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl Bus {
             say,
             inbox,
             kept: VecDeque::new(),
-            member: script::spell(fastrand::u64(..)),
+            member: format!("m:{}", script::spell(fastrand::u64(..))),
             lineage: 0,
             known: 0,
             check: String::new(),

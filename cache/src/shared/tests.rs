@@ -1,3 +1,4 @@
+use super::history;
 use super::stage::{Gate, Stage, one};
 use super::*;
 use crate::settings::RedisMode;
@@ -11,12 +12,19 @@ fn wait_hit(gate: &Gate, held: &stage::Held) {
     wait_until("a purge to arrive", || gate.standing(held) == Standing::Hard);
 }
 
+/// Waits until a new deployment has no unknown members any more.
+#[track_caller]
+fn wait_settled(gate: &Gate) {
+    wait_until("a settled deployment", || matches!(gate.purge_tag("none"), Reached::All(_)));
+}
+
 #[test]
 fn a_purge_reaches_three_gateways() {
     let Some(server) = scenario::Redis::start() else { return };
     let stage = Stage::new();
     let shared = one(server.url());
     let gates = [(); 3].map(|()| stage.trusted(&shared));
+    wait_settled(&gates[0]);
     let (mut heard, mut returned) = (Vec::new(), Vec::new());
     for n in 0..50 {
         let tag = format!("tag-{n}");
@@ -49,6 +57,7 @@ fn values_pass_between_gateways_and_die_by_purges() {
     let stage = Stage::new();
     let shared = one(server.url());
     let (a, b) = (stage.trusted(&shared), stage.trusted(&shared));
+    wait_settled(&a);
     check_values(&a, &b, true);
     // I9: a gateway that starts later knows of the purges.
     let c = stage.trusted(&shared);
@@ -203,6 +212,7 @@ fn a_redis_that_forgot_makes_everything_purged() {
         a.wait_trusted();
         b.wait_trusted();
         put_and_see(&b, &a, 2);
+        wait_settled(&b);
         assert_eq!(a.purge_tag("tag"), Reached::All(2));
     }
     stage.wait_said("the deployment's purges are lost");
@@ -255,6 +265,7 @@ fn many_purges_at_once_reach_everybody() {
     let stage = Stage::new();
     let shared = one(server.url());
     let gates = [(); 3].map(|()| stage.trusted(&shared));
+    wait_settled(&gates[0]);
     let held: Vec<_> = (0..3_000).map(|n| gates[n % 3].fetch(n as u128, "x")).collect();
     let began = Moment::now();
     let asked: Vec<_> = held
@@ -281,6 +292,7 @@ fn gateways_share_through_a_cluster() {
     let redis = stage::redis(cluster.urls(), RedisMode::Cluster);
     let shared = settings::Shared::Redis(redis);
     let (a, b) = (stage.trusted(&shared), stage.trusted(&shared));
+    wait_settled(&a);
     check_values(&a, &b, true);
     let mut heard: Vec<_> = (0..20)
         .map(|n| {
@@ -310,6 +322,7 @@ fn a_failover_loses_no_purge() {
     a.wait_trusted();
     b.wait_trusted();
     assert_eq!((a.serve(&held), b.serve(&held)), (None, None));
+    wait_settled(&a);
     let fresh = put_and_see(&a, &b, 2);
     assert_eq!(a.purge(Scope::Url(2), false), Reached::All(2));
     assert_eq!(b.serve(&fresh), None);
@@ -433,4 +446,34 @@ fn what_memcached_forgets_counts_as_purged() {
         assert_eq!(server.ask(&set), "HD");
         put_and_see(&a, &b, 3);
     }
+}
+
+/// Gateways with a memory that is fenced by trust, an origin whose values only grow, and a Redis to
+/// which everything happens: after a purge that reached all, nobody serves what was before it; after
+/// any other, its own gateway does not.
+#[test]
+fn a_history_with_faults_has_no_stale_answer() {
+    let Some(server) = scenario::Redis::start_with(&["--appendonly", "yes"]) else { return };
+    let stage = Stage::new();
+    let shared = one(server.url());
+    let world = history::World::new([(); 3].map(|()| stage.gateway(&shared)), server);
+    std::thread::scope(|scope| {
+        for place in 0..3 {
+            scope.spawn({
+                let world = &world;
+                move || world.read(place)
+            });
+            scope.spawn({
+                let world = &world;
+                move || world.write(place)
+            });
+        }
+        world.trouble();
+    });
+    let [memory, tier, all, some, here] = world.counts();
+    println!(
+        "a history with faults: {memory} answers from memory, {tier} from the tier; purges reached \
+         all {all}, some {some}, here {here}"
+    );
+    assert!(memory > 0 && tier > 0 && all > 0 && here > 0);
 }
