@@ -110,11 +110,11 @@ impl Memcached {
         limits: Limits,
         (stamps, trust): (Arc<Stamps>, Arc<Trust>),
         runtime: &Handle,
-        say: Say,
+        say: &Say,
     ) -> Self {
         let meter: Arc<Meter> = Arc::default();
         let servers = settings.servers.iter().map(|address| {
-            let (small, keeper) = Client::new(address, &meter, Some(Arc::clone(&say)));
+            let (small, keeper) = Client::new(address, &meter, Some(Arc::clone(say)));
             runtime.spawn(keeper.run());
             let (large, keeper) = Client::new(address, &meter, None);
             runtime.spawn(keeper.run());
@@ -225,9 +225,8 @@ impl Memcached {
         self.core.stamps.strike(&aims);
         let (answer, receiver) = oneshot::channel();
         if self.orders.try_send(Order { aims, answer }).is_err() {
-            // The receiver finds no sender. What is not told must not be read around.
-            self.core.trust.owe(true);
-            self.core.trust.purges.late.add(1);
+            // The receiver finds no sender.
+            self.core.trust.overrun();
         }
         receiver
     }
@@ -237,26 +236,25 @@ impl Memcached {
 async fn serve(core: Arc<Core>, mut orders: mpsc::Receiver<Order>) {
     let mut kept: VecDeque<Aims> = VecDeque::new();
     loop {
-        let order = match timeout(LOOK_AGAIN, orders.recv()).await {
-            Ok(None) => return,
-            Ok(Some(order)) => Some(order),
-            Err(_) => None,
-        };
-        if let Some(Order { aims, answer }) = order {
-            let done = kept.is_empty() && core.tell(&aims).await.is_some();
-            if !done {
+        let mut some = Vec::new();
+        if let Ok(0) = timeout(LOOK_AGAIN, orders.recv_many(&mut some, ORDERS_MAX)).await {
+            return;
+        }
+        for Order { aims, answer } in some {
+            // Once one has failed the others do not try: their callers wait.
+            let reached = if kept.is_empty() && core.tell(&aims).await.is_some() {
+                Reached::Tier
+            } else {
                 core.trust.owe(true);
-                if kept.len() >= KEPT_MAX {
-                    kept.clear();
-                    kept.push_back(Aims::all());
-                }
-                kept.push_back(aims);
                 core.trust.purges.late.add(1);
-            }
-            let _ = answer.send(if done { Reached::Tier } else { Reached::Here });
-            if done {
-                continue;
-            }
+                keep(&mut kept, aims);
+                Reached::Here
+            };
+            let _ = answer.send(reached);
+        }
+        if core.trust.take_overrun() {
+            kept.clear();
+            kept.push_back(Aims::all());
         }
         while let Some(aims) = kept.front() {
             if core.tell(aims).await.is_none() {
@@ -264,13 +262,24 @@ async fn serve(core: Arc<Core>, mut orders: mpsc::Receiver<Order>) {
             }
             kept.pop_front();
         }
+        let waiting = &core.trust.purges.waiting;
+        waiting.sub(waiting.get());
+        waiting.add(kept.len() as u64);
+        core.trust.owe(!kept.is_empty());
         let sent = Moment::now();
         if core.look(sent).await.is_some() {
-            core.trust.renew(sent);
             core.trust.set_lineage(LINEAGE);
+            core.trust.renew(sent);
         }
-        core.trust.owe(!kept.is_empty());
     }
+}
+
+fn keep(kept: &mut VecDeque<Aims>, aims: Aims) {
+    if kept.len() >= KEPT_MAX {
+        kept.clear();
+        kept.push_back(Aims::all());
+    }
+    kept.push_back(aims);
 }
 
 impl Core {

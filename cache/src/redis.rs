@@ -5,6 +5,10 @@
 //! expires both. Small reads have connections of their own. No command lists keys or grows with
 //! their number.
 //!
+//! Redis should evict (`maxmemory-policy volatile-lru` or `volatile-ttl`: keys without an expiry are
+//! the deployment's own, and small). One that is full and evicts nothing refuses heartbeats as well,
+//! and the tier is then left out.
+//!
 //! [`bus`] is what gateways tell each other through it.
 
 pub(crate) mod bus;
@@ -16,7 +20,7 @@ use crate::tier::breaker::{Fuse, State};
 use crate::tier::frame::{self, Body, Chunked, Name};
 use crate::tier::{self, Meter, READS_MAX, Say, Tier, WRITE_BYTES_MAX, WRITE_TIME, WRITES_MAX};
 use base::{Deadline, Moment};
-use link::{Connection, Door, Lane, Lanes, is_broken};
+use link::{Connection, Door, Lane, Lanes, is_broken, is_first_only};
 use redis::{RedisResult, Value, cmd, pipe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -383,7 +387,7 @@ impl Core {
         commands.cmd("SET").arg(&key).arg(frame).arg("PX").arg(millis(keep));
         let before = match connection.ask_all(&commands).await {
             // A value of another kind is in the way of the first command only: SET replaces it.
-            Err(error) if error.code() == Some("WRONGTYPE") => return Ok(()),
+            Err(error) if is_first_only(&error) => return Ok(()),
             answer => answer?,
         };
         self.sweep(connection, &key, before.first()).await

@@ -13,6 +13,9 @@
 //! than [`LEASE`] ago and no purge of ours waits to be told. A gateway that was cut off reads the log
 //! of what it missed, and purges all it holds when the log does not reach back.
 //!
+//! For three seconds after a deployment began, none is reported as [`Reached::All`]: gateways of the
+//! one before it may still hold a lease.
+//!
 //! **Limits.** While Redis is gone or frozen nobody can be told: a purge then works here at once and
 //! returns [`Reached::Here`]; others go on serving what *they* hold in memory until the link is back,
 //! unless their gateway fences memory by [`Shared::is_trusted`] as well. Gateways that were not heard
@@ -47,7 +50,8 @@ use trust::Trust;
 pub enum Reached {
     /// All gateways that were heard of lately: so many.
     All(usize),
-    /// These of those; the others have not answered in time but will hear of it when they can.
+    /// These of those; the others have not answered in time but will hear of it when they can. None
+    /// of none when there was no counting them.
     Some {
         /// So many have purged.
         reached: usize,
@@ -122,7 +126,13 @@ impl Shared {
             settings::Shared::Memcached(memcached) => {
                 let stamps = Arc::clone(&stamps);
                 let trust = Arc::clone(&trust);
-                Kind::Memcached(Memcached::start(&memcached, limits, (stamps, trust), runtime, say))
+                Kind::Memcached(Memcached::start(
+                    &memcached,
+                    limits,
+                    (stamps, trust),
+                    runtime,
+                    &say,
+                ))
             }
         };
         Some(Arc::new(Self { stamps, trust, kind }))
@@ -165,7 +175,7 @@ impl Shared {
     }
 
     /// Purges: in this gateway before it returns its future, and then everywhere. The future ends
-    /// within about a second, come what may.
+    /// within about a second, three when there is much to catch up with.
     ///
     /// # Cancel safety
     /// Dropping the future does not call the purge back.
@@ -211,5 +221,9 @@ impl Shared {
     }
 }
 
+#[cfg(test)]
+mod history;
+#[cfg(test)]
+pub(crate) mod stage;
 #[cfg(test)]
 mod tests;

@@ -54,23 +54,23 @@ impl Server {
         let mut command = Command::new(self.program);
         command.args((self.arguments)(self.port, &self.folder)).current_dir(self.folder.path());
         command.stdin(Stdio::null()).stderr(log.try_clone().expect("a file")).stdout(log);
-        let mut child =
-            command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+        let child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
         let warden = warden(child.id(), self.folder.path());
+        self.running = Some((child, warden));
         let by = patience();
-        loop {
-            if std::net::TcpStream::connect(self.address()).is_ok() {
-                self.running = Some((child, warden));
-                return true;
-            }
-            let ended = child.try_wait().is_ok_and(|ended| ended.is_some());
-            if ended || by.passed(Moment::now()) {
-                self.running = Some((child, warden));
+        while std::net::TcpStream::connect(self.address()).is_err() {
+            if self.has_ended() || by.passed(Moment::now()) {
                 self.kill();
                 return false;
             }
             pause();
         }
+        true
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let running = self.running.as_mut();
+        running.is_none_or(|(child, _)| child.try_wait().is_ok_and(|ended| ended.is_some()))
     }
 
     /// Where it listens.
@@ -116,6 +116,18 @@ impl Server {
     /// Stops it in its tracks (SIGSTOP): connections stay open and nothing is answered.
     pub fn freeze(&self) {
         self.signal("STOP");
+        // The signal is sent; its threads stop some time later.
+        wait_until("a server to freeze", || self.is_frozen());
+    }
+
+    fn is_frozen(&self) -> bool {
+        let Some((child, _)) = &self.running else { return true };
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id()));
+        let mut states = tasks.into_iter().flatten().flatten().map(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        });
+        states.all(|stopped| stopped)
     }
 
     /// Lets a frozen one go on (SIGCONT).

@@ -158,7 +158,7 @@ async fn read_answers(
     loop {
         let answer = protocol::reply(&buffer, VALUE_MAX);
         let Some((reply, length)) = answer.map_err(|Garbled| io::Error::other("garbled"))? else {
-            // Large values come in many pieces: looked at again only when the buffer has grown well.
+            // Looking again at a large value that is not whole costs a look at its first line.
             if read.read_buf(&mut buffer).await? == 0 {
                 return Ok(());
             }

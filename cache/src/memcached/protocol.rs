@@ -116,6 +116,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "tables read better")]
     fn check(bytes: &str, expected: Result<Option<(Reply, usize)>, Garbled>) {
         assert_eq!(reply(bytes.as_bytes(), 100), expected, "{bytes:?}");
     }

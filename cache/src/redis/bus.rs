@@ -18,7 +18,6 @@ use redis::aio::PubSub;
 use redis::{ErrorKind, RedisError, RedisResult, pipe};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -37,7 +36,7 @@ const BEAT: Duration = Duration::from_millis(200);
 /// Longest time for anything the bus asks; beyond it the link counts as lost.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
 /// Longest time to read what was missed.
-const CATCH_UP_TIME: Duration = Duration::from_secs(10);
+const CATCH_UP_TIME: Duration = Duration::from_secs(2);
 /// Longest wait for other gateways to have heard of a purge.
 const REACH_TIME: Duration = Duration::from_millis(300);
 
@@ -50,7 +49,6 @@ struct Order {
 #[derive(Debug)]
 pub(crate) struct Bus {
     orders: mpsc::Sender<Order>,
-    overrun: Arc<AtomicBool>,
     stamps: Arc<Stamps>,
     trust: Arc<Trust>,
 }
@@ -74,7 +72,6 @@ impl Bus {
         log_max: usize,
     ) -> Self {
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
-        let overrun = Arc::new(AtomicBool::new(false));
         let task = Task {
             keys: Arc::new(Keys::new(&settings.prefix, log_max)),
             door: Door::new(settings),
@@ -82,15 +79,14 @@ impl Bus {
             trust: Arc::clone(&trust),
             say,
             inbox,
-            overrun: Arc::clone(&overrun),
             kept: VecDeque::new(),
-            member: script::spell(fastrand::u64(..)),
+            member: format!("m:{}", script::spell(fastrand::u64(..))),
             lineage: 0,
             known: 0,
             check: String::new(),
         };
         runtime.spawn(task.run());
-        Self { orders, overrun, stamps, trust }
+        Self { orders, stamps, trust }
     }
 
     /// Purges here before it returns; the answer comes when the others have heard or cannot.
@@ -102,9 +98,7 @@ impl Bus {
         if let Err(refused) = self.orders.try_send(Order { aims, answer }) {
             let (mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order)) =
                 refused;
-            self.overrun.store(true, Ordering::Release);
-            self.trust.owe(true);
-            self.trust.purges.late.add(1);
+            self.trust.overrun();
             let _ = order.answer.send(Reached::Here);
         }
         receiver
@@ -118,7 +112,6 @@ struct Task {
     trust: Arc<Trust>,
     say: Say,
     inbox: mpsc::Receiver<Order>,
-    overrun: Arc<AtomicBool>,
     kept: VecDeque<Aims>,
     member: String,
     lineage: u64,
@@ -130,9 +123,8 @@ struct Task {
 struct Link {
     connection: Connection,
     ear: PubSub,
-    /// The answer to joining, and when it was asked for.
+    /// The answer to joining.
     joined: (u64, u64),
-    sent: Moment,
 }
 
 /// How a stretch with a link ended.
@@ -190,10 +182,9 @@ impl Task {
             let mut connection = door.connect().await?;
             // Hears from before it reads, so that nothing falls between.
             let ear = door.subscribe(&news).await?;
-            let sent = Moment::now();
             let answer = in_time(connection.ask(&join)).await?;
             let joined = script::id_and_number(&answer).ok_or_else(strange)?;
-            Ok(Link { connection, ear, joined, sent })
+            Ok(Link { connection, ear, joined })
         };
         let mut connecting = std::pin::pin!(connecting);
         loop {
@@ -228,8 +219,8 @@ impl Task {
     }
 
     async fn serve(&mut self, link: Link, told: &mut bool) -> End {
-        let Link { mut connection, mut ear, joined, sent } = link;
-        if let Err(error) = self.settle(&mut connection, joined, sent).await {
+        let Link { mut connection, mut ear, joined } = link;
+        if let Err(error) = self.settle(&mut connection, joined).await {
             return End::Lost(error);
         }
         if std::mem::take(told) {
@@ -245,14 +236,14 @@ impl Task {
                     Some(messages) => self.hear(&mut connection, messages).await,
                     None => Err(strange()),
                 },
-                order = self.inbox.recv() => match order {
-                    Some(order) => self.take_orders(&mut connection, order).await,
-                    None => {
+                _ = beat.tick() => self.keep_up(&mut connection).await,
+                order = self.inbox.recv() => {
+                    let Some(order) = order else {
                         let _ = in_time(connection.ask(&self.keys.leave(&self.member))).await;
                         return End::Over;
-                    }
-                },
-                _ = beat.tick() => self.beat(&mut connection).await,
+                    };
+                    self.take_orders(&mut connection, order).await
+                }
             };
             if let Err(error) = done {
                 return End::Lost(error);
@@ -265,7 +256,6 @@ impl Task {
         &mut self,
         connection: &mut Connection,
         (lineage, count): (u64, u64),
-        sent: Moment,
     ) -> RedisResult<()> {
         if lineage != self.lineage {
             if self.lineage != 0 {
@@ -282,24 +272,19 @@ impl Task {
         self.catch_up(connection, count).await?;
         self.tell_kept(connection).await?;
         self.trust.set_lineage(lineage);
-        self.trust.renew(sent);
+        // Trust begins when the others count on us.
         self.beat(connection).await
     }
 
     async fn tell_kept(&mut self, connection: &mut Connection) -> RedisResult<()> {
         loop {
-            if self.overrun.swap(false, Ordering::AcqRel) {
+            if self.trust.take_overrun() {
                 self.kept.clear();
                 self.kept.push_back(Aims::all());
             }
             let some: Vec<Aims> = self.kept.iter().take(ORDERS_AT_ONCE).cloned().collect();
             if some.is_empty() {
                 self.trust.owe(false);
-                // Set between the two: owed again.
-                if self.overrun.load(Ordering::Acquire) {
-                    self.trust.owe(true);
-                    continue;
-                }
                 return Ok(());
             }
             self.number(connection, &some).await?;
@@ -321,14 +306,15 @@ impl Task {
             Ok(number) => {
                 let keys = Arc::clone(&self.keys);
                 tokio::spawn(reach(keys, connection.clone(), number, answers));
-                if self.overrun.load(Ordering::Acquire) {
-                    self.tell_kept(connection).await?;
-                }
                 Ok(())
             }
             Err(error) => {
-                aims.into_iter().for_each(|aims| self.keep(aims));
-                answers.into_iter().for_each(|answer| self.late(answer));
+                for aims in aims {
+                    self.keep(aims);
+                }
+                for answer in answers {
+                    self.late(answer);
+                }
                 Err(error)
             }
         }
@@ -369,6 +355,16 @@ impl Task {
             }
             self.take(connection, news).await?;
         }
+        self.beat(connection).await?;
+        // A flood of news must not keep our own waiting.
+        match self.inbox.try_recv() {
+            Ok(order) => self.take_orders(connection, order).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn keep_up(&mut self, connection: &mut Connection) -> RedisResult<()> {
+        self.tell_kept(connection).await?;
         self.beat(connection).await
     }
 
@@ -395,7 +391,8 @@ impl Task {
     }
 
     fn purge_everything(&self, number: u64) {
-        self.trust.purges.everything.add(1);
+        // On the first link there is little to lose: nothing worth a count.
+        self.trust.purges.everything.add(u64::from(self.trust.lineage() != 0));
         self.stamps.take(number, &Aims::all());
     }
 
@@ -454,7 +451,7 @@ async fn reach(
 ) {
     let by = Deadline::after(Moment::now(), REACH_TIME);
     let mut pause = Duration::from_millis(1);
-    let mut reached = Reached::Some { reached: 1, of: 1 };
+    let mut reached = Reached::Some { reached: 0, of: 0 };
     while !by.passed(Moment::now()) {
         let answer = in_time(connection.ask(&keys.reach(number))).await;
         let Some((now, of)) = answer.ok().as_ref().and_then(script::numbers) else { break };

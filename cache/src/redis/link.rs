@@ -222,10 +222,21 @@ fn too_late(why: &'static str) -> RedisError {
 
 /// Is a connection of no use after this error?
 pub(crate) fn is_broken(error: &RedisError) -> bool {
+    let is_deposed =
+        |code: Option<&str>| matches!(code, Some("READONLY" | "NOAUTH" | "MASTERDOWN"));
+    let errors = error.clone().into_server_errors();
     error.is_unrecoverable_error()
         || error.is_connection_dropped()
         || error.is_io_error() && !error.is_timeout()
-        || matches!(error.code(), Some("READONLY" | "NOAUTH" | "MASTERDOWN"))
+        || is_deposed(error.code())
+        || errors
+            .is_some_and(|errors| errors.iter().any(|(_, error)| is_deposed(Some(error.code()))))
+}
+
+/// Is it only the first of several commands that failed?
+pub(crate) fn is_first_only(error: &RedisError) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().all(|&(place, _)| place == 0))
 }
 
 /// A connection that is made anew when it breaks.

@@ -1,9 +1,12 @@
 //! What runs inside Redis: the deployment's counter, its log of purges, and who has heard of them.
 //!
-//! Three keys in one slot of a cluster: a hash `{prefix:purges}:state` (`id`, `count`), a stream
-//! `…:log` whose entry `n-0` is purge `n` (`p` the number before it, `c` a random check, `v` the
-//! purge), and a hash `…:seen` (member → number and time). No key expires. If Redis evicts one
+//! Two keys in one slot of a cluster: a hash `{prefix:purges}:state` (`id`, `count`, `born`, and for
+//! each member `m:…` its number and time) and a stream `…:log` whose entry `n-0` is purge `n` (`p` the
+//! number before it, `c` a random check, `v` the purge). No key expires. If Redis evicts one
 //! nevertheless, numbers are missing and gateways purge too much, never too little.
+//!
+//! Members of an old deployment may hold a lease when a new one begins, and nobody knows of them:
+//! until it has ended no purge counts as having reached all.
 //!
 //! Numbers stay below 2^44, so that Lua's doubles hold them exactly.
 
@@ -22,7 +25,6 @@ pub(crate) const MEMBER_MS: u64 = 10_000;
 pub(crate) struct Keys {
     pub(crate) state: String,
     pub(crate) log: String,
-    pub(crate) seen: String,
     pub(crate) news: String,
     log_max: usize,
 }
@@ -60,8 +62,8 @@ if id and id == ARGV[2] then
 end
 if lost then
   id, count = ARGV[1], math.max(count, known, ceiling) + 1
-  redis.call('DEL', KEYS[2], KEYS[3])
-  redis.call('HSET', KEYS[1], 'id', id, 'count', text(count))
+  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('HSET', KEYS[1], 'id', id, 'count', text(count), 'born', redis.call('TIME')[1])
 elseif ceiling > count then
   redis.call('XADD', KEYS[2], text(ceiling)..'-0', 'p', text(count), 'c', ARGV[1], 'v', ARGV[6])
   count = ceiling
@@ -89,7 +91,7 @@ const BEAT: &str = r"
 local id = redis.call('HGET', KEYS[1], 'id')
 if id ~= ARGV[1] then return {id or '', '0'} end
 local time = redis.call('TIME')
-redis.call('HSET', KEYS[3], ARGV[2], ARGV[3]..' '..time[1]..string.sub('00000'..time[2], -6, -4))
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3]..' '..time[1]..string.sub('00000'..time[2], -6, -4))
 return {id, redis.call('HGET', KEYS[1], 'count')}
 ";
 
@@ -97,14 +99,16 @@ return {id, redis.call('HGET', KEYS[1], 'count')}
 const REACH: &str = r"
 local time = redis.call('TIME')
 local now = tonumber(time[1]..string.sub('00000'..time[2], -6, -4))
-local seen, reached, all = redis.call('HGETALL', KEYS[3]), 0, 0
+local seen, reached, all = redis.call('HGETALL', KEYS[1]), 0, 0
 for i = 1, #seen, 2 do
   local number, at = string.match(seen[i + 1], '^(%d+) (%d+)$')
-  if at and now - tonumber(at) < tonumber(ARGV[2]) then
+  if string.sub(seen[i], 1, 2) ~= 'm:' then
+    if seen[i] == 'born' and tonumber(time[1]) - tonumber(seen[i + 1]) < 3 then all = all + 1 end
+  elseif at and now - tonumber(at) < tonumber(ARGV[2]) then
     all = all + 1
     if tonumber(number) >= tonumber(ARGV[1]) then reached = reached + 1 end
   else
-    redis.call('HDEL', KEYS[3], seen[i])
+    redis.call('HDEL', KEYS[1], seen[i])
   end
 end
 return {tostring(reached), tostring(all)}
@@ -113,18 +117,12 @@ return {tostring(reached), tostring(all)}
 impl Keys {
     pub(crate) fn new(prefix: &str, log_max: usize) -> Self {
         let name = |what: &str| format!("{{{prefix}:purges}}:{what}");
-        Self {
-            state: name("state"),
-            log: name("log"),
-            seen: name("seen"),
-            news: name("news"),
-            log_max,
-        }
+        Self { state: name("state"), log: name("log"), news: name("news"), log_max }
     }
 
     fn eval(&self, script: &str) -> Cmd {
         let mut command = cmd("EVAL");
-        command.arg(script).arg(3).arg(&self.state).arg(&self.log).arg(&self.seen);
+        command.arg(script).arg(2).arg(&self.state).arg(&self.log);
         command
     }
 
@@ -158,7 +156,7 @@ impl Keys {
 
     pub(crate) fn leave(&self, member: &str) -> Cmd {
         let mut command = cmd("HDEL");
-        command.arg(&self.seen).arg(member);
+        command.arg(&self.state).arg(member);
         command
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Trust {
     until: AtomicU64,
     /// A purge that we have answered still waits to be told to others.
     owing: AtomicBool,
+    /// A purge that we have answered was not even kept: it is told as one of everything.
+    overrun: AtomicBool,
     lineage: AtomicU64,
     listener: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
     pub(crate) purges: Purges,
@@ -50,6 +52,7 @@ impl Trust {
 
     pub(crate) fn is_given(&self) -> bool {
         !self.owing.load(Ordering::Acquire)
+            && !self.overrun.load(Ordering::Acquire)
             && Moment::now().as_nanos() < self.until.load(Ordering::Acquire)
     }
 
@@ -64,6 +67,22 @@ impl Trust {
     /// Must come before the answer to the purge's caller.
     pub(crate) fn owe(&self, owing: bool) {
         self.owing.store(owing, Ordering::Release);
+    }
+
+    /// Notes a purge for which there was no room; before the answer to its caller.
+    pub(crate) fn overrun(&self) {
+        self.overrun.store(true, Ordering::Release);
+        self.purges.late.add(1);
+    }
+
+    /// Was there one? It is the caller's to tell now, and owed.
+    pub(crate) fn take_overrun(&self) -> bool {
+        if self.overrun.load(Ordering::Acquire) {
+            self.owe(true);
+            self.overrun.swap(false, Ordering::AcqRel)
+        } else {
+            false
+        }
     }
 
     pub(crate) fn lineage(&self) -> u64 {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 const URL: u128 = 77;
 
-fn entry<'a>(tags: &'a [u64]) -> Marks<'a> {
+fn entry(tags: &[u64]) -> Marks<'_> {
     Marks { url: URL, host: hash_host("shop.test"), place: b"shop.test/items/1", tags }
 }
 
