@@ -59,6 +59,8 @@ kinds! {
     MethodNotAllowed = "method_not_allowed", Client;
     /// CONNECT: this gateway is no forward proxy.
     ConnectRefused = "connect_refused", Client;
+    /// Nothing stored answers a request that takes nothing else.
+    NotCached = "not_cached", Gateway;
     /// More client connections than `limits.connections`.
     TooManyConnections = "too_many_connections", Gateway;
     /// More connections to a server than `connections_max` would be needed.

@@ -247,8 +247,9 @@ fn is_same(name: &[u8], lower: &[u8]) -> bool {
 
 /// Heads whose buffers a thread keeps for the next.
 const FREE_MAX: usize = 64;
-/// Buffers that grew larger than this are not kept.
+/// Buffers that grew larger than this are not kept, nor are those that were fitted to less.
 const FREE_BYTES_MAX: usize = 8 << 10;
+const FREE_BYTES_MIN: usize = 512;
 
 thread_local! {
     static FREE: RefCell<Vec<(Vec<u8>, Vec<Slot>)>> = const { RefCell::new(Vec::new()) };
@@ -300,6 +301,37 @@ impl Fields {
     pub fn lent() -> Self {
         let (bytes, slots) = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
         Self { bytes, slots, seen: 0 }
+    }
+
+    /// The same fields in a buffer of just their size, each a whole line behind `lead`: to be kept.
+    #[must_use]
+    pub fn packed(&self, lead: &[u8]) -> Self {
+        let bytes: usize = self.iter().map(|field| field.name.len() + field.value.len() + 4).sum();
+        let mut packed = Self {
+            bytes: Vec::with_capacity(lead.len() + bytes),
+            slots: Vec::with_capacity(self.len()),
+            seen: 0,
+        };
+        packed.bytes.extend_from_slice(lead);
+        for field in self.iter() {
+            packed.push_as(field.known, field.name, field.value);
+        }
+        packed
+    }
+
+    /// The same fields in a buffer lent by the thread, with room for more.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let mut copy = Self::lent();
+        copy.fill(&self.bytes);
+        copy.slots.extend_from_slice(&self.slots);
+        copy.seen = self.seen;
+        copy
+    }
+
+    /// Bytes of memory that they take.
+    pub fn footprint(&self) -> usize {
+        self.bytes.capacity() + self.slots.capacity() * size_of::<Slot>()
     }
 
     /// Records a field that lies at these places of the bytes to be filled in, and whose name is
@@ -509,7 +541,7 @@ impl Fields {
 impl Drop for Fields {
     fn drop(&mut self) {
         let capacity = self.bytes.capacity();
-        if capacity == 0 || capacity > FREE_BYTES_MAX {
+        if !(FREE_BYTES_MIN..=FREE_BYTES_MAX).contains(&capacity) {
             return;
         }
         let (mut bytes, mut slots) =

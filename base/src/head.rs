@@ -108,6 +108,12 @@ impl RequestHead {
         self.line = 0;
     }
 
+    /// Replaces the method.
+    pub fn set_method(&mut self, method: &[u8]) {
+        self.method = self.fields.keep(method);
+        self.line = 0;
+    }
+
     /// Length of the request line at the front of the fields' buffer, if it can be sent on as it
     /// lies there; else 0.
     pub fn line(&self) -> usize {
@@ -167,9 +173,33 @@ impl ResponseHead {
 
     /// A head of our own making, with the standard reason phrase.
     pub fn build(status: u16) -> Self {
+        Self::with_reason(status, reason_phrase(status).as_bytes())
+    }
+
+    /// A head of our own making, with this reason phrase.
+    pub fn with_reason(status: u16, reason: &[u8]) -> Self {
         let mut fields = Fields::new();
-        let reason = fields.keep(reason_phrase(status).as_bytes());
+        let reason = fields.keep(reason);
         Self { version: Version::Http11, status, reason, line: 0, fields }
+    }
+
+    /// The same head in memory of just its size, to be kept: one run of lines as HTTP/1.1 writes them.
+    #[must_use]
+    pub fn packed(&self) -> Self {
+        let mut line = format!("HTTP/1.1 {:03} ", self.status).into_bytes();
+        let start = line.len();
+        line.extend_from_slice(self.reason());
+        let reason = Span::new(start, line.len());
+        line.extend_from_slice(b"\r\n");
+        let fields = self.fields.packed(&line);
+        Self { version: Version::Http11, status: self.status, reason, line: line.len(), fields }
+    }
+
+    /// The same head in memory lent by the thread, with room for more fields.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let Self { version, status, reason, line, ref fields } = *self;
+        Self { version, status, reason, line, fields: fields.copied() }
     }
 
     /// The reason phrase as received; possibly empty.

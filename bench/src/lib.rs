@@ -16,3 +16,6 @@ pub mod usage;
 pub mod floor;
 pub mod generator;
 pub mod report;
+
+pub mod rivals;
+pub mod trace;

@@ -5,11 +5,20 @@
 //! what lies behind it (disk, Redis, Memcached), [`stamps`] remembers what was purged. The gateway
 //! branches and waits; nothing here asks a service.
 
+pub mod policy;
+
+pub mod cache;
 pub mod disk;
+pub mod entry;
+pub mod fill;
+pub mod frame;
 pub mod memcached;
 pub mod memory;
-pub mod policy;
 pub mod redis;
 pub mod settings;
+pub mod shared;
+pub mod shy;
 pub mod stamps;
 pub mod tier;
+
+pub use cache::{Cache, Place, spot};

@@ -93,6 +93,7 @@ pub enum Profile {
 
 /// What a route says about caching.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the settings")]
 pub struct Rules {
     /// Is anything looked up or stored at all?
     pub enabled: bool,

@@ -6,6 +6,7 @@
 mod chunked;
 mod fields;
 mod heads;
+mod segment;
 mod text;
 
 pub mod seeds;
@@ -13,6 +14,7 @@ pub mod seeds;
 pub use chunked::chunked_body;
 pub use fields::field_values;
 pub use heads::{request_head, response_head};
+pub use segment::segment;
 pub use text::settings;
 
 /// A target: its name, its function, its seeds, and words that its inputs are made of.
@@ -54,6 +56,7 @@ pub const TARGETS: &[Target] = &[
         words: seeds::HTTP_WORDS,
     },
     Target { name: "settings", run: settings, seeds: seeds::files, words: seeds::SETTINGS_WORDS },
+    Target { name: "segment", run: segment, seeds: seeds::segments, words: seeds::SEGMENT_WORDS },
 ];
 
 /// Writes seeds and words of a target to the folder that `FUZZ_CORPUS` names, for libFuzzer to read.

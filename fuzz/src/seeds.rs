@@ -141,7 +141,27 @@ pub const SETTINGS_WORDS: &[&str] = &[
     "1 year",
     "[service]\n",
     "connections_max = 3\n",
+    "[cache]\n",
+    "[cache.key]\n",
+    "[route.cache]\n",
+    "cache = false\n",
+    "ttl = \"1m\"\n",
+    "ttl = false\n",
+    "memory = \"64 MiB\"\n",
+    "redis = [\"rediss://me:pa55@a:1/2\"]\n",
+    "redis_mode = \"sentinel\"\n",
+    "redis_master = \"m\"\n",
+    "memcached = \"a\"\n",
+    "purge_token = \"12345678\"\n",
+    "tags = [\"x:{id}\"]\n",
+    "query = [\"*\"]\n",
+    "tag_pointers = [\"/a~1b\"]\n",
+    "vary = [\"x\"]\n",
 ];
+
+/// Words of segments.
+pub const SEGMENT_WORDS: &[&str] =
+    &["FFS1\0\0\0\0", "FFR1\0\0\0\0", "FFR1\x01\0\0\0", "FFL1", "\0\0\0\0\0\0\0\0", "\n", "-\n"];
 
 fn all(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
@@ -217,11 +237,30 @@ pub fn field_lists() -> Vec<Vec<u8>> {
     ])
 }
 
+/// A byte that says what is made of the rest; then a segment, or a place and values, one a line.
+pub fn segments() -> Vec<Vec<u8>> {
+    use cache::disk::segment::{Kind, Row, append, list_of, start_with};
+    let mut walked = start_with(0).to_vec();
+    append(&mut walked, 0, Kind::Value, 1, base::Wall(9), b"hello");
+    append(&mut walked, 0, Kind::Mark, 1, base::Wall(0), b"");
+    let row = |kind, offset, length| Row { kind, key: 1, expiry: base::Wall(9), offset, length };
+    let rows = [row(Kind::Value, 2, 5), row(Kind::Mark, 9, 0)];
+    let list = list_of(&rows, walked.len() as u64, 0);
+    let listed = [walked.clone(), list].concat();
+    let mut all: Vec<Vec<u8>> =
+        [walked, listed].iter().map(|bytes| [&b"\0"[..], bytes].concat()).collect();
+    for first in [1, 3, 5, 7] {
+        all.push([&[first, 99, 0, 0, 0], &b"one\n-\n\nanother value"[..]].concat());
+    }
+    all
+}
+
 /// Settings files.
 pub fn files() -> Vec<Vec<u8>> {
     all(&[
         "listen = [\"0.0.0.0:${PORT}\"]\nadmin = \"127.0.0.1:9900\"\nthreads = 2\ngrace = \"10s\"\n\n[limits]\nhead_bytes = \"16 KiB\"\nfields = 64\nhead_time = \"5s\"\nbody_bytes = \"1 GiB\"\nstreams = 10\n\n[forward]\nvia = \"x\"\ntrusted = [\"10.0.0.0/8\", \"::1\"]\nforwarded = true\n\n[service.catalog]\nservers = [\"http://10.0.0.1:3000\", \"https://[::1]:3000\"]\nhttp = \"auto\"\nhost = \"${HOST}\"\nconnect_time = \"1s\"\n\n[[route]]\nmatch = \"GET shop.test/products/{id}\"\nto = \"catalog\"\nstrip = \"/products\"\nprepend = \"/v1\"\ntimeout = \"3s\"\n\n[[route]]\nmatch = \"*\"\nto = \"catalog\"\n",
         "[service.a]\nservers = [\"http://127.0.0.1:1\"]\n[[route]]\nmatch = \"/a/*\"\nto = \"b\"\n",
+        "[cache]\nmemory = \"64 MiB\"\nredis = \"redis://me:pa55@a/2\"\nprefix = \"x:\"\npurge_token = \"12345678\"\nttl = \"1m\"\ndisk = { path = \"/d\", size = \"1 GiB\" }\nkey = { query = [\"p\"] }\n[service.a]\nservers = \"http://a\"\n[[route]]\nmatch = \"/a/{id}\"\nto = \"a\"\ncache = { ttl = false, tags = [\"x:{id}\"], key = { query = \"*\", cookies = [\"c\"] } }\n",
         "[service.a]\nserver = [\"ftp://x\"]\nconnect_time = \"5 parsec\"\n",
         "listen = 5\n[limits\nfoo = \"${NOPE}\"\n",
         "[service]\na = { servers = [\"http://${ODD}\"] }\nroute = [{ match = \"GET,POST *.x/{a}/{a}\", to = \"a\" }]\n",

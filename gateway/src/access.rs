@@ -40,6 +40,9 @@ pub fn line(house: &House, exchange: &Exchange<'_>, now: Moment) -> Vec<u8> {
     if let (Some(asked), Some(answered)) = (facts.asked, facts.answered) {
         number(&mut line, "service_ms", millis(answered.since(asked)));
     }
+    if let Some(cached) = facts.cached {
+        text(&mut line, "cache", cached.name().as_bytes());
+    }
     if let Some(fault) = facts.fault {
         text(&mut line, "fault", fault.name().as_bytes());
     }

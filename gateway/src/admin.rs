@@ -6,7 +6,7 @@
 
 use crate::gateway::{Gateway, chain};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -54,8 +54,9 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
         ("/metrics", true) => metrics(&gateway),
         ("/settings", true) => toml(&gateway),
         ("/reload", false) if *request.method() == Method::POST => reload(&gateway).await,
+ ("/purge", false) if *request.method() == Method::POST => purge(&gateway, request).await,
         ("/" | "/health" | "/ready" | "/metrics" | "/settings", false) => not_allowed("GET, HEAD"),
-        ("/reload", _) => not_allowed("POST"),
+        ("/reload" | "/purge", _) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, INDEX),
     };
     Ok(page)
@@ -66,7 +67,8 @@ const INDEX: &str = "fleetfoot admin\n\
     GET  /ready     200 while traffic is welcome, 503 while draining\n\
     GET  /metrics   Prometheus text\n\
     GET  /settings  the settings in force, as TOML\n\
-    POST /reload    read the settings file again\n";
+    POST /reload    read the settings file again\n\
+    POST /purge     forget what is cached: {\"tags\": [], \"urls\": [], \"prefixes\": [], \"hosts\": [], \"all\": false, \"soft\": false}\n";
 
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Page {
     typed(status, "text/plain; charset=utf-8", text)
@@ -94,6 +96,45 @@ fn metrics(gateway: &Gateway) -> Page {
 fn toml(gateway: &Gateway) -> Page {
     let shown = settings::show(&gateway.snapshot().settings);
     typed(StatusCode::OK, "application/toml; charset=utf-8", shown)
+}
+
+/// The longest purge that is read.
+const PURGE_BYTES_MAX: usize = 1 << 20;
+
+async fn purge(gateway: &Gateway, request: Request<Incoming>) -> Page {
+    let snapshot = gateway.snapshot();
+    if let Some(token) = &snapshot.settings.cache.purge_token
+        && !is_authorised(&request, token)
+    {
+        let mut page = text(StatusCode::UNAUTHORIZED, "the token of cache.purge_token is needed\n");
+        let bearer = http::HeaderValue::from_static("Bearer");
+        page.headers_mut().insert(http::header::WWW_AUTHENTICATE, bearer);
+        return page;
+    }
+    let body = Limited::new(request.into_body(), PURGE_BYTES_MAX).collect().await;
+    let Ok(body) = body else {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "a purge of more than 1 MiB\n");
+    };
+    match crate::purge::parse(&body.to_bytes(), &snapshot) {
+        Ok(purge) => {
+            let reached = snapshot.cache.purge_everywhere(&purge).await;
+            let answer = serde_json::json!({
+                "purged": purge.scopes.len(),
+                "soft": purge.soft,
+                "reached": reached.name(),
+            });
+            typed(StatusCode::OK, "application/json", format!("{answer}\n"))
+        }
+        Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+    }
+}
+
+/// Does the request bring this token? Every byte is compared, wherever the first difference is.
+fn is_authorised(request: &Request<Incoming>, token: &str) -> bool {
+    let given = request.headers().get(http::header::AUTHORIZATION);
+    let given = given.and_then(|value| value.as_bytes().strip_prefix(b"Bearer ")).unwrap_or(b"");
+    let differ = given.iter().zip(token.as_bytes()).fold(0, |differ, (a, b)| differ | (a ^ b));
+    given.len() == token.len() && differ == 0
 }
 
 async fn reload(gateway: &Gateway) -> Page {

@@ -33,6 +33,8 @@ pub(crate) enum Verb {
         #[arg(long, default_value = "127.0.0.1:9900")]
         admin: String,
     },
+    /// Forget what is cached, here and on every gateway that shares the cache
+    Purge(PurgeFlags),
     /// Say what would happen to a request, and why
     Explain {
         /// Its method
@@ -75,6 +77,35 @@ pub(crate) struct RunFlags {
     pub(crate) admin: Option<String>,
 }
 
+/// What to forget.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PurgeFlags {
+    /// Everything with this tag
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+    /// This URL, in all its variants
+    #[arg(long, value_name = "URL")]
+    url: Vec<String>,
+    /// Everything under this host and path
+    #[arg(long, value_name = "HOST/PATH")]
+    prefix: Vec<String>,
+    /// Everything of this host
+    #[arg(long, value_name = "HOST")]
+    host: Vec<String>,
+    /// Everything
+    #[arg(long)]
+    all: bool,
+    /// Keep it to be served stale until it has been fetched anew
+    #[arg(long)]
+    soft: bool,
+    /// Its admin listener
+    #[arg(long, default_value = "127.0.0.1:9900")]
+    admin: String,
+    /// The token of cache.purge_token
+    #[arg(long, env = "FLEETFOOT_PURGE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
 /// A verb that failed: what to say, and with which code to exit. Mistakes in what the user gave us
 /// are 2, all else is 1.
 #[derive(Debug)]
@@ -98,7 +129,8 @@ pub(crate) type Done = Result<ExitCode, Failure>;
 
 pub(crate) fn check(config: &Path) -> Done {
     let settings = settings::load(config).map_err(mistakes)?;
-    gateway::house::Snapshot::new(settings.clone())
+    let cache = std::sync::Arc::new(cache::Cache::in_memory(&settings.cache));
+    gateway::house::Snapshot::new(settings.clone(), cache)
         .map_err(|error| Failure::mistake(gateway::gateway::chain(&error)))?;
     let (services, routes) = (settings.services.len(), settings.routes.len());
     say(&format!("{}: fine ({services} services, {routes} routes)\n", config.display()))
@@ -141,31 +173,66 @@ fn say(text: &str) -> Done {
 }
 
 pub(crate) fn reload(admin: &str) -> Done {
-    let trouble = |error: io::Error| {
-        Failure::trouble(format!(
-            "no gateway answers at {admin}: {error}\nhint: --admin names its admin listener"
-        ))
-    };
-    let answer = post(admin, "/reload").map_err(trouble)?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    match head.split(' ').nth(1) {
-        Some("200") => say(body),
-        Some("422") => Err(Failure::mistake(body)),
-        _ => Err(Failure::trouble(format!("{admin} is no admin listener of a gateway"))),
+    let (status, body) = post(admin, "/reload", "", "")?;
+    match status.as_str() {
+        "200" => say(&body),
+        "422" => Err(Failure::mistake(body)),
+        _ => Err(stranger(admin)),
     }
 }
 
-/// One POST, spoken by hand: the answer is ours, short, and closed by the connection's end.
-fn post(address: &str, path: &str) -> io::Result<String> {
+pub(crate) fn purge(flags: &PurgeFlags) -> Done {
+    let what = serde_json::json!({
+        "tags": flags.tag,
+        "urls": flags.url,
+        "prefixes": flags.prefix,
+        "hosts": flags.host,
+        "all": flags.all,
+        "soft": flags.soft,
+    });
+    let token = flags.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let (status, body) =
+        post(&flags.admin, "/purge", token.as_deref().unwrap_or_default(), &what.to_string())?;
+    match status.as_str() {
+        "200" => say(&body),
+        "400" | "401" | "413" => Err(Failure::mistake(body)),
+        _ => Err(stranger(&flags.admin)),
+    }
+}
+
+fn stranger(admin: &str) -> Failure {
+    Failure::trouble(format!("{admin} is no admin listener of a gateway"))
+}
+
+/// One POST, spoken by hand: the answer is ours, short, and closed by the connection's end. Answers
+/// its status and body.
+fn post(
+    address: &str,
+    path: &str,
+    fields: &str,
+    body: &str,
+) -> Result<(String, String), Failure> {
     const PATIENCE: Duration = Duration::from_secs(30);
     const ANSWER_BYTES_MAX: u64 = 1 << 20;
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    Ok(answer)
+    let exchange = || -> io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let length = body.len();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n{fields}\
+             Connection: close\r\n\r\n{body}"
+        )?;
+        let mut answer = String::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = exchange().map_err(|error| {
+        Failure::trouble(format!(
+            "no gateway answers at {address}: {error}\nhint: --admin names its admin listener"
+        ))
+    })?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    Ok((status.to_owned(), body.to_owned()))
 }

@@ -16,13 +16,7 @@ pub fn depart(
     outcome: Result<Answered, Fault>,
 ) -> Departure {
     let mut departure = match outcome {
-        Ok(Answered::Response(mut response)) => {
-            // Only what came from a service has crossed a hop.
-            if exchange.facts.asked.is_some() {
-                forward::response(&mut response.head, &house.snapshot);
-            }
-            Departure::Response(response)
-        }
+        Ok(Answered::Response(response)) => Departure::Response(response),
         Ok(Answered::Tunnel(mut head, tunnel)) => {
             forward::switch(&mut head, &house.snapshot);
             Departure::Tunnel(head, tunnel)
@@ -47,7 +41,7 @@ pub fn depart(
 /// Notes the fault that an exchange ended in; what is not the client's is told on standard error.
 pub fn note(exchange: &mut Exchange<'_>, fault: &Fault) {
     exchange.facts.fault = Some(fault.kind);
-    if fault.kind.side() != Side::Client {
+    if fault.kind.side() != Side::Client && fault.kind != FaultKind::NotCached {
         let chain = fault.chain();
         monitor::log::complain(Moment::now(), format_args!("{}: {chain}", exchange.head));
     }
@@ -100,7 +94,7 @@ pub const fn status_of(kind: FaultKind) -> u16 {
         | K::BadResponse
         | K::ResponseCut => 502,
         K::TooManyConnections | K::ServiceFull => 503,
-        K::ConnectTimeout | K::FirstByteTimeout | K::TotalTimeout => 504,
+        K::NotCached | K::ConnectTimeout | K::FirstByteTimeout | K::TotalTimeout => 504,
         K::BadVersion => 505,
     }
 }

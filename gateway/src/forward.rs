@@ -4,7 +4,7 @@
 //! whom a request is for is overwritten; only a trusted proxy's word is kept and added to.
 
 use crate::house::Snapshot;
-use crate::path::{Exchange, Peer};
+use crate::path::Peer;
 use base::field::{Names, members};
 use base::{Fault, FaultKind, FieldName, Fields, Framing, RequestHead, ResponseHead, Version};
 use settings::Route;
@@ -19,28 +19,50 @@ pub enum Crossing {
     Upgrade,
 }
 
+/// What is known of a request beside its head.
+#[derive(Clone, Copy)]
+pub struct Hop<'a> {
+    /// Whose it is.
+    pub peer: &'a Peer,
+    /// How its body is framed.
+    pub framing: Framing,
+    /// Its client waits for `100 Continue`.
+    pub expects: bool,
+}
+
+/// Is this peer's word about whom it speaks for believed?
+pub fn is_trusted(peer: &Peer, snapshot: &Snapshot) -> bool {
+    let trusted = &snapshot.settings.forward.trusted;
+    trusted.iter().any(|net| net.contains(peer.address.ip()))
+}
+
 /// Makes a request ready for the next hop.
-pub fn request(exchange: &mut Exchange<'_>, snapshot: &Snapshot, route: &Route) -> Crossing {
+pub fn request(
+    head: &mut RequestHead,
+    hop: Hop<'_>,
+    snapshot: &Snapshot,
+    route: &Route,
+) -> Crossing {
     let settings = &snapshot.settings.forward;
-    let upgrade = wanted_upgrade(&exchange.head, exchange.framing);
-    let trailers = wants_trailers(&exchange.head.fields);
-    let trusted = settings.trusted.iter().any(|net| net.contains(exchange.peer.address.ip()));
-    drop_nominated(&mut exchange.head.fields);
-    let fields = &mut exchange.head.fields;
+    let upgrade = wanted_upgrade(head, hop.framing);
+    let trailers = wants_trailers(&head.fields);
+    let trusted = is_trusted(hop.peer, snapshot);
+    drop_nominated(&mut head.fields);
+    let fields = &mut head.fields;
     if fields.may_have_any(NOT_FORWARDED) || fields.may_have_any(HEARSAY) {
-        let expects = exchange.expects;
+        let expects = hop.expects;
         fields.retain(|field| match field.known {
             FieldName::Expect => expects,
             known if NOT_FORWARDED.has(known) => false,
             known => trusted || !HEARSAY.has(known),
         });
     }
-    fields.append(snapshot.via.field(exchange.head.version));
+    fields.append(snapshot.via.field(head.version));
     if settings.x_forwarded {
-        x_forwarded(fields, exchange.peer, trusted);
+        x_forwarded(fields, hop.peer, trusted);
     }
     if settings.forwarded {
-        forwarded(fields, exchange.peer);
+        forwarded(fields, hop.peer);
     }
     if trailers {
         fields.push(b"TE", b"trailers");
@@ -54,7 +76,7 @@ pub fn request(exchange: &mut Exchange<'_>, snapshot: &Snapshot, route: &Route) 
         }
         None => Crossing::Plain,
     };
-    rewrite_path(&mut exchange.head, route);
+    rewrite_path(head, route);
     crossing
 }
 
@@ -338,6 +360,7 @@ mod tests {
             strip: strip.map(Into::into),
             prepend: prepend.map(Into::into),
             timeout: None,
+            cache: cache::settings::Rules::standard(),
         };
         rewrite_path(&mut head, &route);
         String::from_utf8(head.target().to_vec()).unwrap()

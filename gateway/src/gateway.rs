@@ -5,6 +5,7 @@ use crate::listen::{self, ListenError};
 use crate::worker::{self, Command, Handle};
 use arc_swap::ArcSwap;
 use base::{Deadline, Moment};
+use cache::Cache;
 use monitor::{Ledger, expose};
 use settings::{Report, Settings};
 use std::io;
@@ -114,7 +115,12 @@ impl Gateway {
                 sockets.push((socket, listener.tls));
             }
         }
-        let snapshot = Arc::new(Snapshot::new(settings)?);
+        let say: cache::tier::Say = Arc::new(|text: &str| {
+            monitor::log::complain(Moment::now(), format_args!("cache: {text}"));
+        });
+        let cache =
+            Arc::new(Cache::start(&settings.cache, &tokio::runtime::Handle::current(), say));
+        let snapshot = Arc::new(Snapshot::new(settings, cache)?);
         let workers = sockets
             .into_iter()
             .enumerate()
@@ -169,10 +175,15 @@ impl Gateway {
         if settings.admin != before.settings.admin {
             return Err(ReloadError::Restart("admin"));
         }
+        if settings.cache.shared != before.settings.cache.shared {
+            return Err(ReloadError::Restart("cache.redis, cache.memcached"));
+        }
         if settings.threads.unwrap_or_else(cores) != self.workers.len() {
             return Err(ReloadError::Restart("threads"));
         }
-        let snapshot = Arc::new(Snapshot::new(settings)?);
+        let cache = Arc::clone(&before.cache);
+        cache.settle(&settings.cache);
+        let snapshot = Arc::new(Snapshot::new(settings, cache)?);
         let mut settled = Vec::new();
         for worker in &self.workers {
             let (done, waits) = oneshot::channel();

@@ -6,6 +6,7 @@
 use crate::route::Router;
 use base::Version;
 use base::field::Prepared;
+use cache::Cache;
 use monitor::log::Log;
 use monitor::{Ledger, RouteMeter};
 use rustls::ServerConfig;
@@ -29,6 +30,8 @@ pub struct Snapshot {
     /// How TLS is spoken to clients.
     pub tls: Option<Arc<ServerConfig>>,
     services: Vec<(Arc<service::settings::Settings>, Option<Tls>)>,
+    /// What is stored, whatever settings are in force.
+    pub cache: Arc<Cache>,
     /// Where the access log goes.
     pub log: Option<Log>,
     /// What Via says of us.
@@ -78,11 +81,12 @@ pub enum NotReady {
 }
 
 impl Snapshot {
-    /// Makes settings ready: reads certificates, opens the log.
+    /// Makes settings ready: reads certificates, opens the log. `cache` is what was stored under
+    /// former settings.
     ///
     /// # Errors
     /// What could not be had.
-    pub fn new(settings: Settings) -> Result<Self, NotReady> {
+    pub fn new(settings: Settings, cache: Arc<Cache>) -> Result<Self, NotReady> {
         let services = settings
             .services
             .iter()
@@ -93,6 +97,7 @@ impl Snapshot {
             limits: Arc::new(settings.limits.clone()),
             tls: settings.tls.as_ref().map(wire::tls::server).transpose()?,
             services,
+            cache,
             log: Log::open(&settings.monitor.access_log).map_err(NotReady::Log)?,
             via: Via::new(&settings.forward.via),
             settings,

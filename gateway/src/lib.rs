@@ -2,6 +2,8 @@
 
 pub mod path;
 
+pub mod caching;
+
 pub mod access;
 pub mod admin;
 pub mod connection;
@@ -11,6 +13,7 @@ pub mod forward;
 pub mod gateway;
 pub mod house;
 pub mod listen;
+pub mod purge;
 pub mod route;
 pub mod tunnel;
 pub mod worker;

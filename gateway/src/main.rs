@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Verb::Run(flags) => run::run(flags),
         Verb::Check { config } => command::check(&config),
         Verb::Reload { admin } => command::reload(&admin),
+        Verb::Purge(flags) => command::purge(&flags),
         Verb::Explain { method, url, config } => command::explain(&config, &method, &url),
         Verb::Demo(flags) => practice::demo(&flags),
         Verb::Shop(flags) => practice::shop(flags),

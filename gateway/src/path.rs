@@ -8,15 +8,18 @@
 //! connection ─► serve
 //!                 1 route     which service, by host, path and method   else 404, 405
 //!                 2 answer    what we answer ourselves: CONNECT, TRACE and OPTIONS that end here
-//!                 3 forward   what crosses the hop and what must not
-//!                 4 service   choose a server, ask it
-//!                 5 depart    a fault becomes a status; the answer's own fields
+//!                 3 cache     an answer from store, or one fetch for all who want the same
+//!                 4 forward   what crosses the hop and what must not
+//!                 5 service   choose a server, ask it
+//!                 6 depart    a fault becomes a status; the answer's own fields
 //! client ◄────────┘
-//!                 6 monitor   counted and logged when the last byte is out (in `connection`)
+//!                 7 monitor   counted and logged when the last byte is out (in `connection`)
 //! ```
 
 use crate::depart;
-use crate::forward::{self, Crossing};
+use crate::caching::fetch::{Fetched, fetch};
+use crate::caching::{self, Look};
+use crate::forward::{self, Crossing, Hop};
 use crate::house::House;
 use crate::route::Found;
 use base::field::Prepared;
@@ -24,6 +27,7 @@ use base::{Deadline, Fault, FaultKind, FieldName, Framing, RequestHead, Response
 use monitor::Facts;
 use service::{Answered, Ask};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use wire::h1::client::Tunnel;
 use wire::{Body, Response};
 
@@ -81,12 +85,12 @@ pub enum Departure {
 }
 
 /// Answers one exchange. Cannot fail: a fault becomes a response in [`depart`].
-pub async fn serve(house: &House, exchange: &mut Exchange<'_>) -> Departure {
+pub async fn serve(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Departure {
     let outcome = travel(house, exchange).await;
     depart::depart(house, exchange, outcome)
 }
 
-async fn travel(house: &House, exchange: &mut Exchange<'_>) -> Result<Answered, Fault> {
+async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answered, Fault> {
     let snapshot = &*house.snapshot;
     if exchange.head.method() == b"CONNECT" {
         let detail = "this gateway is no forward proxy";
@@ -114,10 +118,28 @@ async fn travel(house: &House, exchange: &mut Exchange<'_>) -> Result<Answered, 
     if let Some(answer) = forward::ends_here(&mut exchange.head)? {
         return Ok(Answered::Response(answer));
     }
-    // 3 forward
     forward::check_path(&exchange.head, route)?;
-    let crossing = forward::request(exchange, snapshot, route);
-    // 4 service
+    // 3 cache
+    let mut round = 0;
+    let pass = loop {
+        match caching::look(house, exchange, route, round)? {
+            Look::Off => break None,
+            Look::Answer(response) => return Ok(Answered::Response(response)),
+            Look::Pass(pass) => break Some(pass),
+            Look::Fetch(plan) => {
+                match Box::pin(fetch(house, exchange, route, *plan, round)).await? {
+                    Fetched::Answer(answer) => return Ok(answer),
+                    Fetched::Again => round += 1,
+                    Fetched::Alone => round = caching::ALONE,
+                }
+            }
+        }
+    };
+    // 4 forward
+    let hop =
+        Hop { peer: exchange.peer, framing: exchange.framing, expects: exchange.expects };
+    let crossing = forward::request(&mut exchange.head, hop, snapshot, route);
+    // 5 service
     let relay = &mut *exchange.interim;
     let mut interim = |mut head: ResponseHead| {
         forward::interim(&mut head);
@@ -134,12 +156,19 @@ async fn travel(house: &House, exchange: &mut Exchange<'_>) -> Result<Answered, 
         interim: &mut interim,
         h2_used: None,
     };
-    service.call(&mut ask, &mut exchange.facts).await
+    let mut answered = service.call(&mut ask, &mut exchange.facts).await?;
+    if let Answered::Response(response) = &mut answered {
+        forward::response(&mut response.head, snapshot);
+        if let Some(pass) = &pass {
+            caching::passed(house, exchange, pass, response);
+        }
+    }
+    Ok(answered)
 }
 
 /// A host in lower case without its port; what is longer than a host name can be is cut, and
 /// matches nothing.
-fn bare_host<'a>(host: &'a [u8], lowered: &'a mut [u8; 256]) -> &'a [u8] {
+pub fn bare_host<'a>(host: &'a [u8], lowered: &'a mut [u8; 256]) -> &'a [u8] {
     let in_brackets = host.iter().position(|&b| b == b']').unwrap_or(0);
     let colon = host[in_brackets..].iter().position(|&b| b == b':');
     let host = &host[..colon.map_or(host.len(), |at| in_brackets + at)];

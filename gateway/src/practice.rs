@@ -21,6 +21,9 @@ pub(crate) struct DemoFlags {
     /// Requests a second [default: a share of what one shop can answer, measured first]
     #[arg(long, value_name = "R")]
     rate: Option<f64>,
+    /// A Redis that the gateway caches in, for one more line of the table
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
 }
 
 /// How to keep shop.
@@ -54,6 +57,7 @@ pub(crate) fn demo(flags: &DemoFlags) -> Done {
         once: flags.once,
         phase_time: Duration::from_secs(flags.seconds),
         rate: flags.rate,
+        redis: flags.redis.clone(),
         ..demo::Options::standard()
     };
     let outcome = runtime()?.block_on(demo::run(options)).map_err(|error| match error {

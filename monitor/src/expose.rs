@@ -96,10 +96,14 @@ pub fn page(ledgers: &[Arc<Ledger>], house: House) -> String {
 
 fn requests(page: &mut Page, ledgers: &[Arc<Ledger>]) {
     let mut statuses: BTreeMap<(String, u16), u64> = BTreeMap::new();
+    let mut cached: BTreeMap<(String, &str), u64> = BTreeMap::new();
     let mut durations: BTreeMap<String, Merged> = BTreeMap::new();
     for (name, route) in ledgers.iter().flat_map(|ledger| ledger.routes()) {
         for (status, n) in route.by_status() {
             *statuses.entry((name.clone(), status)).or_default() += n;
+        }
+        for (result, n) in route.by_cached() {
+            *cached.entry((name.clone(), result.name())).or_default() += n;
         }
         route.duration.add_to(durations.entry(name).or_default());
     }
@@ -112,6 +116,11 @@ fn requests(page: &mut Page, ledgers: &[Arc<Ledger>]) {
     for ((route, status), n) in statuses {
         let status = if status == 0 { "none".into() } else { status.to_string() };
         page.sample(name, &[("route", &route), ("status", &status)], n);
+    }
+    let name = "fleetfoot_cache_requests_total";
+    page.family(name, "counter", "Requests by what the cache had to do with them.");
+    for ((route, result), n) in cached {
+        page.sample(name, &[("route", &route), ("result", result)], n);
     }
     let name = "fleetfoot_request_seconds";
     page.family(name, "histogram", "From a request's head to its answer's last byte, by route.");

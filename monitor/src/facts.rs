@@ -2,6 +2,43 @@
 
 use base::{FaultKind, Moment};
 
+macro_rules! cached {
+    ($($(#[doc = $doc:literal])* $variant:ident = $text:literal;)*) => {
+        /// What the cache had to do with an exchange.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Cached { $($(#[doc = $doc])* $variant),* }
+
+        impl Cached {
+            /// Every one, for metrics and reference pages.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The name in log and metric.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+    };
+}
+
+cached! {
+    /// Answered from memory, fresh.
+    Hit = "hit";
+    /// Answered from memory, stale: it is being refreshed, or the service fails.
+    Stale = "stale";
+    /// Answered from the disk or the shared tier.
+    Tier = "tier";
+    /// Answered by what was fetched for another client.
+    Collapsed = "collapsed";
+    /// Validated with the service, then answered from memory or anew.
+    Validated = "validated";
+    /// Fetched, and stored for others.
+    Miss = "miss";
+    /// Fetched, and not to be shared.
+    Private = "private";
+    /// Went past the store.
+    Pass = "pass";
+}
+
 /// The facts of one exchange. Plain data: no strings, no allocation.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -23,6 +60,8 @@ pub struct Facts {
     pub status: u16,
     /// What went wrong.
     pub fault: Option<FaultKind>,
+    /// What the cache had to do with it, if its route has one.
+    pub cached: Option<Cached>,
     /// Bytes of the answer sent: with its head over HTTP/1, without it over HTTP/2.
     pub sent: u64,
 }
@@ -40,6 +79,7 @@ impl Facts {
             reused: false,
             status: 0,
             fault: None,
+            cached: None,
             sent: 0,
         }
     }

@@ -5,7 +5,7 @@
 //! up; the maps are locked only by a reload and by whoever reads.
 
 use crate::count::Count;
-use crate::facts::Facts;
+use crate::facts::{Cached, Facts};
 use crate::histogram::Histogram;
 use base::{FaultKind, Moment};
 use std::collections::BTreeMap;
@@ -19,13 +19,18 @@ const STATUSES: usize = 501;
 #[derive(Debug)]
 pub struct RouteMeter {
     statuses: Box<[Count]>,
+    cached: [Count; Cached::ALL.len()],
     /// From a request's head to its answer's last byte.
     pub duration: Histogram,
 }
 
 impl RouteMeter {
     fn new() -> Self {
-        Self { statuses: (0..STATUSES).map(|_| Count::new()).collect(), duration: Histogram::new() }
+        Self {
+            statuses: (0..STATUSES).map(|_| Count::new()).collect(),
+            cached: std::array::from_fn(|_| Count::new()),
+            duration: Histogram::new(),
+        }
     }
 
     /// Requests ended, by status; 0 where there was no answer.
@@ -33,6 +38,14 @@ impl RouteMeter {
         let counts = self.statuses.iter().map(Count::get).enumerate();
         let status = |i: usize| if i == STATUSES - 1 { 0 } else { i as u16 + 100 };
         counts.filter(|(_, n)| *n > 0).map(move |(i, n)| (status(i), n))
+    }
+}
+
+impl RouteMeter {
+    /// Requests ended, by what the cache had to do with them.
+    pub fn by_cached(&self) -> impl Iterator<Item = (Cached, u64)> {
+        let counts = self.cached.iter().map(Count::get);
+        Cached::ALL.iter().copied().zip(counts).filter(|(_, n)| *n > 0)
     }
 }
 
@@ -159,6 +172,10 @@ impl Ledger {
         let status = status.min(STATUSES - 1);
         route.statuses[status].add(1);
         route.duration.record(now.since(facts.begun));
+        if let Some(cached) = facts.cached {
+            // Listed in the order of their declaration.
+            route.cached[cached as usize].add(1);
+        }
     }
 }
 

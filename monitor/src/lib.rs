@@ -13,6 +13,6 @@ pub mod log;
 pub mod settings;
 
 pub use count::Count;
-pub use facts::Facts;
+pub use facts::{Cached, Facts};
 pub use histogram::Histogram;
 pub use ledger::{Ledger, RouteMeter, ServerMeter, ServiceMeter};

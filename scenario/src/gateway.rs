@@ -235,7 +235,7 @@ impl Drop for Gateway {
 
 /// Kills process `id` and removes its folder when we end, however we end: it waits for the end of a
 /// pipe that we hold. Gateways that tests share are never dropped.
-fn warden(id: u32, folder: &Path) -> Child {
+pub(crate) fn warden(id: u32, folder: &Path) -> Child {
     let script = format!("read line; kill -KILL {id}; rm -rf '{}'", folder.display());
     let mut command = Command::new("sh");
     command.arg("-c").arg(script).stdin(Stdio::piped());

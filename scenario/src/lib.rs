@@ -1,4 +1,5 @@
-//! The test kit: the real binary, a raw origin behind it, a raw client before it.
+//! The test kit: the real binary, a raw origin behind it, a raw client before it, and real servers
+//! of others beside it.
 //!
 //! Everything a scenario touches is bytes on sockets, so that nothing of ours stands between a test
 //! and what a peer would see. Every wait has a [`PATIENCE`] and ends in a panic that prints what
@@ -11,9 +12,12 @@ pub mod client;
 pub mod gate;
 pub mod gateway;
 pub mod load;
+pub mod memcached;
 pub mod message;
 pub mod origin;
 pub mod reading;
+pub mod redis;
+pub mod server;
 pub mod settings;
 pub mod suite;
 pub mod transcript;
@@ -21,8 +25,11 @@ pub mod transcript;
 pub use client::Client;
 pub use gate::Gate;
 pub use gateway::Gateway;
+pub use memcached::Memcached;
 pub use message::{Request, Response};
 pub use origin::{Action, Origin};
+pub use redis::Redis;
+pub use server::Server;
 pub use settings::Text;
 
 use std::time::Duration;

@@ -32,8 +32,9 @@ pub fn for_url(to: &[String], listen: &[String], admin: Option<&str>) -> Result<
         tls: None,
         forward: Forward::standard(),
         monitor: monitor::settings::Settings::standard(),
+        cache: cache::settings::Settings::standard(),
         services: vec![service::settings::Settings::standard("origin".to_owned(), servers)],
-        routes: vec![everything()],
+        routes: vec![everything(cache::settings::Rules::standard())],
     })
 }
 

@@ -1,5 +1,6 @@
 //! A parsed file into [`Settings`]: the top level and the sections that stand once.
 
+mod caching;
 pub(crate) mod routes;
 mod services;
 
@@ -24,8 +25,9 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
     let tls = section(reader, &root, "tls").and_then(|table| tls(reader, &table));
     let forward = section(reader, &root, "forward").map(|table| forward(reader, &table));
     let monitor = section(reader, &root, "monitor").map(|table| monitor(reader, &table));
+    let cache = caching::settings(reader, &root);
     let services = services::services(reader, &root);
-    let routes = routes::routes(reader, &root, &services);
+    let routes = routes::routes(reader, &root, &services, &cache.rules);
     check_listeners(reader, &root, listen.as_deref());
     let standard = Listener { address: Settings::LISTEN, tls: false };
     Some(Settings {
@@ -38,6 +40,7 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
         tls,
         forward: forward.unwrap_or_else(Forward::standard),
         monitor: monitor.unwrap_or(monitor::settings::Settings::standard()),
+        cache,
         services: services.into_iter().map(|(_, service)| service).collect::<Option<_>>()?,
         routes: routes?,
     })

@@ -23,6 +23,8 @@ pub struct Settings {
     pub forward: Forward,
     /// Logs and metrics.
     pub monitor: monitor::settings::Settings,
+    /// What is kept of answers, and where.
+    pub cache: cache::settings::Settings,
     /// The services, in the order of the file.
     pub services: Vec<service::settings::Settings>,
     /// The routes, in the order of the file.
@@ -113,6 +115,8 @@ pub struct Route {
     pub prepend: Option<String>,
     /// Overrides the service's `total_time`.
     pub timeout: Option<Duration>,
+    /// What is kept of its answers.
+    pub cache: cache::settings::Rules,
 }
 
 /// Which requests a route takes: `GET shop.example/products/{id}`.

@@ -4,8 +4,10 @@
 //! of the schema for editors and of the reference page. Defaults in force come from the rooms'
 //! `standard()`; a test holds the texts here to them.
 
+mod caching;
 mod table;
 
+pub(crate) use caching::*;
 pub(crate) use table::*;
 
 use base::ByteSize;
@@ -23,6 +25,7 @@ pub(crate) struct Section {
 }
 
 /// One key of a table.
+#[derive(Clone, Copy)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
@@ -33,6 +36,7 @@ pub(crate) struct Key {
 }
 
 /// What holds when a key is not there.
+#[derive(Clone, Copy)]
 pub(crate) enum Default {
     /// It is a mistake.
     Required,
@@ -43,6 +47,7 @@ pub(crate) enum Default {
 }
 
 /// What may stand at a key.
+#[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// A string; `false` too where it switches something off.
     Text { form: Form, or_false: bool },
@@ -56,10 +61,12 @@ pub(crate) enum Kind {
     Count { least: u64, most: u64, unlimited: bool },
     /// A number of bytes.
     Size { least: ByteSize, most: ByteSize, unlimited: bool },
-    /// A length of time.
-    Time { least: Duration, most: Duration },
+    /// A length of time; `false` too where it switches something off.
+    Time { least: Duration, most: Duration, or_false: bool },
     /// A table.
     Table(&'static Section),
+    /// A table, or `true` or `false` for the whole of it.
+    Switch(&'static Section),
     /// An array of tables.
     Tables(&'static Section),
     /// A table of tables under names of the user's choice.
@@ -101,10 +108,12 @@ impl Kind {
             Self::Size { least, most, unlimited } => {
                 format!("a size from {least} to {most}{}", or_unlimited(*unlimited))
             }
-            Self::Time { least, most } => {
-                format!("a duration from {} to {}", duration(*least), duration(*most))
+            Self::Time { least, most, or_false } => {
+                let or = if *or_false { ", or false" } else { "" };
+                format!("a duration from {} to {}{or}", duration(*least), duration(*most))
             }
             Self::Table(section) => format!("a table of {}", names(section)),
+            Self::Switch(section) => format!("true, false or a table of {}", names(section)),
             Self::Tables(section) => format!("tables of {}", names(section)),
             Self::Named(section) => format!("a table for each, headed {}", section.header),
         }

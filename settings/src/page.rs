@@ -1,8 +1,8 @@
 //! The reference page of all keys, made from the table of options.
 
 use crate::options::{
-    CERTIFICATE, Default, FORWARD, Key, Kind, LIMITS, MONITOR, ROOT, ROUTE, SERVICE_TLS, SERVICES,
-    Section, TLS, duration,
+    CACHE, CACHE_DISK, CACHE_KEY, CERTIFICATE, Default, FORWARD, Key, Kind, LIMITS, MONITOR, ROOT,
+    ROUTE, ROUTE_CACHE, ROUTE_KEY, SERVICE_TLS, SERVICES, Section, TLS, duration,
 };
 use std::fmt::Write;
 
@@ -53,6 +53,33 @@ Two routes that could both win a request are a mistake. Where a route takes host
 method, the next one in that order is asked; when none is left the answer is 405 with an Allow field.
 ";
 
+const RULES: &str = "
+### How a route's rules come about
+
+A route starts from the rules in `[cache]` and changes the keys that it names, one by one; a list takes
+the place of the other list. `cache = false` keeps a route out of the cache, `cache = true` keeps it in
+where `[cache]` says `enabled = false`.
+
+```toml
+[cache]
+memory = \"1 GiB\"
+stale = \"30s\"
+
+[[route]]
+match = \"GET /products/{id}\"
+to = \"shop\"
+cache = { ttl = \"1m\", tags = [\"product:{id}\"], key = { ignore_query = [\"utm_*\"] } }
+
+[[route]]
+match = \"/account/*\"
+to = \"shop\"
+cache = false
+```
+
+- A `*` at the end of the name of a cookie or query parameter stands for any rest.
+- Secrets (`purge_token`, passwords in `redis`) are shown as `********` wherever settings are shown.
+";
+
 /// The page, in Markdown.
 pub fn reference() -> String {
     let mut page = HEAD.to_owned();
@@ -62,6 +89,10 @@ pub fn reference() -> String {
         table(&mut page, section);
     }
     page.push_str(MATCHES);
+    for section in [&CACHE, &CACHE_DISK, &CACHE_KEY, &ROUTE_CACHE, &ROUTE_KEY] {
+        table(&mut page, section);
+    }
+    page.push_str(RULES);
     page
 }
 
@@ -112,10 +143,14 @@ fn kind(kind: &Kind) -> (String, String) {
         Kind::Size { least, most, unlimited } => {
             ("size".to_owned(), format!("{least} to {most}{}", or(*unlimited)))
         }
-        Kind::Time { least, most } => {
-            ("duration".to_owned(), format!("{} to {}", duration(*least), duration(*most)))
+        Kind::Time { least, most, or_false } => {
+            let name = if *or_false { "duration or `false`" } else { "duration" };
+            (name.to_owned(), format!("{} to {}", duration(*least), duration(*most)))
         }
         Kind::Table(section) => ("table".to_owned(), format!("see `{}`", section.header)),
+        Kind::Switch(section) => {
+            ("table or boolean".to_owned(), format!("see `{}`", section.header))
+        }
         Kind::Tables(section) => {
             ("array of tables".to_owned(), format!("see `{}`", section.header))
         }

@@ -47,6 +47,8 @@ pub(crate) enum Scope {
     Root,
     Section(String),
     Route(String),
+    /// A table inside a route: its label, and the table's path from there.
+    InRoute(String, &'static str),
 }
 
 /// A value and where it stands.
@@ -72,6 +74,7 @@ impl Scope {
             Self::Root => String::new(),
             Self::Section(name) => format!("{name}: "),
             Self::Route(label) => format!("route \"{label}\": "),
+            Self::InRoute(label, path) => format!("route \"{label}\": {path}: "),
         }
     }
 
@@ -79,6 +82,7 @@ impl Scope {
     pub(crate) fn key(&self, key: &str) -> String {
         match self {
             Self::Section(name) => format!("{name}.{key}: "),
+            Self::InRoute(label, path) => format!("route \"{label}\": {path}.{key}: "),
             Self::Root | Self::Route(_) => format!("{}{key}: ", self.table()),
         }
     }
@@ -197,6 +201,7 @@ impl<'s> Reader<'s> {
         let elsewhere = [&crate::options::ROOT, &crate::options::LIMITS, &crate::options::FORWARD]
             .into_iter()
             .chain([&crate::options::MONITOR, &crate::options::SERVICES, &crate::options::ROUTE])
+            .chain([&crate::options::CACHE])
             .find(|section| section.key(name).is_some());
         let near = closest(name, table.section.keys.iter().map(|key| key.name));
         let meant = table.section.aliases.iter().find(|(alias, _)| *alias == name);
@@ -237,7 +242,9 @@ impl<'s> Reader<'s> {
             }
             Kind::Time { .. } if scalar => Some(format!("write a unit: \"{source}s\"")),
             Kind::Size { .. } if scalar => Some(format!("write a unit: \"{source} B\"")),
-            Kind::Count { .. } | Kind::Flag => unquoted(value.get_ref(), &option.kind),
+            Kind::Count { .. } | Kind::Flag | Kind::Switch(_) => {
+                unquoted(value.get_ref(), &option.kind)
+            }
             Kind::Tables(section) if matches!(value.get_ref(), DeValue::Table(_)) => {
                 let header = section.header;
                 header.starts_with("[[").then(|| format!("the header is written {header}"))
@@ -376,7 +383,7 @@ impl<'s> Reader<'s> {
         scope: Scope,
     ) -> Option<Table<'s>> {
         let value = Self::value(table, key)?;
-        if let (DeValue::Table(inner), Some(Kind::Table(section))) =
+        if let (DeValue::Table(inner), Some(Kind::Table(section) | Kind::Switch(section))) =
             (value.get_ref(), table.section.key(key).map(|option| &option.kind))
         {
             Some(self.open(scope, section, inner, value.span()))
@@ -384,6 +391,21 @@ impl<'s> Reader<'s> {
             self.mistyped(table, key, value);
             None
         }
+    }
+
+    /// `Ok` is the table at a key, opened, and `Err` the truth that stands there in its place.
+    pub(crate) fn switch(
+        &mut self,
+        table: &Table<'s>,
+        key: &str,
+        scope: Scope,
+    ) -> Option<Result<Table<'s>, bool>> {
+        let value = Self::value(table, key)?;
+        let variable = value.get_ref().as_str().is_some_and(|text| text.contains("${"));
+        if value.get_ref().as_bool().is_some() || variable {
+            return self.flag(table, key).map(Err);
+        }
+        self.table(table, key, scope).map(Ok)
     }
 
     /// The tables of the array at a key, each with its place, not yet opened.
@@ -478,8 +500,8 @@ impl<'s> Reader<'s> {
 fn unquoted(value: &DeValue<'_>, kind: &Kind) -> Option<String> {
     let text = value.as_str()?.trim();
     let value = match (kind, text.to_ascii_lowercase().as_str()) {
-        (Kind::Flag, "true" | "yes" | "on") => "true",
-        (Kind::Flag, "false" | "no" | "off") => "false",
+        (Kind::Flag | Kind::Switch(_), "true" | "yes" | "on") => "true",
+        (Kind::Flag | Kind::Switch(_), "false" | "no" | "off" | "none") => "false",
         (Kind::Count { .. }, _) if text.parse::<u64>().is_ok() => text,
         _ => return None,
     };

@@ -87,11 +87,16 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         Kind::Size { unlimited: true, .. } => {
             json!({ "anyOf": [{ "const": "unlimited" }, text(SIZE)] })
         }
-        Kind::Time { least, .. } => {
+        Kind::Time { least, or_false, .. } => {
             debug_assert!(duration(*least).len() < DURATION.len(), "bounds are in the sentence");
-            text(DURATION)
+            if *or_false {
+                json!({ "anyOf": [text(DURATION), { "const": false }] })
+            } else {
+                text(DURATION)
+            }
         }
         Kind::Table(inner) => Value::Object(section(inner)),
+        Kind::Switch(inner) => json!({ "anyOf": [{ "type": "boolean" }, section(inner)] }),
         Kind::Tables(inner) => json!({ "type": "array", "items": section(inner) }),
         Kind::Named(inner) => json!({
             "type": "object",

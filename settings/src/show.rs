@@ -1,7 +1,10 @@
 //! Settings as a file that says all of it: every key, defaults too, in the order of the reference.
 //!
 //! What [`show`] writes, [`crate::parse`] reads back to equal settings, wherever the file is put:
-//! paths are absolute by then. Secrets are not among the settings; variables have been put in.
+//! paths are absolute by then, and variables have been put in. Of the cache's rules a route shows
+//! those that are not as in `[cache]`. Secrets are not shown: `********` stands in their place.
+
+mod caching;
 
 use crate::model::{Pattern, Route, Settings};
 use crate::options::duration;
@@ -46,11 +49,13 @@ pub fn show(settings: &Settings) -> String {
         AccessLog::Stdout => file.text("access_log", &"stdout"),
         AccessLog::File(path) => file.path("access_log", path),
     }
+    file.cache(&settings.cache);
     for service in &settings.services {
         file.service(service);
     }
     for route in &settings.routes {
         file.route(route, &settings.services[route.service].name);
+        file.changed_rules(&route.cache, &settings.cache.rules);
     }
     file.0
 }

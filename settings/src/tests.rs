@@ -1,5 +1,6 @@
 //! Behaviour of the whole crate: files in, settings or reports out.
 
+mod caching;
 mod laws;
 mod messages;
 mod patterns;

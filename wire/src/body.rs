@@ -4,10 +4,13 @@
 //! read from one peer before the other has taken what came before, so that memory per exchange is
 //! one buffer a direction, whatever the size of the body (back-pressure by construction).
 
+use crate::content;
 use crate::h1;
 use crate::h2;
 use base::{Fault, Fields, Framing, ResponseHead};
+use bytes::{Buf, Bytes};
 use std::cell::Ref;
+use std::collections::VecDeque;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -19,6 +22,12 @@ pub enum Body {
     Empty,
     /// Ours: all of it, and how much has been used.
     Whole(Vec<u8>, usize),
+    /// Held in memory for many: what is left of it.
+    Shared(Bytes),
+    /// The same in several pieces, none of them empty.
+    Pieces(Box<VecDeque<Bytes>>),
+    /// Held in memory for many, and still coming.
+    Flow(Box<content::Reader>),
     /// A request's, from an HTTP/1.1 client.
     Client(Rc<h1::server::Server>),
     /// A response's, from an HTTP/1.1 service.
@@ -70,6 +79,9 @@ impl Body {
         match self {
             Self::Empty => Poll::Ready(Ok(0)),
             Self::Whole(bytes, used) => Poll::Ready(Ok(bytes.len() - *used)),
+            Self::Shared(bytes) => Poll::Ready(Ok(bytes.len())),
+            Self::Pieces(pieces) => Poll::Ready(Ok(pieces.front().map_or(0, Bytes::len))),
+            Self::Flow(reader) => reader.poll_data(cx),
             Self::Client(server) => server.poll_body(cx),
             Self::Service(answer) => answer.poll_body(cx),
             Self::Frames(incoming) => incoming.poll_data(cx),
@@ -81,6 +93,9 @@ impl Body {
         match self {
             Self::Empty => Data::Plain(&[]),
             Self::Whole(bytes, used) => Data::Plain(&bytes[*used..*used + n]),
+            Self::Shared(bytes) => Data::Plain(&bytes[..n]),
+            Self::Pieces(pieces) => Data::Plain(pieces.front().map_or(&[], |piece| &piece[..n])),
+            Self::Flow(reader) => Data::Plain(&reader.data()[..n]),
             Self::Client(server) => Data::Shared(server.data(n)),
             Self::Service(answer) => Data::Plain(&answer.data()[..n]),
             Self::Frames(incoming) => Data::Plain(&incoming.data()[..n]),
@@ -92,6 +107,16 @@ impl Body {
         match self {
             Self::Empty => assert!(n == 0, "an empty body was used"),
             Self::Whole(_, used) => *used += n,
+            Self::Shared(bytes) => bytes.advance(n),
+            Self::Pieces(pieces) => {
+                if let Some(piece) = pieces.front_mut() {
+                    piece.advance(n);
+                    if piece.is_empty() {
+                        pieces.pop_front();
+                    }
+                }
+            }
+            Self::Flow(reader) => reader.used(n),
             Self::Client(server) => server.used(n),
             Self::Service(answer) => answer.used(n),
             Self::Frames(incoming) => incoming.used(n),
@@ -103,7 +128,13 @@ impl Body {
     pub fn prepend(&mut self, head: &[u8]) -> bool {
         match self {
             Self::Service(answer) => answer.prepend(head),
-            Self::Empty | Self::Whole(..) | Self::Client(_) | Self::Frames(_) => false,
+            Self::Empty
+            | Self::Whole(..)
+            | Self::Shared(_)
+            | Self::Pieces(_)
+            | Self::Flow(_)
+            | Self::Client(_)
+            | Self::Frames(_) => false,
         }
     }
 
@@ -117,7 +148,9 @@ impl Body {
     /// The trailer fields, once the end has been reached.
     pub fn take_trailers(&mut self) -> Option<Fields> {
         match self {
-            Self::Empty | Self::Whole(..) => None,
+            Self::Empty | Self::Whole(..) | Self::Shared(_) | Self::Pieces(_) | Self::Flow(_) => {
+                None
+            }
             Self::Client(server) => server.take_trailers(),
             Self::Service(answer) => answer.take_trailers(),
             Self::Frames(incoming) => incoming.take_trailers(),
@@ -130,14 +163,24 @@ impl Body {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Client(server) => Some(Self::Client(Rc::clone(server))),
-            Self::Whole(..) | Self::Service(_) | Self::Frames(_) => None,
+            Self::Whole(..)
+            | Self::Shared(_)
+            | Self::Pieces(_)
+            | Self::Flow(_)
+            | Self::Service(_)
+            | Self::Frames(_) => None,
         }
     }
 
     /// Does reading it also send the request that it answers?
     pub fn is_feeding(&self) -> bool {
         match self {
-            Self::Empty | Self::Whole(..) | Self::Client(_) => false,
+            Self::Empty
+            | Self::Whole(..)
+            | Self::Shared(_)
+            | Self::Pieces(_)
+            | Self::Flow(_)
+            | Self::Client(_) => false,
             Self::Service(answer) => answer.is_feeding(),
             Self::Frames(incoming) => incoming.is_feeding(),
         }
@@ -149,7 +192,11 @@ impl Body {
             Self::Empty => true,
             Self::Whole(_, used) => *used == 0,
             Self::Client(server) => server.is_untouched(),
-            Self::Service(_) | Self::Frames(_) => false,
+            Self::Shared(_)
+            | Self::Pieces(_)
+            | Self::Flow(_)
+            | Self::Service(_)
+            | Self::Frames(_) => false,
         }
     }
 }

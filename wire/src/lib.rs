@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod buffer;
+pub mod content;
 pub mod h1;
 pub mod h2;
 pub mod settings;

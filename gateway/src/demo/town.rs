@@ -19,6 +19,7 @@ const COUNTERS_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Town {
     program: PathBuf,
     products: u32,
+    redis: Option<String>,
     shops: Vec<(SocketAddr, Quiet)>,
     without: Option<Sins>,
     gateway: Option<Gateway>,
@@ -77,6 +78,7 @@ impl Town {
         Ok(Self {
             program,
             products: options.products,
+            redis: options.redis.clone(),
             shops: Vec::new(),
             without: None,
             gateway: None,
@@ -149,7 +151,7 @@ impl Town {
     ) -> Result<SocketAddr, DemoError> {
         self.gateway = None;
         let path = self.directory.0.join("fleetfoot.toml");
-        let text = settings_text(&self.straight(servers), settings);
+        let text = settings_text(&self.straight(servers), settings, self.redis.as_deref());
         fs::write(&path, text)
             .map_err(|source| DemoError::Directory { path: path.clone(), source })?;
         let arguments = ["run".to_owned(), "--config".to_owned(), path.display().to_string()];
@@ -181,10 +183,11 @@ impl Town {
     }
 }
 
-pub(super) fn settings_text(shops: &[SocketAddr], settings: &str) -> String {
+pub(super) fn settings_text(shops: &[SocketAddr], settings: &str, redis: Option<&str>) -> String {
     let servers: Vec<String> = shops.iter().map(|shop| format!("\"http://{shop}\"")).collect();
     let listeners = "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n";
-    format!("{listeners}{}", settings.replace("{servers}", &format!("[{}]", servers.join(", "))))
+    let settings = settings.replace("{servers}", &format!("[{}]", servers.join(", ")));
+    format!("{listeners}{}", settings.replace("{redis}", redis.unwrap_or_default()))
 }
 
 /// One shop's counters, by one request on a connection of its own.
@@ -208,7 +211,7 @@ mod tests {
     fn settings_name_the_listeners_and_the_shops() {
         let shops = [([127, 0, 0, 1], 81).into(), ([127, 0, 0, 1], 82).into()];
         assert_eq!(
-            settings_text(&shops, "servers = {servers}"),
+            settings_text(&shops, "servers = {servers}", None),
             "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n\
              servers = [\"http://127.0.0.1:81\", \"http://127.0.0.1:82\"]"
         );

@@ -14,6 +14,7 @@ fn routes(patterns: &[&str]) -> Vec<Route> {
             strip: None,
             prepend: None,
             timeout: None,
+            cache: cache::settings::Rules::standard(),
         })
         .collect()
 }

@@ -1,10 +1,12 @@
 //! `[[route]]`.
 
+use super::caching;
 use crate::model::{Pattern, Route, Segment};
 use crate::options::ROUTE;
 use crate::pattern::{self, METHODS_MAX};
 use crate::reader::{At, Reader, Scope, Table};
 use crate::report::{Wrong, closest};
+use cache::settings::Rules;
 use std::collections::HashMap;
 use std::ops::Range;
 use toml::de::DeTable;
@@ -23,14 +25,15 @@ pub(super) fn routes<'s>(
     reader: &mut Reader<'s>,
     root: &Table<'s>,
     services: &Services<'s>,
+    rules: &Rules,
 ) -> Option<Vec<Route>> {
     let Some(tables) = reader.tables(root, "route") else {
-        return implied(reader, root, services);
+        return implied(reader, root, services, rules);
     };
     let found: Vec<Found> = tables
         .into_iter()
         .enumerate()
-        .map(|(index, table)| route(reader, index, table, services))
+        .map(|(index, table)| route(reader, index, table, services, rules))
         .collect();
     check_pairs(reader, &found);
     check_methods(reader, &found);
@@ -42,6 +45,7 @@ fn implied<'s>(
     reader: &mut Reader<'s>,
     root: &Table<'s>,
     services: &Services<'s>,
+    rules: &Rules,
 ) -> Option<Vec<Route>> {
     if root.entries.contains_key("route") {
         return None; // Of the wrong type: noted already.
@@ -54,11 +58,11 @@ fn implied<'s>(
         reader.note(root.span.clone(), what, allowed, Some(hint));
         return None;
     }
-    Some(vec![everything()])
+    Some(vec![everything(rules.clone())])
 }
 
 /// The route `*` to the first service.
-pub(crate) fn everything() -> Route {
+pub(crate) fn everything(cache: Rules) -> Route {
     let path = vec![Segment::Rest(String::new())];
     Route {
         name: "*".to_owned(),
@@ -67,6 +71,7 @@ pub(crate) fn everything() -> Route {
         strip: None,
         prepend: None,
         timeout: None,
+        cache,
     }
 }
 
@@ -75,12 +80,13 @@ fn route<'s>(
     index: usize,
     At { value: table, span }: At<&'s DeTable<'s>>,
     services: &Services<'s>,
+    rules: &Rules,
 ) -> Found {
     let plain = |key: &str| table.get(key).and_then(|value| value.get_ref().as_str());
     let label = plain("name").or_else(|| plain("match")).map(str::to_owned);
     let label = label.filter(|label| !label.is_empty() && label.len() <= 128);
     let label = label.unwrap_or_else(|| (index + 1).to_string());
-    let table = reader.open(Scope::Route(label), &ROUTE, table, span.clone());
+    let table = reader.open(Scope::Route(label.clone()), &ROUTE, table, span.clone());
     let text = reader.text(&table, "match");
     let pattern =
         text.as_ref().and_then(|text| reader.parse(&table, "match", text, pattern::parse));
@@ -92,6 +98,7 @@ fn route<'s>(
     }
     let prepend = reader.parsed(&table, "prepend", prefix).map(|found| found.value);
     let timeout = reader.time(&table, "timeout").map(|found| found.value);
+    let cache = caching::of_route(reader, &table, &label, pattern.as_ref(), rules);
     let unnamed = text.map(|text| At { value: text.value, span: text.span });
     let name = named.or(unnamed).unwrap_or(At { value: String::new(), span });
     let route = service.zip(pattern.clone()).map(|(service, pattern)| Route {
@@ -101,6 +108,7 @@ fn route<'s>(
         strip: strip.map(|found| found.value),
         prepend,
         timeout,
+        cache,
     });
     Found { route, pattern, name }
 }

@@ -1,10 +1,11 @@
 //! The table itself, in the order of the reference page.
 
+use super::caching::{CACHE, ROUTE_CACHE};
 use super::{Default, Form, Key, Kind, Section};
 use base::ByteSize;
 use std::time::Duration;
 
-const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_hours(24);
 
 const LISTEN: Form = Form {
@@ -15,7 +16,8 @@ const ADDRESS: Form = Form {
     what: "an IP address and a port",
     pattern: r"^(localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$",
 };
-const FILE: Form = Form { what: "a file's path, relative to the settings file", pattern: r"^.+$" };
+pub(super) const FILE: Form =
+    Form { what: "a file's path, relative to the settings file", pattern: r"^.+$" };
 const URL: Form = Form {
     what: "http or https, a host and perhaps a port",
     pattern: r"^[Hh][Tt][Tt][Pp][Ss]?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?$",
@@ -71,6 +73,7 @@ pub(crate) static ROOT: Section = Section {
         ("routes", "route"),
         ("log", "monitor"),
         ("limit", "limits"),
+        ("caching", "cache"),
     ],
     keys: &[
         Key {
@@ -96,7 +99,7 @@ pub(crate) static ROOT: Section = Section {
         },
         Key {
             name: "grace",
-            kind: Kind::Time { least: Duration::ZERO, most: DAY },
+            kind: Kind::Time { least: Duration::ZERO, most: DAY, or_false: false },
             default: Default::Value("\"30s\""),
             doc: "How long a stop waits for requests in flight before it cuts them off.",
             examples: &["\"30s\""],
@@ -128,6 +131,13 @@ pub(crate) static ROOT: Section = Section {
             default: Default::Words("metrics only"),
             doc: MONITOR.doc,
             examples: &[],
+        },
+        Key {
+            name: "cache",
+            kind: Kind::Switch(&CACHE),
+            default: Default::Words("in memory, as answers allow"),
+            doc: CACHE.doc,
+            examples: &["{ memory = \"1 GiB\" }", "false"],
         },
         Key {
             name: "service",
@@ -177,7 +187,11 @@ pub(crate) static LIMITS: Section = Section {
         },
         Key {
             name: "head_time",
-            kind: Kind::Time { least: Duration::from_millis(100), most: Duration::from_mins(10) },
+            kind: Kind::Time {
+                least: Duration::from_millis(100),
+                most: Duration::from_mins(10),
+                or_false: false,
+            },
             default: Default::Value("\"10s\""),
             doc: "Longest time from a request's first byte to the end of its head, and for a handshake of TLS or HTTP/2.",
             examples: &["\"5s\""],
@@ -191,14 +205,14 @@ pub(crate) static LIMITS: Section = Section {
         },
         Key {
             name: "body_pause",
-            kind: Kind::Time { least: Duration::from_millis(100), most: DAY },
+            kind: Kind::Time { least: Duration::from_millis(100), most: DAY, or_false: false },
             default: Default::Value("\"30s\""),
             doc: "Longest silence while a body is read from or written to a client.",
             examples: &["\"30s\""],
         },
         Key {
             name: "idle_time",
-            kind: Kind::Time { least: Duration::from_millis(100), most: DAY },
+            kind: Kind::Time { least: Duration::from_millis(100), most: DAY, or_false: false },
             default: Default::Value("\"1m15s\""),
             doc: "How long a client's connection may be idle between requests.",
             examples: &["\"5m\""],
@@ -375,28 +389,32 @@ pub(crate) static SERVICES: Section = Section {
         },
         Key {
             name: "connect_time",
-            kind: Kind::Time { least: MILLISECOND, most: Duration::from_mins(10) },
+            kind: Kind::Time { least: MILLISECOND, most: Duration::from_mins(10), or_false: false },
             default: Default::Value("\"2s\""),
             doc: "Longest time to connect, TLS included; never more than `total_time`.",
             examples: &["\"500ms\""],
         },
         Key {
             name: "first_byte_time",
-            kind: Kind::Time { least: MILLISECOND, most: DAY },
+            kind: Kind::Time { least: MILLISECOND, most: DAY, or_false: false },
             default: Default::Value("\"15s\""),
             doc: "Longest wait for the first byte of an answer; never more than `total_time`.",
             examples: &["\"3s\""],
         },
         Key {
             name: "total_time",
-            kind: Kind::Time { least: MILLISECOND, most: Duration::from_hours(7 * 24) },
+            kind: Kind::Time {
+                least: MILLISECOND,
+                most: Duration::from_hours(7 * 24),
+                or_false: false,
+            },
             default: Default::Value("\"1h\""),
             doc: "Longest time for a whole exchange, body included.",
             examples: &["\"30s\""],
         },
         Key {
             name: "idle_time",
-            kind: Kind::Time { least: MILLISECOND, most: DAY },
+            kind: Kind::Time { least: MILLISECOND, most: DAY, or_false: false },
             default: Default::Value("\"30s\""),
             doc: "How long a connection may lie idle in a pool; shorter than the server's own limit.",
             examples: &["\"4s\""],
@@ -462,6 +480,9 @@ pub(crate) static ROUTE: Section = Section {
         ("target", "to"),
         ("strip_prefix", "strip"),
         ("total_time", "timeout"),
+        ("caching", "cache"),
+        ("ttl", "cache"),
+        ("tags", "cache"),
     ],
     keys: &[
         Key {
@@ -501,10 +522,21 @@ pub(crate) static ROUTE: Section = Section {
         },
         Key {
             name: "timeout",
-            kind: Kind::Time { least: MILLISECOND, most: Duration::from_hours(7 * 24) },
+            kind: Kind::Time {
+                least: MILLISECOND,
+                most: Duration::from_hours(7 * 24),
+                or_false: false,
+            },
             default: Default::Words("the service's `total_time`"),
             doc: "Longest time for a whole exchange on this route.",
             examples: &["\"2s\""],
+        },
+        Key {
+            name: "cache",
+            kind: Kind::Switch(&ROUTE_CACHE),
+            default: Default::Words("as in `[cache]`"),
+            doc: "What is kept of its answers, or whether anything is.",
+            examples: &["{ ttl = \"1m\", stale = \"10m\" }", "false"],
         },
     ],
 };

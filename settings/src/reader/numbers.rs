@@ -96,15 +96,31 @@ impl<'s> Reader<'s> {
         Some(At { value: Some(size.value), span: size.span })
     }
 
+    /// The duration at a key, in bounds; `None` where `false` stands, `ground` where nothing does.
+    pub(crate) fn time_or_off(
+        &mut self,
+        table: &Table<'s>,
+        key: &str,
+        ground: Option<Duration>,
+    ) -> Option<Duration> {
+        if Self::is_off(table, key) {
+            return None;
+        }
+        self.time(table, key).map_or(ground, |found| Some(found.value))
+    }
+
     /// The duration at a key, in bounds.
     pub(crate) fn time(&mut self, table: &Table<'s>, key: &str) -> Option<At<Duration>> {
-        let Some(Kind::Time { least, most }) = table.section.key(key).map(|option| &option.kind)
-        else {
-            return None;
-        };
+        let kind = table.section.key(key).map(|option| &option.kind)?;
+        let Kind::Time { least, most, or_false } = kind else { return None };
         let found = self.parsed(table, key, |text| {
-            let allowed = format!("a duration from {} to {}", duration(*least), duration(*most));
-            unit::parse_duration(text).map_err(|sentence| by_unit(text, &sentence, &allowed))
+            let wrong = |sentence: String| by_unit(text, &sentence, &kind.allowed());
+            unit::parse_duration(text).map_err(wrong).map_err(|wrong| match text {
+                "none" | "off" | "false" | "no" | "never" if *or_false => {
+                    wrong.hint("without quotes: false")
+                }
+                _ => wrong,
+            })
         })?;
         if !(*least..=*most).contains(&found.value) {
             let word = if found.value < *least { "short" } else { "long" };

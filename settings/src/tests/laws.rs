@@ -3,6 +3,9 @@
 use super::{read, settings};
 use crate::model::{Forward, Listener, Network, Pattern, Route, Segment, Settings};
 use base::ByteSize;
+use cache::settings::{
+    Disk, KeyRules, Memcached, Profile, Redis, RedisMode, Rules, Settings as Cache, Shared,
+};
 use monitor::settings::AccessLog;
 use proptest::collection::vec;
 use proptest::option;
@@ -122,18 +125,119 @@ fn pattern(index: usize) -> impl Strategy<Value = Pattern> {
     })
 }
 
+fn words(form: &'static str) -> impl Strategy<Value = Vec<String>> {
+    vec(form, 0..3).prop_map(|mut words| {
+        words.sort();
+        words.dedup();
+        words
+    })
+}
+
+/// Rules that `[cache]` can hold.
+fn rules() -> impl Strategy<Value = Rules> {
+    let year = 365 * DAY;
+    let times = (option::of(time(0, year)), option::of(time(0, year)));
+    let stale = [time(0, year).boxed(), time(0, year).boxed(), time(0, year).boxed()];
+    let query = option::of(words("[a-z.%é]{1,3}\\*?"));
+    let key = (query, words("[a-z]{1,3}\\*?"), words("X-[A-Z]{1,2}"), words("[a-z_]{1,3}"));
+    let cookies = (words("[a-z]{1,3}\\*?"), words("[a-z]{1,3}\\*?"));
+    let names = (words("[a-z:é\"\\\\$]{1,6}"), words("(/[a-zé. ]{0,2}(~0|~1)?){1,2}"));
+    let lists = (words("x-[a-z]"), words("x-[a-z]"), words("[a-z]{2}(-[A-Z]{2})?"));
+    let rest = (any::<[bool; 6]>(), 1..=4096_usize);
+    (times, stale, key, cookies, names, lists, rest).prop_map(
+        |(times, stale, key, cookies, names, lists, (flags, variants_max))| Rules {
+            enabled: flags[0],
+            profile: if flags[1] { Profile::Safe } else { Profile::Rfc },
+            ttl: times.0,
+            ttl_error: times.1,
+            insist: flags[2],
+            stale: stale[0],
+            stale_error: stale[1],
+            heuristic_max: stale[2],
+            key: KeyRules {
+                query: key.0,
+                ignore_query: key.1,
+                sort_query: flags[3],
+                fields: key.2,
+                cookies: key.3,
+            },
+            bypass_cookies: cookies.0,
+            drop_cookies: cookies.1,
+            reload: flags[4],
+            tags: names.0,
+            tag_pointers: names.1,
+            tag_fields: lists.0,
+            vary: lists.1,
+            languages: lists.2,
+            variants_max,
+            early: flags[5],
+        },
+    )
+}
+
+fn shared() -> impl Strategy<Value = Shared> {
+    let mode = prop_oneof![
+        Just(RedisMode::Cluster),
+        "[a-z.:]{1,4}".prop_map(RedisMode::Sentinel),
+        Just(RedisMode::Single)
+    ];
+    let urls = vec((any::<bool>(), 1..=9_u16), 1..3);
+    let prefix = "[a-z:$\\{\\}]{0,3}";
+    let redis = (mode, urls, option::of(file()), prefix).prop_map(|(mode, urls, trust, prefix)| {
+        let tls = trust.is_some();
+        let one = mode == RedisMode::Single;
+        let url = |(index, (user, port)): (usize, (bool, u16))| {
+            let user = if user { "me:********@" } else { "" };
+            let scheme = if tls { "rediss" } else { "redis" };
+            format!("{scheme}://{user}h{index}:{port}")
+        };
+        let urls = urls.into_iter().take(if one { 1 } else { 2 }).enumerate().map(url).collect();
+        Shared::Redis(Redis { urls, mode, trust, prefix })
+    });
+    let memcached = (1..9_u16, prefix).prop_map(|(port, prefix)| {
+        let servers = vec![format!("a:{port}"), format!("[::1]:{port}")];
+        Shared::Memcached(Memcached { servers, prefix })
+    });
+    prop_oneof![redis, memcached]
+}
+
+fn cache() -> impl Strategy<Value = Cache> {
+    let memory = prop_oneof![Just(0), (1_u64 << 20)..=1 << 50];
+    let disk = (file(), (16_u64 << 20)..=1 << 42);
+    let disk = disk.prop_map(|(path, size)| Disk { path, size: ByteSize(size) });
+    let sizes = (memory, 1024..=1_u64 << 18, 1024..=512_u64 << 20);
+    let times = (time(MILLISECOND, 10_000 * MILLISECOND), time(0, 600_000 * MILLISECOND));
+    let parts = (option::of(disk), option::of(shared()), words("[A-Z][a-z-]{0,4}"), any::<bool>());
+    (sizes, times, parts, rules()).prop_map(
+        |((memory, object, shared_object), times, (disk, shared, targeted, token), rules)| Cache {
+            memory: ByteSize(memory),
+            object_max: ByteSize(object),
+            disk,
+            shared,
+            shared_time: times.0,
+            shared_object_max: ByteSize(shared_object),
+            targeted,
+            wait_time: times.1,
+            purge_token: token.then(|| "********".to_owned()),
+            rules,
+        },
+    )
+}
+
 fn route(index: usize, services: usize) -> impl Strategy<Value = Route> {
     let name = option::of("[a-z \"\\\\${}\u{e9}]{1,9}");
+    let cache = rules();
     let timeout = option::of(time(MILLISECOND, 7 * DAY));
     let prefix = option::of("(/[a-z]{1,3}){1,2}");
-    (pattern(index), name, 0..services, any::<bool>(), prefix, timeout).prop_map(
-        move |(pattern, name, service, strip, prepend, timeout)| Route {
+    (pattern(index), name, 0..services, any::<bool>(), prefix, timeout, cache).prop_map(
+        move |(pattern, name, service, strip, prepend, timeout, cache)| Route {
             name: name.map_or_else(|| pattern.to_string(), |name| format!("{name}{index}")),
             strip: strip.then(|| format!("/r{index}")),
             pattern,
             service,
             prepend,
             timeout,
+            cache,
         },
     )
 }
@@ -191,25 +295,28 @@ fn any_settings() -> impl Strategy<Value = Settings> {
         all.map(|(index, ())| service(format!("s_{index}-Z"))).collect::<Vec<_>>()
     });
     let routes = (1..4_usize, 1..6_usize);
-    let sections = (limits(), tls(), any::<bool>(), forward(), services, routes);
-    (top, sections).prop_flat_map(|(top, (limits, tls, keep, forward, services, (_, count)))| {
-        let routes: Vec<_> = (0..count).map(|index| route(index, services.len())).collect();
-        routes.prop_map(move |routes| {
-            let keep = keep || top.0.iter().any(|listener| listener.tls);
-            Settings {
-                listen: top.0.clone(),
-                admin: top.1,
-                threads: top.2,
-                grace: top.3,
-                limits: limits.clone(),
-                tls: keep.then(|| tls.clone()),
-                forward: forward.clone(),
-                monitor: monitor::settings::Settings { access_log: top.4.clone() },
-                services: services.clone(),
-                routes,
-            }
-        })
-    })
+    let sections = (limits(), tls(), any::<bool>(), forward(), cache(), services, routes);
+    (top, sections).prop_flat_map(
+        |(top, (limits, tls, keep, forward, cache, services, (_, count)))| {
+            let routes: Vec<_> = (0..count).map(|index| route(index, services.len())).collect();
+            routes.prop_map(move |routes| {
+                let keep = keep || top.0.iter().any(|listener| listener.tls);
+                Settings {
+                    listen: top.0.clone(),
+                    admin: top.1,
+                    threads: top.2,
+                    grace: top.3,
+                    limits: limits.clone(),
+                    tls: keep.then(|| tls.clone()),
+                    forward: forward.clone(),
+                    monitor: monitor::settings::Settings { access_log: top.4.clone() },
+                    cache: cache.clone(),
+                    services: services.clone(),
+                    routes,
+                }
+            })
+        },
+    )
 }
 
 proptest! {
@@ -218,7 +325,9 @@ proptest! {
     #[test]
     fn what_is_shown_is_read_back(all in any_settings()) {
         let shown = crate::show(&all);
-        prop_assert_eq!(settings(&shown), all);
+        let read = settings(&shown);
+        prop_assert_eq!(&read.cache, &all.cache);
+        prop_assert_eq!(read, all);
     }
 
     #[test]

@@ -18,10 +18,14 @@ fn a_service_is_all_it_takes() {
     assert_eq!((&found.limits, &found.tls), (&Limits::standard(), &None));
     assert_eq!(found.forward, Forward::standard());
     assert_eq!(found.monitor, monitor::settings::Settings::standard());
+    assert_eq!(found.cache, cache::settings::Settings::standard());
     let server = Server { scheme: Scheme::Http, host: "localhost".to_owned(), port: 3000 };
     let shop = service::settings::Settings::standard("shop".to_owned(), vec![server]);
     assert_eq!(found.services, [shop]);
-    assert_eq!(found.routes, [crate::lower::routes::everything()]);
+    assert_eq!(
+        found.routes,
+        [crate::lower::routes::everything(cache::settings::Rules::standard())]
+    );
 }
 
 #[test]
@@ -121,6 +125,72 @@ timeout = "2s"
 }
 
 #[test]
+fn a_route_starts_from_the_rules_of_the_cache() {
+    use cache::settings::{Disk, Profile, Redis, RedisMode, Rules, Shared};
+    let found = settings(&format!(
+        r#"{SHOP}
+[cache]
+memory = "64 MiB"
+redis = ["REDISS://:pass@[::1]", "rediss://b:26379/2"]
+redis_mode = "sentinel"
+redis_master = "shop"
+prefix = ""
+purge_token = "secret-token"
+enabled = false
+ttl = "1m"
+bypass_cookies = "session"
+key = {{ query = ["page"], sort_query = true }}
+disk = {{ path = "cache", size = "1 GiB" }}
+[[route]]
+match = "/a/{{id}}/{{rest...}}"
+to = "shop"
+cache = {{ ttl = false, profile = "rfc", tags = ["x:{{id}}", "{{rest}}"], key = {{ query = "*" }} }}
+[[route]]
+match = "/b"
+to = "shop"
+cache = true
+[[route]]
+match = "/c"
+to = "shop"
+[route.cache]
+enabled = "${{UNSET:-true}}"
+bypass_cookies = []
+"#
+    ));
+    let cache = &found.cache;
+    // What is not set never contradicts what is.
+    assert_eq!(cache.object_max, base::ByteSize::mib(16));
+    let redis = Redis {
+        urls: vec!["rediss://:pass@[::1]".to_owned(), "rediss://b:26379/2".to_owned()],
+        mode: RedisMode::Sentinel("shop".to_owned()),
+        trust: None,
+        prefix: String::new(),
+    };
+    assert_eq!(cache.shared, Some(Shared::Redis(redis)));
+    let size = base::ByteSize::mib(1024);
+    assert_eq!(cache.disk, Some(Disk { path: "/etc/fleetfoot/cache".into(), size }));
+    let [a, b, c] = found.routes.as_slice() else { panic!("{} routes", found.routes.len()) };
+    let mut expected = Rules { profile: Profile::Rfc, ttl: None, ..cache.rules.clone() };
+    expected.tags = vec!["x:{id}".to_owned(), "{rest}".to_owned()];
+    expected.key.query = None;
+    assert_eq!(a.cache, expected);
+    assert_eq!(b.cache, Rules { enabled: true, ..cache.rules.clone() });
+    let bypass_cookies = Vec::new();
+    assert_eq!(c.cache, Rules { enabled: true, bypass_cookies, ..cache.rules.clone() });
+    let off = settings(&format!("cache = false\n{SHOP}"));
+    assert!(!off.routes[0].cache.enabled && off.cache.memory == base::ByteSize::mib(256));
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let text = "redis = [\"rediss://me:pa55@a/\"]\npurge_token = \"pa55-and-more\"";
+    let shown = crate::show(&settings(&format!("{SHOP}[cache]\n{text}")));
+    assert!(!shown.contains("pa55"), "{shown}");
+    assert!(shown.contains("\"rediss://me:********@a/\""), "{shown}");
+    assert_eq!(crate::show(&settings(&shown)), shown);
+}
+
+#[test]
 fn variables_are_put_in() {
     for (written, found) in [
         ("a${PORT}", "a3000"),
@@ -152,11 +222,18 @@ fn every_key(visit: &mut dyn FnMut(&Section, &Key, &str)) {
                 format!("{SHOP}[[tls.certificates]]\nchain = \"a\"\nkey = \"b\"\n")
             }
             "" => String::new(),
+            "[cache.disk]" => format!("{SHOP}[cache.disk]\npath = \"a\"\nsize = \"1 GiB\"\n"),
+            "[route.cache]" | "[route.cache.key]" => {
+                format!("{SHOP}[[route]]\nmatch = \"*\"\nto = \"shop\"\n{}\n", section.header)
+            }
             header => format!("{SHOP}{header}\n"),
         };
         for key in section.keys {
             match key.kind {
-                Kind::Table(inner) | Kind::Tables(inner) | Kind::Named(inner) => walk(inner, visit),
+                Kind::Table(inner)
+                | Kind::Tables(inner)
+                | Kind::Named(inner)
+                | Kind::Switch(inner) => walk(inner, visit),
                 _ => visit(section, key, &header),
             }
         }
@@ -172,6 +249,13 @@ fn with(section: &Section, key: &Key, header: &str, value: &str) -> String {
             "{line}tls = {{ certificates = [{{ chain = \"a\", key = \"b\" }}] }}\n{SHOP}"
         );
     }
+    let room = match key.name {
+        "redis_mode" => "redis = \"redis://a\"\n",
+        "redis_master" => "redis = \"redis://a\"\nredis_mode = \"sentinel\"\n",
+        "redis_trust" => "redis = \"rediss://a\"\n",
+        _ => "",
+    };
+    let line = format!("{room}{line}");
     let start = format!("{} = ", key.name);
     let kept = header.lines().filter(|line| !line.starts_with(&start));
     format!("{}\n{line}", kept.collect::<Vec<_>>().join("\n"))
@@ -206,12 +290,16 @@ fn the_bounds_are_inside() {
         let values = match &key.kind {
             Kind::Count { least, most, .. } => [least.to_string(), most.to_string()],
             Kind::Size { least, most, .. } => [format!("\"{least}\""), format!("\"{most}\"")],
-            Kind::Time { least, most } => {
+            Kind::Time { least, most, .. } => {
                 [*least, *most].map(|time| format!("\"{}\"", crate::options::duration(time)))
             }
             _ => return,
         };
         for value in values {
+            if section.header == "[cache]" && key.name == "object_max" {
+                settings(&format!("{}memory = \"1024 TiB\"", with(section, key, header, &value)));
+                continue;
+            }
             let room = match key.name {
                 "total_time" => "connections_max = 1_000_000\n",
                 "connections_max" => "total_time = \"7d\"\n",
@@ -237,6 +325,13 @@ fn the_schema_knows_every_key_and_no_other() {
             }
             "[[route]]" => "/properties/route/items".to_owned(),
             "[[tls.certificates]]" => "/properties/tls/properties/certificates/items".to_owned(),
+            "[cache]" => "/properties/cache/anyOf/1".to_owned(),
+            "[cache.disk]" => "/properties/cache/anyOf/1/properties/disk".to_owned(),
+            "[cache.key]" => "/properties/cache/anyOf/1/properties/key".to_owned(),
+            "[route.cache]" => "/properties/route/items/properties/cache/anyOf/1".to_owned(),
+            "[route.cache.key]" => {
+                "/properties/route/items/properties/cache/anyOf/1/properties/key".to_owned()
+            }
             header => format!("/properties/{}", header.trim_matches(['[', ']'])),
         };
         let table = schema.pointer(&path).expect("the section is there");

@@ -1,0 +1,173 @@
+//! An entry as bytes, for tiers behind memory.
+//!
+//! Whatever cannot be read back whole is nothing: a value of another version, of another key, cut or
+//! changed. (Tiers guard their values with a checksum besides.) Numbers are little-endian; text is
+//! preceded by its length in four bytes.
+//!
+//! ```text
+//! version · kind · key's text · entry: status · fields · life · selecting · tags · stamp · body
+//!                             · index: lists of field names that answers under this key vary by
+//! ```
+
+use crate::entry::{Entry, Holding};
+use crate::policy::{self, Life, Selecting};
+use base::ResponseHead;
+use std::sync::Arc;
+use wire::content::Content;
+
+const VERSION: u8 = 1;
+const ENTRY: u8 = 1;
+const INDEX: u8 = 2;
+/// Most lists of names in an index.
+pub const LISTS_MAX: usize = 4;
+
+/// What a tier holds under a key.
+#[derive(Debug)]
+pub enum Framed {
+    /// An entry.
+    Entry(Box<Entry>),
+    /// Entries lie under keys of their own, told apart by the fields of one of these lists: see [`each`].
+    Index(Vec<Vec<u8>>),
+}
+
+fn put(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text);
+}
+
+/// An entry under the key of this text; `None` if its body is not all here.
+pub fn entry(text: &[u8], entry: &Entry) -> Option<Vec<u8>> {
+    let content = entry.content()?;
+    let mut out = Vec::with_capacity(512 + text.len() + content.len() as usize);
+    out.extend_from_slice(&[VERSION, ENTRY]);
+    put(&mut out, text);
+    out.extend_from_slice(&entry.head.status.to_le_bytes());
+    put(&mut out, entry.head.reason());
+    out.extend_from_slice(&(entry.head.fields.len() as u32).to_le_bytes());
+    for field in entry.head.fields.iter() {
+        put(&mut out, field.name);
+        put(&mut out, field.value);
+    }
+    let mut part = Vec::new();
+    entry.life.write(&mut part);
+    put(&mut out, &part);
+    part.clear();
+    entry.selecting.write(&mut part);
+    put(&mut out, &part);
+    out.extend_from_slice(&(entry.tags.len() as u32).to_le_bytes());
+    for tag in entry.tags.iter() {
+        out.extend_from_slice(&tag.to_le_bytes());
+    }
+    out.extend_from_slice(&entry.stamp.to_le_bytes());
+    out.extend_from_slice(&content.len().to_le_bytes());
+    for segment in content.segments() {
+        out.extend_from_slice(segment);
+    }
+    Some(out)
+}
+
+/// A list of field names as an index holds it.
+pub fn names<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    names.collect::<Vec<_>>().join(&b'\n')
+}
+
+/// The names of such a list.
+pub fn each(names: &[u8]) -> impl Iterator<Item = &[u8]> {
+    names.split(|&b| b == b'\n')
+}
+
+/// An index under the key of this text.
+pub fn index<'a>(text: &[u8], lists: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut out = vec![VERSION, INDEX];
+    put(&mut out, text);
+    for list in lists.take(LISTS_MAX) {
+        put(&mut out, list);
+    }
+    out
+}
+
+/// What is left to be read.
+struct Left<'a>(&'a [u8]);
+
+impl<'a> Left<'a> {
+    fn bytes(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(n)?;
+        self.0 = rest;
+        Some(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.bytes(N)?.try_into().ok()
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let length = self.u32()?;
+        self.bytes(length as usize)
+    }
+}
+
+/// Reads a value that should be of the key with this text.
+pub fn read(value: &[u8], text: &[u8]) -> Option<Framed> {
+    let mut left = Left(value);
+    let [version, kind] = left.array()?;
+    if version != VERSION || left.text()? != text {
+        return None;
+    }
+    match kind {
+        ENTRY => Some(Framed::Entry(Box::new(read_entry(&mut left)?))),
+        INDEX => {
+            let mut lists = Vec::new();
+            while !left.0.is_empty() && lists.len() < LISTS_MAX {
+                lists.push(left.text()?.to_vec());
+            }
+            Some(Framed::Index(lists))
+        }
+        _ => None,
+    }
+}
+
+fn read_entry(left: &mut Left<'_>) -> Option<Entry> {
+    let head = read_head(left)?;
+    let life = Life::read(left.text()?)?;
+    let selecting = Selecting::read(left.text()?)?;
+    let range = policy::content_range(&head).filter(|_| head.status == 206);
+    let count = left.u32()? as usize;
+    let tags = left.bytes(count.checked_mul(8)?)?;
+    let tags: Arc<[u64]> = tags.as_chunks().0.iter().map(|tag| u64::from_le_bytes(*tag)).collect();
+    let stamp = left.u64()?;
+    let length = left.u64()?;
+    if length != left.0.len() as u64 {
+        return None;
+    }
+    let content = Content::new(left.0.to_vec());
+    Some(Entry::new((head, Holding::Whole(content)), life, (selecting, range), (tags, stamp)))
+}
+
+fn read_head(left: &mut Left<'_>) -> Option<ResponseHead> {
+    let status = u16::from_le_bytes(left.array()?);
+    if !(200..1000).contains(&status) {
+        return None;
+    }
+    let mut head = ResponseHead::with_reason(status, legal(left.text()?)?);
+    for _ in 0..left.u32()? {
+        let (name, value) = (left.text()?, left.text()?);
+        if !base::field::is_name(name) || !base::field::is_value(value) {
+            return None;
+        }
+        head.fields.push(name, value);
+    }
+    Some(head.packed())
+}
+
+/// A reason phrase without anything that would end its line.
+fn legal(reason: &[u8]) -> Option<&[u8]> {
+    reason.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)).then_some(reason)
+}

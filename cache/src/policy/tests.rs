@@ -1,0 +1,1 @@
+//! Decision tables, laws, and a second opinion.

@@ -1,0 +1,393 @@
+//! One fetch for everybody who wants the same.
+//!
+//! Whoever comes first starts a task that leads: it looks into the tiers behind memory, asks the
+//! service, and tells all who wait. It belongs to nobody's connection, so that a client that leaves
+//! takes nothing from the others. What only the client that caused it may have (an answer of its
+//! own, interim responses, a fault with its cause) goes to it through a [`Slot`].
+
+use super::settle::{self, Absorb, Aim, Settled};
+use super::{CONDITIONS, Plan, answer, forwarded, put_status, query, stale, tiers};
+use crate::forward;
+use crate::house::House;
+use crate::path::Exchange;
+use base::{Deadline, Fault, Framing, Moment, RequestHead, ResponseHead, Wall};
+use cache::entry::{Entry, HOLD_OFF, Holding};
+use cache::fill::{Joined, Lead, Outcome, Waiter};
+use cache::policy::{self, CacheStatus, Reason, Verdict};
+use cache::settings::Rules;
+use monitor::{Cached, Facts};
+use service::{Answered, Ask};
+use settings::Route;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use wire::content::Reader;
+use wire::timer::within;
+use wire::{Body, Response};
+
+/// How often a request looks again before it goes by itself: each time it had waited for an answer
+/// that turned out to be a variant for others.
+const ROUNDS_MAX: usize = 3;
+
+/// What came of waiting.
+pub enum Fetched {
+    /// An answer.
+    Answer(Answered),
+    /// It must ask for itself, whoever else does.
+    Alone,
+    /// Look again: there is something new.
+    Again,
+}
+
+/// What the task that leads has for the client that caused it.
+#[derive(Default)]
+struct Slot {
+    private: RefCell<Option<Result<Response, Fault>>>,
+    facts: RefCell<Option<Facts>>,
+    reader: RefCell<Option<Reader>>,
+    interims: RefCell<VecDeque<ResponseHead>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Slot {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Fetches, or waits for whoever does.
+///
+/// # Errors
+/// What the service's fault was.
+///
+/// # Cancel safety
+/// Nothing is lost by dropping it: the fetch goes on for others and for the store.
+pub async fn fetch(
+    house: &Rc<House>,
+    exchange: &mut Exchange<'_>,
+    route: &Route,
+    plan: Plan,
+    round: usize,
+) -> Result<Fetched, Fault> {
+    if plan.alone {
+        return alone(house, exchange, route, plan).await.map(Fetched::Answer);
+    }
+    let rules = &route.cache;
+    let (stored, reason) = (plan.entry.clone(), plan.reason);
+    let (waiter, slot) = match house.snapshot.cache.fills.join(plan.variant) {
+        Joined::Waits(waiter) => (waiter, None),
+        Joined::Leads(lead, waiter) => {
+            let slot = Rc::new(Slot::default());
+            let head = exchange.head.clone();
+            let job = job(house, exchange, route, (head, plan), exchange.by);
+            tokio::task::spawn_local(lead_on(job, lead, Some(Rc::clone(&slot))));
+            (waiter, Some(slot))
+        }
+    };
+    let spare = stored.filter(|entry| {
+        let query = query(&exchange.head, exchange.framing);
+        policy::may_serve_on_error(&entry.life, &query, rules, Moment::recent().wall_ms())
+    });
+    let now = Moment::now();
+    let patience = match (&spare, &slot) {
+        // Nobody waits longer for a service than this if there is something to show meanwhile.
+        (Some(_), _) => Deadline::after(now, HOLD_OFF),
+        (None, Some(_)) => exchange.by,
+        (None, None) => Deadline::after(now, house.snapshot.settings.cache.wait_time),
+    };
+    let by = patience.or_before(exchange.by);
+    let Ok(outcome) = within(by, outcome(&waiter, slot.as_deref(), exchange)).await else {
+        let now = Moment::now().wall_ms();
+        return match spare {
+            Some(entry) => {
+                entry.failed(now);
+                Ok(Fetched::Answer(Answered::Response(stale(exchange, &entry, now))))
+            }
+            None => Ok(Fetched::Alone),
+        };
+    };
+    match slot {
+        Some(slot) => led(exchange, &slot, outcome, reason),
+        None => waited(exchange, rules, outcome, (reason, round)),
+    }
+}
+
+/// What the outcome is for the client that caused the fetch.
+fn led(
+    exchange: &mut Exchange<'_>,
+    slot: &Slot,
+    outcome: Outcome,
+    reason: Reason,
+) -> Result<Fetched, Fault> {
+    if let Some(facts) = slot.facts.take() {
+        exchange.facts.asked = facts.asked;
+        exchange.facts.answered = facts.answered;
+        exchange.facts.server = facts.server;
+        exchange.facts.attempts = facts.attempts;
+        exchange.facts.reused = facts.reused;
+    }
+    let now = Moment::now().wall_ms();
+    let response = match (outcome, slot.private.take()) {
+        (Outcome::Entry(entry), _) => own(exchange, (&entry, slot.reader.take()), reason, now),
+        (Outcome::Stale(entry), _) => stale(exchange, &entry, now),
+        (Outcome::Private, Some(Ok(response))) => private(exchange, response, reason),
+        (_, Some(Err(fault))) => return Err(fault),
+        (Outcome::Failed(kind, detail), _) => return Err(Fault::new(kind, detail.to_string())),
+        (Outcome::Private | Outcome::Lost, _) => return Ok(Fetched::Alone),
+    };
+    Ok(Fetched::Answer(Answered::Response(response)))
+}
+
+/// The answer to the client for which an entry was fetched.
+fn own(
+    exchange: &mut Exchange<'_>,
+    (entry, reader): (&Entry, Option<Reader>),
+    reason: Reason,
+    now: Wall,
+) -> Response {
+    let mut status = CacheStatus::forwarded(reason.forward());
+    exchange.facts.cached = Some(if exchange.facts.asked.is_none() {
+        status = CacheStatus::hit(entry.life.ttl(now));
+        status.detail = Some("tier");
+        Cached::Tier
+    } else {
+        status.stored = true;
+        if reason.is_stale() { Cached::Validated } else { Cached::Miss }
+    });
+    answer(exchange, (entry, reader), now, &status)
+}
+
+/// An answer that is this client's alone.
+fn private(exchange: &mut Exchange<'_>, mut response: Response, reason: Reason) -> Response {
+    exchange.facts.cached = Some(Cached::Private);
+    put_status(&mut response.head, &CacheStatus::forwarded(reason.forward()));
+    response
+}
+
+/// What the outcome is for a client that waited for another's fetch.
+fn waited(
+    exchange: &mut Exchange<'_>,
+    rules: &Rules,
+    outcome: Outcome,
+    (reason, round): (Reason, usize),
+) -> Result<Fetched, Fault> {
+    let now = Moment::now().wall_ms();
+    let query = query(&exchange.head, exchange.framing);
+    let again = if round < ROUNDS_MAX { Fetched::Again } else { Fetched::Alone };
+    match outcome {
+        Outcome::Entry(entry) if entry.selecting.matches(&query, rules) => {
+            let verdict = policy::judge(&entry.life, &query, rules, now, 1.0);
+            if matches!(verdict, Verdict::Revalidate(_)) || entry.range.is_some() {
+                return Ok(Fetched::Alone);
+            }
+            let reader = match &entry.holding {
+                Holding::Whole(_) => None,
+                Holding::Coming(flow) => match flow.reader() {
+                    None => return Ok(Fetched::Alone),
+                    reader => reader,
+                },
+            };
+            exchange.facts.cached = Some(Cached::Collapsed);
+            let mut status = CacheStatus::forwarded(reason.forward());
+            status.collapsed = true;
+            let response = answer(exchange, (&entry, reader), now, &status);
+            Ok(Fetched::Answer(Answered::Response(response)))
+        }
+        Outcome::Stale(entry) if entry.selecting.matches(&query, rules) => {
+            Ok(Fetched::Answer(Answered::Response(stale(exchange, &entry, now))))
+        }
+        Outcome::Entry(_) | Outcome::Stale(_) | Outcome::Lost => Ok(again),
+        Outcome::Private => Ok(Fetched::Alone),
+        Outcome::Failed(kind, detail) => Err(Fault::new(kind, detail.to_string())),
+    }
+}
+
+/// Waits for the outcome, passing on what interim responses come to this client.
+async fn outcome(waiter: &Waiter, slot: Option<&Slot>, exchange: &mut Exchange<'_>) -> Outcome {
+    poll_fn(|cx: &mut Context<'_>| {
+        if let Some(slot) = slot {
+            while let Some(head) = slot.interims.borrow_mut().pop_front() {
+                (exchange.interim)(&head);
+            }
+            *slot.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+        waiter.poll(cx)
+    })
+    .await
+}
+
+/// Refreshes an entry that is served meanwhile, unless somebody does so already.
+pub fn in_background(house: &Rc<House>, exchange: &Exchange<'_>, route: &Route, plan: Plan) {
+    let Some(lead) = house.snapshot.cache.fills.lead(plan.variant) else { return };
+    let mut head = exchange.head.clone();
+    if head.is_head() {
+        head.set_method(b"GET");
+    }
+    if let Some(entry) = &plan.entry {
+        // RFC 9111 §3.5: what may be used for all is asked for as one of those who may.
+        if !entry.life.marks.has(policy::Marks::AUTHORIZED) {
+            head.fields.remove(base::FieldName::Authorization);
+        }
+    }
+    let longest = route.timeout.unwrap_or(house.services[route.service].settings.total_time);
+    let by = Deadline::after(Moment::now(), longest);
+    let job = job(house, exchange, route, (head, plan), by);
+    tokio::task::spawn_local(lead_on(job, lead, None));
+}
+
+fn job(
+    house: &Rc<House>,
+    exchange: &Exchange<'_>,
+    route: &Route,
+    (mut head, mut plan): (RequestHead, Plan),
+    by: Deadline,
+) -> Job {
+    forwarded(house, exchange, route, &mut head, &mut plan);
+    let facts = Facts { route: exchange.facts.route, ..Facts::begin(Moment::now()) };
+    Job { house: Rc::clone(house), head, plan, by, facts }
+}
+
+/// What a task that leads needs to know.
+struct Job {
+    house: Rc<House>,
+    head: RequestHead,
+    plan: Plan,
+    by: Deadline,
+    facts: Facts,
+}
+
+/// The task that leads.
+async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
+    let Job { house, mut head, plan, by, mut facts } = job;
+    let Some(route) = facts.route.map(|route| &house.snapshot.settings.routes[usize::from(route)])
+    else {
+        return;
+    };
+    if let Some(entry) = tiers::find(&house, route, &plan, &head).await {
+        lead.tell(Outcome::Entry(entry));
+        return;
+    }
+    let settled = {
+        let mut interim = |head: ResponseHead| {
+            if let Some(slot) = &slot {
+                slot.interims.borrow_mut().push_back(head);
+                slot.wake();
+            }
+        };
+        ask(Asking { house: &house, route, plan: &plan, by }, &mut head, &mut facts, &mut interim)
+            .await
+    };
+    let tell = |private: Option<Result<Response, Fault>>, reader: Option<Reader>| {
+        if let Some(slot) = &slot {
+            *slot.facts.borrow_mut() = Some(facts.clone());
+            *slot.private.borrow_mut() = private;
+            *slot.reader.borrow_mut() = reader;
+        }
+    };
+    match settled {
+        Ok(Settled::Kept(entry, absorb)) => {
+            tell(None, absorb.as_ref().and_then(Absorb::reader));
+            lead.tell(Outcome::Entry(entry));
+            // From here on the client's own reader is the client's.
+            drop(slot);
+            if let Some(absorb) = absorb {
+                absorb.run(by).await;
+            }
+        }
+        Ok(Settled::Stale(entry)) => {
+            tell(None, None);
+            lead.tell(Outcome::Stale(entry));
+        }
+        Ok(Settled::Private(response)) => {
+            tell(Some(Ok(response)), None);
+            lead.tell(Outcome::Private);
+        }
+        Err(fault) => {
+            let outcome = Outcome::Failed(fault.kind, fault.detail.as_str().into());
+            tell(Some(Err(fault)), None);
+            lead.tell(outcome);
+        }
+    }
+}
+
+/// Fetches for this client alone, at once.
+async fn alone(
+    house: &Rc<House>,
+    exchange: &mut Exchange<'_>,
+    route: &Route,
+    mut plan: Plan,
+) -> Result<Answered, Fault> {
+    let mut head = exchange.head.clone();
+    forwarded(house, exchange, route, &mut head, &mut plan);
+    let asking = Asking { house, route, plan: &plan, by: exchange.by };
+    let relay = &mut *exchange.interim;
+    let mut interim = |head: ResponseHead| relay(&head);
+    let settled = ask(asking, &mut head, &mut exchange.facts, &mut interim).await?;
+    let now = Moment::now().wall_ms();
+    Ok(Answered::Response(match settled {
+        Settled::Kept(entry, absorb) => {
+            let reader = absorb.as_ref().and_then(Absorb::reader);
+            if let Some(absorb) = absorb {
+                tokio::task::spawn_local(absorb.run(exchange.by));
+            }
+            own(exchange, (&entry, reader), plan.reason, now)
+        }
+        Settled::Stale(entry) => stale(exchange, &entry, now),
+        Settled::Private(response) => private(exchange, response, plan.reason),
+    }))
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    house: &'a House,
+    route: &'a Route,
+    plan: &'a Plan,
+    by: Deadline,
+}
+
+/// Asks the service; again without our own conditions if the first answer was about something else
+/// than what we hold.
+async fn ask(
+    asking: Asking<'_>,
+    head: &mut RequestHead,
+    facts: &mut Facts,
+    interim: &mut dyn FnMut(ResponseHead),
+) -> Result<Settled, Fault> {
+    let Asking { house, route, plan, by } = asking;
+    let mut entry = plan.entry.clone();
+    loop {
+        let conditional = match &entry {
+            Some(entry) => policy::make_conditional(&mut head.fields, &entry.head),
+            None => false,
+        };
+        let asked = Moment::now().wall_ms();
+        let stamp = house.snapshot.cache.stamps.now();
+        let mut passing = |mut head: ResponseHead| {
+            forward::interim(&mut head);
+            interim(head);
+        };
+        let mut ask = Ask {
+            head: &mut *head,
+            body: Body::Empty,
+            framing: Framing::None,
+            by,
+            pause: house.snapshot.limits.body_pause,
+            expects: false,
+            upgrades: false,
+            interim: &mut passing,
+            h2_used: None,
+        };
+        let answered = house.services[route.service].call(&mut ask, facts).await;
+        let aim = Aim { plan, entry: entry.take(), conditional, asked, stamp };
+        if let Some(settled) = settle::settle(house, route, head, aim, answered) {
+            return settled;
+        }
+        // Our conditions go; the client's own went when they were put in.
+        head.fields.retain(|field| !CONDITIONS.has(field.known));
+    }
+}

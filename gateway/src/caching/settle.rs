@@ -1,0 +1,332 @@
+//! What an answer of the service means for the store, whoever asked.
+
+use super::{Plan, query};
+use crate::forward;
+use crate::house::House;
+use base::field::Names;
+use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall};
+use bytes::Bytes;
+use cache::entry::{Entry, Holding};
+use cache::policy::{self, Origin, Reason, Selecting};
+use cache::settings::Rules;
+use cache::{Cache, Place};
+use service::Answered;
+use settings::Route;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use wire::content::{Content, Flow, NobodyReads, Reader};
+use wire::timer::within;
+use wire::{Body, Response};
+
+/// What is known of a request for which the service was asked.
+pub struct Aim<'a> {
+    /// What was asked for.
+    pub plan: &'a Plan,
+    /// What is stored.
+    pub entry: Option<Arc<Entry>>,
+    /// The conditions that were sent are ours.
+    pub conditional: bool,
+    /// When it was asked.
+    pub asked: Wall,
+    /// What the counter of purges said then.
+    pub stamp: u64,
+}
+
+/// What an answer is.
+pub enum Settled {
+    /// Something to be kept, or kept already; the body may have to be absorbed still.
+    Kept(Arc<Entry>, Option<Absorb>),
+    /// The service failed, and this may still be served.
+    Stale(Arc<Entry>),
+    /// One client's alone.
+    Private(Response),
+}
+
+/// Settles an answer. `None`: the service spoke of something else than what is stored, and has to be
+/// asked again without conditions.
+pub fn settle(
+    house: &House,
+    route: &Route,
+    head: &RequestHead,
+    aim: Aim<'_>,
+    answered: Result<Answered, Fault>,
+) -> Option<Result<Settled, Fault>> {
+    let now = Moment::now().wall_ms();
+    let mut response = match answered {
+        Ok(Answered::Response(response)) => response,
+        Ok(Answered::Tunnel(..)) => {
+            let detail = "a switch of protocols that nobody asked for";
+            return Some(Err(Fault::new(FaultKind::BadResponse, detail)));
+        }
+        Err(fault) => {
+            return Some(spare(&aim, head, route, now).map(Settled::Stale).ok_or(fault));
+        }
+    };
+    forward::response(&mut response.head, &house.snapshot);
+    if response.head.status == 304 && aim.conditional {
+        return freshened(house, route, head, &aim, &response.head, now).map(Ok);
+    }
+    if policy::is_failure(response.head.status)
+        && let Some(entry) = spare(&aim, head, route, now)
+    {
+        return Some(Ok(Settled::Stale(entry)));
+    }
+    Some(Ok(stored(house, route, head, &aim, response, now)))
+}
+
+/// The entry that may be served instead of a failure.
+fn spare(aim: &Aim<'_>, head: &RequestHead, route: &Route, now: Wall) -> Option<Arc<Entry>> {
+    let entry = aim.entry.as_ref()?;
+    let query = query(head, Framing::None);
+    if !policy::may_serve_on_error(&entry.life, &query, &route.cache, now) {
+        return None;
+    }
+    entry.failed(now);
+    Some(Arc::clone(entry))
+}
+
+/// What a 304 to our own conditions makes of what is stored.
+fn freshened(
+    house: &House,
+    route: &Route,
+    head: &RequestHead,
+    aim: &Aim<'_>,
+    not_modified: &ResponseHead,
+    now: Wall,
+) -> Option<Settled> {
+    let entry = aim.entry.as_ref().filter(|entry| policy::is_about(not_modified, &entry.head))?;
+    let mut fresh = policy::freshen(&entry.head, not_modified);
+    let query = query(head, Framing::None);
+    let targeted = &house.snapshot.settings.cache.targeted;
+    let cache = &house.snapshot.cache;
+    let (asked, rules) = (aim.asked, &route.cache);
+    match policy::store(&query, &fresh, asked, now, rules, targeted) {
+        Ok(life) => {
+            policy::strip(&mut fresh, rules, targeted);
+            let entry = Arc::new(entry.freshened(&fresh, life, aim.stamp));
+            if entry.life.is_fresh(now) {
+                cache.shy.forget(aim.plan.key, now);
+            }
+            cache.put(&place(cache, aim.plan), &entry, rules.variants_max, now);
+            Some(Settled::Kept(entry, None))
+        }
+        Err(_) => {
+            cache.forget(&place(cache, aim.plan));
+            let content = entry.content()?;
+            let framing = Framing::Length(content.len());
+            Some(Settled::Private(Response { head: fresh, body: content.body(), framing }))
+        }
+    }
+}
+
+fn place<'a>(cache: &Cache, plan: &'a Plan) -> Place<'a> {
+    Place::of(plan.key, &plan.text, cache.seed)
+}
+
+/// What an answer makes of the store.
+fn stored(
+    house: &House,
+    route: &Route,
+    head: &RequestHead,
+    aim: &Aim<'_>,
+    response: Response,
+    now: Wall,
+) -> Settled {
+    let cache = &house.snapshot.cache;
+    match entry(house, route, head, aim, &response, now) {
+        Ok(entry) => {
+            if entry.life.is_fresh(now) {
+                cache.shy.forget(aim.plan.key, now);
+            } else {
+                cache.shy.mark(aim.plan.key, now);
+            }
+            Absorb::begin(house, aim, route, entry, response)
+        }
+        Err(_reason) => {
+            cache.shy.mark(aim.plan.key, now);
+            Settled::Private(response)
+        }
+    }
+}
+
+/// The entry that an answer would become.
+fn entry(
+    house: &House,
+    route: &Route,
+    head: &RequestHead,
+    aim: &Aim<'_>,
+    response: &Response,
+    now: Wall,
+) -> Result<Entry, Reason> {
+    let (rules, settings) = (&route.cache, &house.snapshot.settings.cache);
+    if aim.plan.tainted {
+        return Err(Reason::Tainted);
+    }
+    let query = query(head, Framing::None);
+    let life = policy::store(&query, &response.head, aim.asked, now, rules, &settings.targeted)?;
+    if matches!(response.framing, Framing::Length(n) if n > settings.object_max.0) {
+        return Err(Reason::TooLarge);
+    }
+    let selecting = Selecting::of(&query, &response.head, rules)?;
+    let range = policy::content_range(&response.head);
+    let mut kept = response.head.copied();
+    if !kept.fields.has(FieldName::Date) {
+        kept.fields.push(b"Date", crate::depart::http_date(now.seconds()).as_bytes());
+    }
+    let tags = tags(house, aim.plan, head, &kept, route)?;
+    policy::strip(&mut kept, rules, &settings.targeted);
+    kept.fields.retain(|field| !VENDORS_TAGS.has(field.known));
+    let flow = Arc::new(Flow::default());
+    Ok(Entry::new(
+        (kept.packed(), Holding::Coming(flow)),
+        life,
+        (selecting, range),
+        (tags.into(), aim.stamp),
+    ))
+}
+
+/// Fields that are for caches like this one, not for those behind it.
+const VENDORS_TAGS: Names =
+    Names::of(&[FieldName::SurrogateKey, FieldName::CacheTag, FieldName::Xkey]);
+
+/// The tags of an answer, hashed.
+fn tags(
+    house: &House,
+    plan: &Plan,
+    head: &RequestHead,
+    response: &ResponseHead,
+    route: &Route,
+) -> Result<Vec<u64>, Reason> {
+    let scheme: &[u8] = if plan.text.starts_with(b"https") { b"https" } else { b"http" };
+    let origin = Origin { scheme, host: head.host_received() };
+    let path = head.target_received().split(|&b| b == b'?').next().unwrap_or_default();
+    let index = house.snapshot.settings.routes.iter().position(|other| std::ptr::eq(other, route));
+    let parameters: Vec<(&str, &[u8])> = match index {
+        Some(index) if !route.cache.tags.is_empty() => {
+            house.snapshot.router.parameters(index, path).collect()
+        }
+        _ => Vec::new(),
+    };
+    let parameter = |name: &str| parameters.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+    let tags = policy::tags(origin, response, &route.cache, parameter)?;
+    Ok(tags.iter().map(cache::stamps::hash_tag).collect())
+}
+
+/// Most of a body that is absorbed before anybody is told of it.
+const AT_HAND_MAX: u64 = 64 << 10;
+
+/// A body on its way into the store.
+pub struct Absorb {
+    cache: Arc<Cache>,
+    key: u128,
+    text: Box<[u8]>,
+    rules: Rules,
+    entry: Arc<Entry>,
+    flow: Arc<Flow>,
+    body: Body,
+    object_max: u64,
+    keeps: bool,
+}
+
+impl Absorb {
+    fn begin(
+        house: &House,
+        aim: &Aim<'_>,
+        route: &Route,
+        entry: Entry,
+        response: Response,
+    ) -> Settled {
+        let Holding::Coming(flow) = &entry.holding else {
+            return Settled::Private(response);
+        };
+        let flow = Arc::clone(flow);
+        let mut absorb = Self {
+            cache: Arc::clone(&house.snapshot.cache),
+            key: aim.plan.key,
+            text: aim.plan.text.clone(),
+            rules: route.cache.clone(),
+            entry: Arc::new(entry),
+            flow,
+            body: response.body,
+            object_max: house.snapshot.settings.cache.object_max.0,
+            keeps: true,
+        };
+        // Most bodies have come with their head.
+        let mut cx = Context::from_waker(Waker::noop());
+        match absorb.poll(&mut cx, AT_HAND_MAX) {
+            Poll::Ready(Some(entry)) => Settled::Kept(entry, None),
+            Poll::Ready(None) | Poll::Pending => {
+                Settled::Kept(Arc::clone(&absorb.entry), Some(absorb))
+            }
+        }
+    }
+
+    /// Its first reader, who has a place before the body is absorbed any further.
+    pub fn reader(&self) -> Option<Reader> {
+        self.flow.reader()
+    }
+
+    /// Absorbs the body to its end, by `by`.
+    pub async fn run(mut self, by: Deadline) {
+        if within(by, poll_fn(|cx| self.poll(cx, u64::MAX))).await.is_err() {
+            self.flow.end(Err(&Fault::new(FaultKind::TotalTimeout, "the answer took too long")));
+        }
+    }
+
+    /// The entry that was stored; `None` where there is nothing to be stored. Pending too when more
+    /// than `most` has been absorbed.
+    fn poll(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Option<Arc<Entry>>> {
+        loop {
+            if self.flow.length() > most {
+                return Poll::Pending;
+            }
+            match self.flow.poll_room(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(NobodyReads)) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+            match self.body.poll_data(cx) {
+                Poll::Ready(Ok(0)) => {
+                    self.flow.end(Ok(()));
+                    return Poll::Ready(self.keep());
+                }
+                Poll::Ready(Ok(n)) => {
+                    let data = Bytes::copy_from_slice(&self.body.data(n));
+                    self.body.used(n);
+                    self.flow.push(data);
+                    if self.keeps && self.flow.length() > self.object_max {
+                        self.keeps = false;
+                        self.flow.slide();
+                    }
+                }
+                Poll::Ready(Err(fault)) => {
+                    self.flow.end(Err(&fault));
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn keep(&self) -> Option<Arc<Entry>> {
+        let content: Content = self.flow.content().filter(|_| self.keeps)?;
+        let place = Place::of(self.key, &self.text, self.cache.seed);
+        let mut entry = self.entry.completed(content);
+        if !self.rules.tag_pointers.is_empty() {
+            entry.tags = self.pointed(&entry)?;
+        }
+        let entry = Arc::new(entry);
+        let now = Moment::now().wall_ms();
+        self.cache.put(&place, &entry, self.rules.variants_max, now);
+        Some(entry)
+    }
+
+    /// The tags of an entry and those that its body names.
+    fn pointed(&self, entry: &Entry) -> Option<Arc<[u64]>> {
+        let body = entry.content()?.segments().concat();
+        let pointed = policy::pointed(&body, &self.rules).ok()?;
+        let hashes = pointed.iter().map(cache::stamps::hash_tag);
+        Some(entry.tags.iter().copied().chain(hashes).collect())
+    }
+}
