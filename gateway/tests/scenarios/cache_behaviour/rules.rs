@@ -93,10 +93,9 @@ fn a_cookie_that_is_dropped_does_not_hinder() {
         }
         _ => ok(request, &format!("{FRESH}Set-Cookie: tracker={number}\r\n"), &number.to_string()),
     });
-    for _ in 0..2 {
-        let response = cached.get("/page");
-        assert_eq!((response.text().as_str(), response.head.has("set-cookie")), ("1", false));
-    }
+    cached.get("/page");
+    let response = cached.get("/page");
+    assert_eq!((response.text().as_str(), response.head.has("set-cookie")), ("1", false));
     // Another cookie is still another's.
     cached.get("/mixed");
     assert_eq!(cached.get("/mixed").text(), "2");

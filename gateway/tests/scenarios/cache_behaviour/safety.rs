@@ -3,7 +3,7 @@
 
 use crate::cache_stage::{Cached, FRESH, SAFE, cache_status, head, ok, page};
 use crate::stage::start;
-use scenario::origin::{Action, answer, send};
+use scenario::origin::{Action, answer};
 use scenario::{Client, Origin, Request, Text};
 use std::fmt::Write as _;
 
@@ -68,23 +68,22 @@ fn pages_of_hosts_are_apart() {
     assert_eq!(ask("/", "one.test"), "one.test");
 }
 
+/// Nothing in the key tells one body from another: such an answer is for its client alone, unless the
+/// body never gets to the origin.
 #[test]
 fn a_get_with_a_body_cannot_poison() {
-    let cached = Cached::rfc(|_, _| {
-        // What this page says depends on the body, as some frameworks make it.
-        vec![Action::Body, send(page("200 OK", FRESH, "hello"))]
-    });
-    let mut evil = cached.gateway.client();
-    evil.send("GET /fat HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 4\r\n\r\nevil");
-    assert!(matches!(evil.response("GET").status, 200 | 400));
-    let before = cached.fetches();
-    assert_eq!(cached.get("/fat").text(), "hello");
-    assert_eq!(cached.fetches(), before + 1, "the answer to a request with a body was kept");
-    // Nor is it answered from the store.
-    let mut fat = cached.gateway.client();
-    fat.send("GET /fat HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 4\r\n\r\nevil");
-    if fat.response("GET").status == 200 {
-        assert_eq!(cached.fetches(), before + 2);
+    let cached = Cached::rfc(|_, request| ok(request, FRESH, "hello"));
+    let fat = || {
+        let mut client = cached.gateway.client();
+        client.send("GET /fat HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 4\r\n\r\nevil");
+        client.response("GET").status
+    };
+    if fat() == 200 && !cached.origin.request(1).body.is_empty() {
+        assert_eq!(cached.get("/fat").text(), "hello");
+        assert_eq!(cached.fetches(), 2, "the answer to a request with a body was kept");
+        // Nor is it answered from the store.
+        assert_eq!(fat(), 200);
+        assert_eq!(cached.origin.request(3).text(), "evil");
     }
 }
 
@@ -93,9 +92,9 @@ fn a_get_with_a_body_cannot_poison() {
 fn an_error_page_cannot_poison() {
     for status in ["400 A", "403 B", "413 C", "414 D", "431 E", "500 F", "502 G", "503 H"] {
         let old = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
-        let cached = Cached::rfc(move |_, request| match request.head.has("x-oversized") {
-            true => answer(page(status, old, "broken")),
-            false => ok(request, FRESH, "hello"),
+        let cached = Cached::rfc(move |_, request| match request.head.one("x-oversized") {
+            Some(_) => answer(page(status, old, "broken")),
+            None => ok(request, FRESH, "hello"),
         });
         let response = cached.ask("GET", "/page", "X-Oversized: 1\r\n");
         assert_eq!(response.text(), "broken", "{status}");
@@ -275,13 +274,11 @@ fn vary_may_differ_between_answers() {
     let cached = Cached::rfc(|_, request| {
         let language = request.head.one("x-language").unwrap_or_default().to_owned();
         let device = request.head.one("x-device").unwrap_or_default();
-        match language.as_str() {
-            "de" => ok(request, &format!("{FRESH}Vary: X-Language\r\n"), "de"),
-            _ => {
-                let fields = format!("{FRESH}Vary: X-Language, X-Device\r\n");
-                ok(request, &fields, &format!("{language} {device}"))
-            }
+        if language == "de" {
+            return ok(request, &format!("{FRESH}Vary: X-Language\r\n"), "de");
         }
+        let fields = format!("{FRESH}Vary: X-Language, X-Device\r\n");
+        ok(request, &fields, &format!("{language} {device}"))
     });
     let ask = |language: &str, device: &str| {
         let fields = format!("X-Language: {language}\r\nX-Device: {device}\r\n");
