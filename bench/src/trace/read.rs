@@ -3,6 +3,9 @@
 //! Sources: the trace readers' documentation of libCacheSim (oracleGeneral), twitter/cache-trace (its
 //! README), webcachesim (its README), Caffeine's simulator (cache2k and Scarab binaries, LIRS, ARC).
 
+#[cfg(test)]
+mod tests;
+
 use super::{Request, Trace};
 use std::fmt::Write as _;
 use std::path::Path;

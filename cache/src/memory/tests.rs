@@ -308,7 +308,8 @@ fn hits_with(scan: f64) -> f64 {
             continue;
         }
         // Zipf 1.0 over 20,000, by inverting the harmonic sum.
-        let name = (20_000_f64.powf(rng.f64())) as u64;
+        #[expect(clippy::cast_sign_loss, reason = "a power is positive")]
+        let name = 20_000_f64.powf(rng.f64()) as u64;
         asked += 1;
         if store.get(key(name)).is_some() {
             hits += 1;
