@@ -3,16 +3,16 @@
 //! A [`Memory`] is a table cut into [`SHARDS`], each under a lock of its own, and one ledger that
 //! says who leaves next ([`policy`]). A hit reads one shard and at most bumps a counter that
 //! saturates; it never meets the ledger. Whatever changes something takes the ledger first and then
-//! a shard, so writers are one behind the other: a write follows a fetch, which costs a hundred times
-//! as much, and in exchange the bound is exact, a large object finds room wherever it is, and
+//! a shard, so writers are one behind the other: a write follows a fetch, which costs far more,
+//! and in exchange the bound is exact, a large object finds room wherever it is, and
 //! eviction sees all entries at once. No thread, no timer, no clock.
 //!
 //! What must always hold, whenever the ledger is free: every seat has its node and every node its
 //! seat; `bytes` is the sum of their costs; it is never above the limit, not even in between.
 //!
 //! The locks are the standard library's: a read is one compare-and-swap and one subtraction on a
-//! line that only users of this shard share, `parking_lot` measured the same, and nothing here waits
-//! for long. A closure that panics leaves nothing half done, so poison is ignored.
+//! line that only users of this shard share, which leaves `parking_lot` nothing to save, and nothing
+//! here waits for long. A closure that panics leaves nothing half done, so poison is ignored.
 
 mod ghosts;
 mod policy;

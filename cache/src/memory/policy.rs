@@ -18,7 +18,7 @@
 //! Sources: Cao and Irani, "Cost-Aware WWW Proxy Caching Algorithms" (1997), for greedy dual; Cherkasova,
 //! "Improving WWW Proxies Performance with Greedy-Dual-Size-Frequency Caching" (1998); Yang and others,
 //! "FIFO queues are all you need for cache eviction" (2023), for lazy promotion; Megiddo and Modha, "ARC"
-//! (2003), for learning from ghosts. `docs/performance.md` has the figures that chose the constants.
+//! (2003), for learning from ghosts. The constants were chosen on the traces of `docs/performance.md`.
 
 use super::ghosts::{Ghost, Ghosts};
 
@@ -310,7 +310,7 @@ fn class(frequency: f32, cost: usize) -> u8 {
     class
 }
 
-/// What a class is worth, in units of the level: 2^64 of them last for 10^9 turns of the whole memory
+/// What a class is worth, in units of the level: 2^64 of them last for 10^8 turns of the whole memory
 /// at the dearest class.
 fn span(class: usize) -> u64 {
     #[expect(clippy::cast_sign_loss, reason = "a power is positive")]
