@@ -50,7 +50,7 @@ pub fn spread(key: u64) -> u128 {
     u128::from(mix(key)) << 64 | u128::from(mix(key ^ 0x9e37_79b9_7f4a_7c15))
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
+/// The finalizer of `SplitMix64` (Steele, Lea and Flood, 2014).
 pub fn mix(key: u64) -> u64 {
     let key = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -37,6 +37,7 @@ impl Trace {
     }
 
     /// The same requests with a size for each key as the web has them.
+    #[must_use]
     pub fn with_web_sizes(&self) -> Self {
         let size = |key| made::web_size(key, 10_000.0);
         let requests =

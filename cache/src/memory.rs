@@ -3,16 +3,16 @@
 //! A [`Memory`] is a table cut into [`SHARDS`], each under a lock of its own, and one ledger that
 //! says who leaves next ([`policy`]). A hit reads one shard and at most bumps a counter that
 //! saturates; it never meets the ledger. Whatever changes something takes the ledger first and then
-//! a shard, so writers are one behind the other: a write follows a fetch, which costs a hundred times
-//! as much, and in exchange the bound is exact, a large object finds room wherever it is, and
+//! a shard, so writers are one behind the other: a write follows a fetch, which costs far more,
+//! and in exchange the bound is exact, a large object finds room wherever it is, and
 //! eviction sees all entries at once. No thread, no timer, no clock.
 //!
 //! What must always hold, whenever the ledger is free: every seat has its node and every node its
 //! seat; `bytes` is the sum of their costs; it is never above the limit, not even in between.
 //!
 //! The locks are the standard library's: a read is one compare-and-swap and one subtraction on a
-//! line that only users of this shard share, `parking_lot` measured the same, and nothing here waits
-//! for long. A closure that panics leaves nothing half done, so poison is ignored.
+//! line that only users of this shard share, which leaves `parking_lot` nothing to save, and nothing
+//! here waits for long. A closure that panics leaves nothing half done, so poison is ignored.
 
 mod ghosts;
 mod policy;
@@ -29,12 +29,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 /// Parts of the table: enough that two cores seldom meet, and that a visit to one is short.
 pub const SHARDS: usize = 256;
 
-/// Bytes that an entry costs beside its value: its seat in the table at the usual load (50), its node
-/// (48), its part of the ghosts (16), and the ends of blocks that its allocations leave unused.
+/// The longest block of memory that a value should be made of.
 ///
-/// `bench/run memory` measured it: with this figure and 1/16 for size classes the process stays
-/// below 1.3 times the limit.
-const SEAT: usize = 160;
+/// Bodies in one block each leave holes that no other body fits: resident were 1.5 to 1.7 times the
+/// limit, and blocks of 16 KiB still made it 1.3. In blocks of at most 8 KiB, which all come from the
+/// same small pages of the allocator, it is 1.1 (mimalloc 3.3, `bench/run memory`).
+pub const PIECE: usize = 8192;
+
+/// Bytes that an entry costs beside its value: its seat in the table at the usual load (50), its node
+/// (48), its part of the ghosts (16), and what its allocations leave unused of pages. The unused ends
+/// of blocks are 1/16 on top of the value. `bench/run memory` measured both.
+const SEAT: usize = 208;
 
 /// Hits that a seat counts between two visits of the policy; further ones write nothing.
 const HITS_MAX: u8 = 15;
@@ -140,14 +145,16 @@ impl<V: Clone + Weigh> Memory<V> {
                 None => self.insert(&mut ledger, key, value, &mut gone),
             },
         }
-        self.publish(ledger);
+        self.publish(&ledger);
+        drop(ledger);
     }
 
     /// Takes a key out; its value, if it had one.
     pub fn remove(&self, key: u128) -> Option<V> {
         let mut ledger = self.ledger();
         let value = self.take(&mut ledger, key);
-        self.publish(ledger);
+        self.publish(&ledger);
+        drop(ledger);
         value
     }
 
@@ -164,7 +171,8 @@ impl<V: Clone + Weigh> Memory<V> {
                 gone.extend(self.evict(&mut ledger, None));
             }
             let fits = ledger.bytes() <= limit;
-            self.publish(ledger);
+            self.publish(&ledger);
+            drop(ledger);
             if fits {
                 return;
             }
@@ -295,7 +303,8 @@ impl<V: Clone + Weigh> Memory<V> {
         Some(seat.value)
     }
 
-    fn publish(&self, ledger: MutexGuard<'_, Policy>) {
+    /// While the ledger is held.
+    fn publish(&self, ledger: &Policy) {
         self.bytes.store(ledger.bytes(), Relaxed);
     }
 

@@ -1,6 +1,7 @@
 //! W-TinyLFU with a fixed window, for sizes (Einziger and others, ACM TOS 2017 and "Lightweight Robust
 //! Size Aware Cache Management", 2022): a newcomer must be asked for more often than all it would push
-//! out together. A window that adapts, as Caffeine's does, lies between the best and the worst of these.
+//! out together. Caffeine's window adapts; the bench takes
+//! the better of two widths instead.
 
 use super::lru::Lru;
 use super::{Rival, mix};

@@ -3,6 +3,9 @@
 //! Sources: the trace readers' documentation of libCacheSim (oracleGeneral), twitter/cache-trace (its
 //! README), webcachesim (its README), Caffeine's simulator (cache2k and Scarab binaries, LIRS, ARC).
 
+#[cfg(test)]
+mod tests;
+
 use super::{Request, Trace};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,7 +20,7 @@ const SIZE: u32 = 4096;
 pub enum Format {
     /// Text: `time,key,size`, or Twitter's seven columns.
     Csv,
-    /// Text: `time key size`, with more columns or not (AdaptSize, LRB, Wikipedia's CDN).
+    /// Text: `time key size`, with more columns or not (`AdaptSize`, LRB, Wikipedia's CDN).
     Cdn,
     /// Text: `first count …`, blocks of 512 bytes (ARC).
     Arc,

@@ -18,7 +18,7 @@
 //! Sources: Cao and Irani, "Cost-Aware WWW Proxy Caching Algorithms" (1997), for greedy dual; Cherkasova,
 //! "Improving WWW Proxies Performance with Greedy-Dual-Size-Frequency Caching" (1998); Yang and others,
 //! "FIFO queues are all you need for cache eviction" (2023), for lazy promotion; Megiddo and Modha, "ARC"
-//! (2003), for learning from ghosts. `docs/performance.md` has the figures that chose the constants.
+//! (2003), for learning from ghosts. The constants were chosen on the traces of `docs/performance.md`.
 
 use super::ghosts::{Ghost, Ghosts};
 
@@ -35,6 +35,8 @@ const FRESH_UP: f32 = 1.01;
 const FRESH_DOWN: f32 = 1.10;
 /// "Soon" is within the time in which this share of the entries has left.
 const SOON: usize = 16;
+/// A ghost counts until so many times as many as are here have left after it.
+const MEMORY: usize = 10;
 
 /// Classes an octave of worth, and all of them: frequencies of 2^-2 to 2^6, costs of 2^7 to 2^39.
 const STEPS: f32 = 4.0;
@@ -138,7 +140,7 @@ impl Policy {
 
     /// What an entry that is not here would be worth; its ghost, if it has one, is laid to rest.
     pub(super) fn estimate(&mut self, key: u128, cost: usize) -> Worth {
-        let frequency = match self.ghosts.take(key, 2 * self.len + 16) {
+        let frequency = match self.ghosts.take(key, MEMORY * self.len + 16) {
             Some(ghost) => {
                 self.learn(&ghost);
                 (ghost.frequency + 1.0).min(FREQUENCY_MAX)
@@ -303,11 +305,38 @@ impl Policy {
 /// The class of a worth, which is a logarithm.
 fn class(frequency: f32, cost: usize) -> u8 {
     let worth = frequency.log2() - (cost as f32).log2() / 2.0;
-    ((worth - LEAST) * STEPS).round().clamp(0.0, (CLASSES - 1) as f32) as u8
+    #[expect(clippy::cast_sign_loss, reason = "clamped")]
+    let class = ((worth - LEAST) * STEPS).round().clamp(0.0, (CLASSES - 1) as f32) as u8;
+    class
 }
 
-/// What a class is worth, in units of the level: 2^64 of them last for 10^9 turns of the whole memory
+/// What a class is worth, in units of the level: 2^64 of them last for 10^8 turns of the whole memory
 /// at the dearest class.
 fn span(class: usize) -> u64 {
-    ((class as f32 / STEPS).exp2() * FINE) as u64
+    #[expect(clippy::cast_sign_loss, reason = "a power is positive")]
+    let span = ((class as f32 / STEPS).exp2() * FINE) as u64;
+    span
+}
+
+#[cfg(test)]
+impl Policy {
+    /// The queues are whole, in order, and hold everybody.
+    pub(super) fn check(&self) {
+        let mut count = 0;
+        for (class, queue) in self.queues.iter().enumerate() {
+            let (mut previous, mut number, mut due) = (NONE, queue.first, 0);
+            while number != NONE {
+                let seat = self.seat(number);
+                assert!(seat.previous == previous && usize::from(seat.class) == class);
+                assert!(seat.due >= due);
+                (previous, number, due) = (number, seat.next, seat.due);
+                count += 1;
+            }
+            assert_eq!(queue.last, previous);
+            let head = self.queues[class].first;
+            let first = if head == NONE { u64::MAX } else { self.seat(head).due };
+            assert_eq!(self.heads[class], first);
+        }
+        assert_eq!(count, self.len);
+    }
 }
