@@ -356,7 +356,7 @@ fn guess(
     answered: Wall,
     rules: &Rules,
 ) -> Option<Duration> {
-    if control.has(Flag::NoCache) || !may_guess(response.status, control, rules) {
+    if control.has(Flag::NoCache) || !may_guess(response.status, control) {
         return None;
     }
     let changed = sole_date(response, FieldName::LastModified, answered)?;
@@ -369,13 +369,12 @@ fn guess(
     (!lifetime.is_zero()).then_some(lifetime)
 }
 
-fn may_guess(status: u16, control: &Control<'_>, rules: &Rules) -> bool {
+fn may_guess(status: u16, control: &Control<'_>) -> bool {
     match status {
         _ if control.has(Flag::Public) => true,
         200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 => true,
-        // A client can provoke these two for anybody's target; only explicit freshness vouches for
-        // them where routes are safe.
-        414 | 501 => rules.profile == Profile::Rfc,
+        // These two depend on what the key holds, method and target: nobody can provoke one for others.
+        414 | 501 => true,
         _ => false,
     }
 }
