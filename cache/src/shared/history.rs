@@ -108,7 +108,7 @@ impl World {
                     0
                 }
                 Reached::Some { .. } => 1,
-                _ => 2,
+                Reached::Here => 2,
             };
             self.reached[kind].fetch_add(1, SeqCst);
             std::thread::sleep(Duration::from_millis(fastrand::u64(..10)));
