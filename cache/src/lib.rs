@@ -2,7 +2,8 @@
 //!
 //! Decisions are pure functions in [`policy`] over (stored, request, now), each with a named
 //! [`policy::Reason`]. Around them: [`memory`] holds entries within a bound of bytes, [`tier`] is
-//! what lies behind it (disk, Redis, Memcached), [`stamps`] remembers what was purged. The gateway
+//! what lies behind it (disk, Redis, Memcached), [`shared`] is what gateways have in common there,
+//! [`stamps`] remembers what was purged. The gateway
 //! branches and waits; nothing here asks a service.
 
 pub mod policy;

@@ -10,13 +10,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 const KEYS: usize = 8;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 1;
 /// How long each state of affairs lasts.
 const SPELL: Duration = Duration::from_millis(400);
 
+/// Where the tier is.
+pub(crate) enum Place {
+    Redis(scenario::Redis),
+    /// Purges do not reach other gateways' memory there: it is left out.
+    Memcached(scenario::Memcached),
+}
+
 pub(crate) struct World {
     gates: [Gate; 3],
-    server: Mutex<scenario::Redis>,
+    server: Mutex<Place>,
+    has_memory: bool,
     /// The service's version of each key.
     origin: [AtomicU64; KEYS],
     /// Versions below these were purged everywhere, and in each gateway.
@@ -28,9 +36,10 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(gates: [Gate; 3], server: scenario::Redis) -> Self {
+    pub(crate) fn new(gates: [Gate; 3], server: Place) -> Self {
         Self {
             gates,
+            has_memory: matches!(server, Place::Redis(_)),
             server: Mutex::new(server),
             origin: Default::default(),
             floors: Default::default(),
@@ -79,7 +88,9 @@ impl World {
                 // A slow service: purges come in between.
                 std::thread::sleep(Duration::from_micros(fastrand::u64(..2_000)));
                 gate.put(&held, &version.to_le_bytes());
-                memory.insert(key, (held, version));
+                if self.has_memory {
+                    memory.insert(key, (held, version));
+                }
             }
         }
     }
@@ -92,40 +103,68 @@ impl World {
             let reached = self.gates[place].purge(Scope::Url(key as u128), false);
             self.floors[place][key].fetch_max(version, SeqCst);
             let kind = match reached {
-                Reached::All(_) => {
+                Reached::All(_) | Reached::Tier => {
                     self.floors.iter().for_each(|floor| _ = floor[key].fetch_max(version, SeqCst));
                     0
                 }
                 Reached::Some { .. } => 1,
-                _ => 2,
+                Reached::Here => 2,
             };
             self.reached[kind].fetch_add(1, SeqCst);
             std::thread::sleep(Duration::from_millis(fastrand::u64(..10)));
         }
     }
 
-    /// What happens to Redis.
+    /// What happens to the server.
     pub(crate) fn trouble(&self) {
-        let mut server = self.server.lock().unwrap();
-        self.spell(10);
+        self.spell(9);
         for _ in 0..ROUNDS {
-            server.freeze();
-            self.spell(fastrand::u32(1..5));
-            server.thaw();
-            self.spell(3);
-            server.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-            server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
-            self.spell(2);
-            server.kill();
-            self.spell(fastrand::u32(1..5));
-            server.restart();
-            self.spell(3);
-            server.ask(&["HDEL", "{ff:purges}:state", "id"]);
-            self.spell(2);
-            server.ask(&["DEL", "{ff:purges}:log"]);
-            self.spell(9);
+            match &mut *self.server.lock().unwrap() {
+                Place::Redis(server) => self.trouble_redis(server),
+                Place::Memcached(server) => self.trouble_memcached(server),
+            }
         }
         self.over.store(true, SeqCst);
+    }
+
+    fn trouble_redis(&self, server: &mut scenario::Redis) {
+        server.freeze();
+        self.spell(fastrand::u32(1..5));
+        server.thaw();
+        self.spell(3);
+        server.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        self.spell(2);
+        server.kill();
+        self.spell(fastrand::u32(1..5));
+        server.restart();
+        self.spell(3);
+        server.ask(&["HDEL", "{ff:purges}:state", "id"]);
+        self.spell(2);
+        server.ask(&["DEL", "{ff:purges}:log"]);
+        self.spell(9);
+    }
+
+    fn trouble_memcached(&self, server: &mut scenario::Memcached) {
+        server.freeze();
+        self.spell(fastrand::u32(1..5));
+        server.thaw();
+        self.spell(3);
+        let lost = ["md ff:count\r\n", "md ff:all\r\n"];
+        for command in lost {
+            server.ask(command);
+            self.spell(2);
+        }
+        for key in 0..KEYS {
+            server.ask(&format!("md ff:u:{key:032x}\r\n"));
+        }
+        self.spell(2);
+        server.ask("flush_all\r\n");
+        self.spell(2);
+        server.kill();
+        self.spell(fastrand::u32(1..5));
+        server.restart();
+        self.spell(4);
     }
 
     /// Lets things be for a while, unless somebody has failed.
