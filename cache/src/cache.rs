@@ -1,7 +1,7 @@
 //! The cache as one thing, shared by all threads of a gateway and kept over reloads.
 
 use crate::entry::{Entry, Resource};
-use crate::fill::Fills;
+use crate::fill::{Fills, Joined, Lead};
 use crate::frame;
 use crate::memory::{Change, Memory};
 use crate::settings::{self, Settings};
@@ -11,6 +11,7 @@ use crate::stamps::{self, Marks, Purge, Stamps, Standing};
 use crate::tier::Say;
 use base::Wall;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -93,9 +94,32 @@ impl Cache {
         }
     }
 
+    /// Waits until the shared tier can be used, but no longer than `patience`: a gateway that starts
+    /// with its servers there is not asked before it has found them. Answers whether it can.
+    pub async fn ready(&self, patience: Duration) -> bool {
+        const LOOK: Duration = Duration::from_millis(5);
+        let Some(shared) = &self.shared else { return true };
+        let trusted = async {
+            while !shared.is_trusted() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(patience, trusted).await.is_ok()
+    }
+
     /// Takes over what other settings say of memory.
     pub fn settle(&self, settings: &Settings) {
         self.memory.set_limit(settings.memory);
+    }
+
+    /// Joins the fetch that is under way for this key, or leads one.
+    pub fn join(&self, key: u128) -> Joined {
+        self.fills.join(key, self.stamps.epoch())
+    }
+
+    /// Leads a fetch for this key, unless one is under way.
+    pub fn lead(&self, key: u128) -> Option<Lead> {
+        self.fills.lead(key, self.stamps.epoch())
     }
 
     /// What memory holds for this key.

@@ -184,7 +184,7 @@ impl Resource {
         self.entries.iter().find_map(|entry| {
             if entry.life.keep_until <= now
                 || !(entry.selecting.matches(query, rules) || entry.has_part(query, rules, now))
-                || !policy::may_share(&entry.life, query, rules)
+                || !policy::may_share(&entry.life, query)
             {
                 return None;
             }

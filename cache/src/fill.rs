@@ -33,6 +33,9 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Fill {
     state: Mutex<State>,
+    /// The epoch of purges in which it began: who comes after a purge does not wait for what was asked
+    /// before it.
+    epoch: u64,
 }
 
 #[derive(Debug, Default)]
@@ -128,12 +131,12 @@ impl Fills {
     }
 
     /// Joins the fetch for this key, or leads one.
-    pub fn join(self: &Arc<Self>, key: u128) -> Joined {
+    pub fn join(self: &Arc<Self>, key: u128, epoch: u64) -> Joined {
         let mut map = lock(self.shard(key));
-        if let Some(fill) = map.get(&key) {
+        if let Some(fill) = map.get(&key).filter(|fill| fill.epoch == epoch) {
             return Joined::Waits(Fill::seat(fill));
         }
-        let fill = Arc::new(Fill::default());
+        let fill = Arc::new(Fill { epoch, ..Fill::default() });
         map.insert(key, Arc::clone(&fill));
         drop(map);
         let waiter = Fill::seat(&fill);
@@ -141,12 +144,12 @@ impl Fills {
     }
 
     /// Leads a fetch for this key, unless there is one.
-    pub fn lead(self: &Arc<Self>, key: u128) -> Option<Lead> {
+    pub fn lead(self: &Arc<Self>, key: u128, epoch: u64) -> Option<Lead> {
         let mut map = lock(self.shard(key));
-        if map.contains_key(&key) {
+        if map.get(&key).is_some_and(|fill| fill.epoch == epoch) {
             return None;
         }
-        let fill = Arc::new(Fill::default());
+        let fill = Arc::new(Fill { epoch, ..Fill::default() });
         map.insert(key, Arc::clone(&fill));
         Some(Lead { fills: Arc::clone(self), key, fill: Arc::clone(&fill) })
     }
@@ -195,7 +198,12 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        lock(self.fills.shard(self.key)).remove(&self.key);
+        let mut map = lock(self.fills.shard(self.key));
+        // Another may have taken over after a purge.
+        if map.get(&self.key).is_some_and(|fill| Arc::ptr_eq(fill, &self.fill)) {
+            map.remove(&self.key);
+        }
+        drop(map);
         self.tell(Outcome::Lost);
     }
 }
@@ -211,31 +219,43 @@ mod tests {
     #[test]
     fn one_leads_and_all_hear_the_outcome() {
         let fills = Arc::new(Fills::default());
-        let Joined::Leads(lead, first) = fills.join(1) else { panic!("the first leads") };
-        let Joined::Waits(second) = fills.join(1) else { panic!("the second waits") };
-        assert!(matches!(fills.join(2), Joined::Leads(..)), "another key");
+        let Joined::Leads(lead, first) = fills.join(1, 0) else { panic!("the first leads") };
+        let Joined::Waits(second) = fills.join(1, 0) else { panic!("the second waits") };
+        assert!(matches!(fills.join(2, 0), Joined::Leads(..)), "another key");
         assert!(poll(&first).is_pending() && poll(&second).is_pending());
         lead.tell(Outcome::Private);
         for waiter in [&first, &second] {
             assert!(matches!(poll(waiter), Poll::Ready(Outcome::Private)));
         }
-        let Joined::Waits(late) = fills.join(1) else { panic!("it is led still") };
+        let Joined::Waits(late) = fills.join(1, 0) else { panic!("it is led still") };
         assert!(matches!(poll(&late), Poll::Ready(Outcome::Private)));
         drop(lead);
         assert!(matches!(poll(&late), Poll::Ready(Outcome::Private)), "told once");
-        assert!(matches!(fills.join(1), Joined::Leads(..)));
+        assert!(matches!(fills.join(1, 0), Joined::Leads(..)));
     }
 
     #[test]
     fn a_lost_leader_lets_the_next_one_lead() {
         let fills = Arc::new(Fills::default());
-        let lead = fills.lead(1).unwrap();
-        assert!(fills.lead(1).is_none());
-        let Joined::Waits(waiter) = fills.join(1) else { panic!("it is led") };
+        let lead = fills.lead(1, 0).unwrap();
+        assert!(fills.lead(1, 0).is_none());
+        let Joined::Waits(waiter) = fills.join(1, 0) else { panic!("it is led") };
         drop(lead);
         assert!(matches!(poll(&waiter), Poll::Ready(Outcome::Lost)));
         assert!(fills.is_empty());
-        assert!(fills.lead(1).is_some());
+        assert!(fills.lead(1, 0).is_some());
+    }
+
+    #[test]
+    fn who_comes_after_a_purge_does_not_wait_for_what_was_asked_before() {
+        let fills = Arc::new(Fills::default());
+        let Joined::Leads(before, first) = fills.join(1, 7) else { panic!("the first leads") };
+        let Joined::Leads(after, second) = fills.join(1, 8) else { panic!("a purge came") };
+        drop(before);
+        assert!(matches!(poll(&first), Poll::Ready(Outcome::Lost)) && poll(&second).is_pending());
+        assert!(matches!(fills.join(1, 8), Joined::Waits(_)), "the second leads still");
+        drop(after);
+        assert!(fills.is_empty());
     }
 
     #[test]
@@ -247,7 +267,7 @@ mod tests {
                     let fills = Arc::clone(&fills);
                     scope.spawn(move || {
                         (0..1_000)
-                            .map(|_| fills.join(9))
+                            .map(|_| fills.join(9, 0))
                             .filter_map(|joined| match joined {
                                 Joined::Leads(lead, _) => {
                                     std::mem::forget(lead);

@@ -144,6 +144,11 @@ pub fn look(
     if !rules.enabled {
         return Ok(Look::Off);
     }
+    if matches!(exchange.head.method(), b"PURGE" | b"BAN") && route.pattern.methods.is_empty() {
+        // Caches behind us take these from anybody who gets through; a route that means it names them.
+        let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
+        return Err(Fault::new(FaultKind::MethodNotAllowed, allow));
+    }
     let now = exchange.facts.begun.wall_ms();
     let query = query(&exchange.head, exchange.framing);
     if let Admission::Bypass(reason) = policy::admit(&query, rules) {
@@ -451,11 +456,11 @@ fn posted(house: &House, exchange: &Exchange<'_>, route: &Route, response: Respo
     let aim = settle::Aim { plan: &plan, entry: None, conditional: false, asked, stamp };
     match settle::stored(house, route, (&get, head), &aim, response) {
         Settled::Private(response) => response,
-        Settled::Stale(entry) | Settled::Kept(entry, None) => match entry.content() {
+        Settled::Stale(entry) | Settled::Kept(entry, None, _) => match entry.content() {
             Some(content) => whole(&entry, content),
             None => coming(&entry, None),
         },
-        Settled::Kept(entry, Some(absorb)) => {
+        Settled::Kept(entry, Some(absorb), _) => {
             let reader = absorb.reader();
             tokio::task::spawn_local(absorb.run(exchange.by));
             coming(&entry, reader)

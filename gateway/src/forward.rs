@@ -48,6 +48,9 @@ pub fn request(
     let trailers = wants_trailers(&head.fields);
     let trusted = is_trusted(hop.peer, snapshot);
     drop_nominated(&mut head.fields);
+    if head.fields.may_have_any(OVERRIDES) && matches!(head.method(), b"GET" | b"HEAD") {
+        head.fields.retain(|field| !OVERRIDES.has(field.known));
+    }
     let fields = &mut head.fields;
     if fields.may_have_any(NOT_FORWARDED) || fields.may_have_any(HEARSAY) {
         let expects = hop.expects;
@@ -196,6 +199,16 @@ const HEARSAY: Names = Names::of(&[
     FieldName::XRealIp,
     FieldName::XOriginalUrl,
     FieldName::XRewriteUrl,
+    FieldName::XHost,
+    FieldName::XOriginalHost,
+]);
+
+/// Fields that ask for another method than the one in the request line. On a GET or HEAD they would
+/// make an answer that is stored out of something that is none.
+const OVERRIDES: Names = Names::of(&[
+    FieldName::XHttpMethodOverride,
+    FieldName::XHttpMethod,
+    FieldName::XMethodOverride,
 ]);
 
 /// Drops the fields that Connection nominates (RFC 9110 §7.6.1). Framing and Host cannot be

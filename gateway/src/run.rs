@@ -8,10 +8,14 @@ use settings::Settings;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Threads of the second runtime: admin, signals, housekeeping.
 const CONTROL_THREADS: usize = 1;
+
+/// How long a start waits for the cache's shared tier.
+const SHARED_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(flags: RunFlags) -> Done {
     let (settings, source) = read(flags)?;
@@ -68,6 +72,9 @@ async fn live(settings: Settings, source: Source) -> Done {
             .map_err(|error| Failure::trouble(error.to_string()))?;
         tokio::spawn(admin::serve(listener, Arc::clone(&gateway)));
         eprintln!("fleetfoot: admin on http://{address}");
+    }
+    if !gateway.snapshot().cache.ready(SHARED_PATIENCE).await {
+        eprintln!("fleetfoot: the shared cache does not answer; going on without it until it does");
     }
     eprintln!("fleetfoot: ready");
     wait(&gateway, &mut hangup, &mut term, &mut interrupt).await;

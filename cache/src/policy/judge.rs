@@ -4,7 +4,7 @@ use super::Query;
 use super::control::{Directives, Flag, SECONDS_MAX};
 use super::life::{Life, Marks};
 use super::reason::Reason;
-use crate::settings::{Profile, Rules};
+use crate::settings::Rules;
 use base::{FieldName, Wall};
 use std::time::Duration;
 
@@ -124,9 +124,8 @@ pub fn age(life: &Life, now: Wall) -> u64 {
 /// Could this entry, made for another request, be used for this one at all? For lookups, for those who
 /// wait for another's answer, and for entries from a tier alike: [`super::store`] has let it in, its
 /// selecting fields match, and this holds.
-pub fn may_share(life: &Life, query: &Query<'_>, rules: &Rules) -> bool {
-    // RFC 9111 §3.5 speaks of what authorised requests bring home. Where routes are safe, what came
-    // without authorisation is not passed off on those who have it either.
-    let authorised = query.fields.has(FieldName::Authorization);
-    !authorised || rules.profile == Profile::Rfc || life.marks.has(Marks::AUTHORIZED)
+pub fn may_share(life: &Life, query: &Query<'_>) -> bool {
+    // RFC 9111 §3.5 speaks of what authorised requests bring home. What came without authorisation is
+    // not passed off on those who have it either: it may be a page for those who are not logged in.
+    !query.fields.has(FieldName::Authorization) || life.marks.has(Marks::AUTHORIZED)
 }

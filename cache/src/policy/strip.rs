@@ -8,18 +8,25 @@ use base::{FieldName, ResponseHead};
 
 /// Takes off what is not stored: fields of a connection or a hop, Age (it is in the
 /// [`super::Life`]), dropped cookies, and what `no-cache="…"` and `private="…"` name.
-pub fn strip(response: &mut ResponseHead, rules: &Rules, targeted: &[String]) {
+///
+/// Answers whether `no-cache="…"` or `private="…"` took something off that the client which asked is
+/// to have all the same.
+pub fn strip(response: &mut ResponseHead, rules: &Rules, targeted: &[String]) -> bool {
     let listed: Vec<Vec<u8>> =
         response.fields.all(FieldName::Connection).flat_map(members).map(<[u8]>::to_vec).collect();
     let control = Control::of(response, rules, targeted);
     let withheld: Vec<Vec<u8>> = control.said.withheld.iter().map(|list| list.to_vec()).collect();
     let names = || withheld.iter().flat_map(|list| members(list));
+    let mut withholds = false;
     response.fields.retain(|field| {
         let is = |name: &[u8]| name.eq_ignore_ascii_case(field.name);
         let is_dropped = field.known == FieldName::SetCookie && is_dropped(field.value, rules);
-        let is_named = listed.iter().any(|name| is(name)) || names().any(is);
+        let is_withheld = names().any(is);
+        withholds |= is_withheld;
+        let is_named = is_withheld || listed.iter().any(|name| is(name));
         !is_dropped && !is_named && !is_of_hop(field.known, field.name)
     });
+    withholds
 }
 
 fn is_of_hop(known: FieldName, name: &[u8]) -> bool {

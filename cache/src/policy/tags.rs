@@ -33,7 +33,9 @@ pub fn tags<'p>(
     if response.fields.has(FieldName::CacheGroups) {
         let value = joined(&response.fields, FieldName::CacheGroups.text());
         let groups = value.and_then(|value| strings(&value)).unwrap_or_default();
+        // For other answers of the origin the group is its origin's; for an operator it is a tag.
         tags.extend(groups.iter().map(|group| group_tag(origin, group)));
+        tags.extend(groups);
     }
     tags.extend(rules.tags.iter().filter_map(|template| fill(template, &parameter)));
     bounded(tags)

@@ -6,7 +6,7 @@
 //! own, interim responses, a fault with its cause) goes to it through a [`Slot`].
 
 use super::settle::{self, Absorb, Aim, Settled};
-use super::{CONDITIONS, Plan, answer, forwarded, put_status, query, stale, tiers};
+use super::{CONDITIONS, Plan, answer, forwarded, put_age, put_status, query, stale, tiers};
 use crate::forward;
 use crate::house::House;
 use crate::path::Exchange;
@@ -49,6 +49,7 @@ struct Slot {
     private: RefCell<Option<Result<Response, Fault>>>,
     facts: RefCell<Option<Facts>>,
     reader: RefCell<Option<Reader>>,
+    own: RefCell<Option<ResponseHead>>,
     interims: RefCell<VecDeque<ResponseHead>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -81,7 +82,7 @@ pub async fn fetch(
     let rules = &route.cache;
     let (stored, reason) = (plan.entry.clone(), plan.reason);
     let mut waits = None;
-    let (waiter, slot) = match house.snapshot.cache.fills.join(plan.variant) {
+    let (waiter, slot) = match house.snapshot.cache.join(plan.variant) {
         Joined::Waits(waiter) => {
             waits = Some(plan);
             (waiter, None)
@@ -139,7 +140,10 @@ fn led(
     }
     let now = Moment::now().wall_ms();
     let response = match (outcome, slot.private.take()) {
-        (Outcome::Entry(entry), _) => own(exchange, (&entry, slot.reader.take()), reason, now),
+        (Outcome::Entry(entry), _) => {
+            let kept = (&*entry, slot.reader.take(), slot.own.take());
+            own(exchange, kept, reason, now)
+        }
         (Outcome::Stale(entry), _) => stale(exchange, &entry, now),
         (Outcome::Private, Some(Ok(response))) => private(exchange, response, reason),
         (_, Some(Err(fault))) => return Err(fault),
@@ -152,7 +156,7 @@ fn led(
 /// The answer to the client for which an entry was fetched.
 fn own(
     exchange: &mut Exchange<'_>,
-    (entry, reader): (&Entry, Option<Reader>),
+    (entry, reader, own): (&Entry, Option<Reader>, Option<ResponseHead>),
     reason: Reason,
     now: Wall,
 ) -> Response {
@@ -165,7 +169,13 @@ fn own(
         status.stored = true;
         if reason.is_stale() { Cached::Validated } else { Cached::Miss }
     });
-    answer(exchange, (entry, reader), now, &status)
+    let mut response = answer(exchange, (entry, reader), now, &status);
+    if let Some(mut own) = own.filter(|own| own.status == response.head.status) {
+        put_age(&mut own, policy::age(&entry.life, now));
+        put_status(&mut own, &status);
+        response.head = own;
+    }
+    response
 }
 
 /// An answer that is this client's alone.
@@ -191,7 +201,7 @@ fn waited(
     let is_for_us = |entry: &Entry| {
         // A fetch that began before a purge is not for those who came after it.
         entry.selecting.matches(&query, rules)
-            && policy::may_share(&entry.life, &query, rules)
+            && policy::may_share(&entry.life, &query)
             && entry.standing(|tags| place.marks(tags), &cache.stamps) == Standing::Good
     };
     match outcome {
@@ -218,6 +228,8 @@ fn waited(
         }
         Outcome::Entry(_) | Outcome::Stale(_) | Outcome::Lost => Ok(again),
         Outcome::Private => Ok(Fetched::Alone),
+        // One more of those who waited tries; its failure is everybody's.
+        Outcome::Failed(..) if round == 0 => Ok(again),
         Outcome::Failed(kind, detail) => Err(Fault::new(kind, detail.to_string())),
     }
 }
@@ -238,7 +250,7 @@ async fn outcome(waiter: &Waiter, slot: Option<&Slot>, exchange: &mut Exchange<'
 
 /// Refreshes an entry that is served meanwhile, unless somebody does so already.
 pub fn in_background(house: &Rc<House>, exchange: &Exchange<'_>, route: &Route, plan: Plan) {
-    let Some(lead) = house.snapshot.cache.fills.lead(plan.variant) else { return };
+    let Some(lead) = house.snapshot.cache.lead(plan.variant) else { return };
     let mut head = exchange.head.clone();
     if head.is_head() {
         head.set_method(b"GET");
@@ -314,7 +326,10 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
         }
     };
     match settled {
-        Ok(Settled::Kept(entry, absorb)) => {
+        Ok(Settled::Kept(entry, absorb, own)) => {
+            if let Some(slot) = &slot {
+                *slot.own.borrow_mut() = own;
+            }
             tell(None, absorb.as_ref().and_then(Absorb::reader));
             lead.tell(Outcome::Entry(entry));
             // From here on the client's own reader is the client's.
@@ -362,12 +377,12 @@ async fn alone(
     let settled = ask(asking, &mut head, &mut exchange.facts, &mut interim).await?;
     let now = Moment::now().wall_ms();
     Ok(Answered::Response(match settled {
-        Settled::Kept(entry, absorb) => {
+        Settled::Kept(entry, absorb, head) => {
             let reader = absorb.as_ref().and_then(Absorb::reader);
             if let Some(absorb) = absorb {
                 tokio::task::spawn_local(absorb.run(exchange.by));
             }
-            own(exchange, (&entry, reader), plan.reason, now)
+            own(exchange, (&*entry, reader, head), plan.reason, now)
         }
         Settled::Stale(entry) => stale(exchange, &entry, now),
         Settled::Private(response) => private(exchange, response, plan.reason),

@@ -37,8 +37,9 @@ pub struct Aim<'a> {
 
 /// What an answer is.
 pub enum Settled {
-    /// Something to be kept, or kept already; the body may have to be absorbed still.
-    Kept(Arc<Entry>, Option<Absorb>),
+    /// Something to be kept, or kept already; the body may have to be absorbed still. With it the head
+    /// for the client that asked, where it has more than what is kept.
+    Kept(Arc<Entry>, Option<Absorb>, Option<ResponseHead>),
     /// The service failed, and this may still be served.
     Stale(Arc<Entry>),
     /// One client's alone.
@@ -80,7 +81,8 @@ pub fn settle(
 
 /// The entry that may be served instead of a failure.
 fn spare(aim: &Aim<'_>, head: &RequestHead, route: &Route, now: Wall) -> Option<Arc<Entry>> {
-    let entry = aim.entry.as_ref()?;
+    // A stored error is no better than a new one.
+    let entry = aim.entry.as_ref().filter(|entry| !policy::is_failure(entry.head.status))?;
     let query = query(head, Framing::None);
     if !policy::may_serve_on_error(&entry.life, &query, &route.cache, now) {
         return None;
@@ -112,7 +114,7 @@ fn freshened(
                 cache.shy.forget(aim.plan.key, now);
             }
             cache.put(&place(cache, aim.plan), &entry, rules.variants_max, now);
-            Some(Settled::Kept(entry, None))
+            Some(Settled::Kept(entry, None, None))
         }
         Err(_) => {
             cache.forget(&place(cache, aim.plan));
@@ -138,13 +140,13 @@ pub fn stored(
     let cache = &house.snapshot.cache;
     let now = Moment::recent().wall_ms();
     match entry(house, route, request, aim, &response, now) {
-        Ok(entry) => {
+        Ok((entry, own)) => {
             if entry.life.is_fresh(now) {
                 cache.shy.forget(aim.plan.key, now);
             } else {
                 cache.shy.mark(aim.plan.key, now);
             }
-            Absorb::begin(house, aim, route, entry, response)
+            Absorb::begin(house, aim, route, (entry, own), response)
         }
         Err(_reason) => {
             cache.shy.mark(aim.plan.key, now);
@@ -153,7 +155,7 @@ pub fn stored(
     }
 }
 
-/// The entry that an answer would become.
+/// The entry that an answer would become, and the head for the client that asked if it has more.
 fn entry(
     house: &House,
     route: &Route,
@@ -161,7 +163,7 @@ fn entry(
     aim: &Aim<'_>,
     response: &Response,
     now: Wall,
-) -> Result<Entry, Reason> {
+) -> Result<(Entry, Option<ResponseHead>), Reason> {
     let (rules, settings) = (&route.cache, &house.snapshot.settings.cache);
     if aim.plan.tainted {
         return Err(Reason::Tainted);
@@ -177,15 +179,13 @@ fn entry(
         kept.fields.push(b"Date", crate::depart::http_date(now.seconds()).as_bytes());
     }
     let tags = tags(house, aim.plan, head, &kept, route)?;
-    policy::strip(&mut kept, rules, &settings.targeted);
+    let withholds = policy::strip(&mut kept, rules, &settings.targeted);
+    let own = withholds.then(|| response.head.clone());
     kept.fields.retain(|field| !VENDORS_TAGS.has(field.known));
     let flow = Arc::new(Flow::default());
-    Ok(Entry::new(
-        (kept.packed(), Holding::Coming(flow)),
-        life,
-        (selecting, range),
-        (tags.into(), aim.stamp),
-    ))
+    let head = (kept.packed(), Holding::Coming(flow));
+    let entry = Entry::new(head, life, (selecting, range), (tags.into(), aim.stamp));
+    Ok((entry, own))
 }
 
 /// Fields that are for caches like this one, not for those behind it.
@@ -236,7 +236,7 @@ impl Absorb {
         house: &House,
         aim: &Aim<'_>,
         route: &Route,
-        entry: Entry,
+        (entry, own): (Entry, Option<ResponseHead>),
         response: Response,
     ) -> Settled {
         let Holding::Coming(flow) = &entry.holding else {
@@ -257,9 +257,9 @@ impl Absorb {
         // Most bodies have come with their head.
         let mut cx = Context::from_waker(Waker::noop());
         match absorb.poll(&mut cx, AT_HAND_MAX) {
-            Poll::Ready(Some(entry)) => Settled::Kept(entry, None),
+            Poll::Ready(Some(entry)) => Settled::Kept(entry, None, own),
             Poll::Ready(None) | Poll::Pending => {
-                Settled::Kept(Arc::clone(&absorb.entry), Some(absorb))
+                Settled::Kept(Arc::clone(&absorb.entry), Some(absorb), own)
             }
         }
     }

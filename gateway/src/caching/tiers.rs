@@ -91,7 +91,7 @@ impl Behind<'_> {
         let standing = entry.standing(|tags| self.place.marks(tags), &self.cache.stamps);
         let usable = entry.life.keep_until > Moment::now().wall_ms()
             && entry.selecting.matches(query, self.rules)
-            && policy::may_share(&entry.life, query, self.rules)
+            && policy::may_share(&entry.life, query)
             && standing == Standing::Good;
         usable.then_some(entry)
     }

@@ -174,7 +174,7 @@ impl World<'_> {
             let part = covers(&entry.head, entry.body.len() as u64, query, self.now).is_some();
             let selected = entry.selecting.matches(query, self.rules)
                 || part && entry.selecting.matches_but_range(query, self.rules);
-            selected && may_share(&entry.life, query, self.rules)
+            selected && may_share(&entry.life, query)
         };
         let entries = self.entries.get(&hash)?;
         (0..entries.len())
