@@ -409,39 +409,46 @@ fn forwarded(
         with_key(house, exchange, (head, &query), &route.cache, |_, text| *text != *plan.text);
 }
 
-/// What a response to a request that went past the store means for it; the same response, marked.
-pub fn passed(
+/// What a response to a request that went past the store means for it; marks the response.
+pub fn passed(house: &House, exchange: &mut Exchange<'_>, pass: &Pass, response: &mut Response) {
+    exchange.facts.cached = Some(Cached::Pass);
+    if let Some(purge) = invalidate::after(house, exchange, response) {
+        house.snapshot.cache.purge(&purge);
+    }
+    if let Some(entry) = &pass.stored {
+        invalidate::by_head(house, exchange, entry, &response.head);
+    }
+    put_pass(pass, &mut response.head);
+}
+
+fn put_pass(pass: &Pass, head: &mut ResponseHead) {
+    let mut status = CacheStatus::forwarded(pass.reason.forward());
+    status.detail = Some(pass.reason.name());
+    put_status(head, &status);
+}
+
+/// The same for a POST, whose answer is stored where it answers a GET as well (RFC 9110 §9.3.3). What
+/// it makes invalid is forgotten first, everywhere: what is stored here must not be.
+pub async fn posted(
     house: &House,
     exchange: &mut Exchange<'_>,
     route: &Route,
     pass: &Pass,
-    response: Response,
+    mut response: Response,
 ) -> Response {
-    exchange.facts.cached = Some(Cached::Pass);
-    invalidate::after(house, exchange, &response);
-    if let Some(entry) = &pass.stored {
-        invalidate::by_head(house, exchange, entry, &response.head);
-    }
-    let mut status = CacheStatus::forwarded(pass.reason.forward());
-    status.detail = Some(pass.reason.name());
-    let mut response = posted(house, exchange, route, response);
-    put_status(&mut response.head, &status);
-    response
-}
-
-/// Stores the answer to a POST where it answers a GET as well (RFC 9110 §9.3.3).
-fn posted(house: &House, exchange: &Exchange<'_>, route: &Route, response: Response) -> Response {
     let head = &exchange.head;
-    if head.method() != b"POST" {
-        return response;
-    }
     let query = query(head, exchange.framing);
     let targeted = &house.snapshot.settings.cache.targeted;
     let origin = origin(house, exchange);
     let target = head.target_received();
     let Some(get) = policy::posted(&query, origin, target, &response.head, targeted) else {
+        passed(house, exchange, pass, &mut response);
         return response;
     };
+    exchange.facts.cached = Some(Cached::Pass);
+    if let Some(purge) = invalidate::after(house, exchange, &response) {
+        house.snapshot.cache.purge_everywhere(&purge).await;
+    }
     let plan = with_key(house, exchange, (head, &get), &route.cache, |key, text| Plan {
         alone: true,
         key,
@@ -454,7 +461,7 @@ fn posted(house: &House, exchange: &Exchange<'_>, route: &Route, response: Respo
     let asked = exchange.facts.asked.unwrap_or(exchange.facts.begun).wall_ms();
     let stamp = house.snapshot.cache.stamps.now();
     let aim = settle::Aim { plan: &plan, entry: None, conditional: false, asked, stamp };
-    match settle::stored(house, route, (&get, head), &aim, response) {
+    let mut response = match settle::stored(house, route, (&get, head), &aim, response) {
         Settled::Private(response) => response,
         Settled::Stale(entry) | Settled::Kept(entry, None, _) => match entry.content() {
             Some(content) => whole(&entry, content),
@@ -465,5 +472,7 @@ fn posted(house: &House, exchange: &Exchange<'_>, route: &Route, response: Respo
             tokio::task::spawn_local(absorb.run(exchange.by));
             coming(&entry, reader)
         }
-    }
+    };
+    put_pass(pass, &mut response.head);
+    response
 }

@@ -159,7 +159,12 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         Answered::Response(mut response) => {
             forward::response(&mut response.head, snapshot);
             if let Some(pass) = &pass {
-                response = caching::passed(house, exchange, route, pass, response);
+                if exchange.head.method() == b"POST" {
+                    let posted = caching::posted(house, exchange, route, pass, response);
+                    response = Box::pin(posted).await;
+                } else {
+                    caching::passed(house, exchange, pass, &mut response);
+                }
             }
             Ok(Answered::Response(response))
         }

@@ -10,12 +10,12 @@ use cache::stamps::{Purge, Scope};
 use std::sync::Arc;
 use wire::Response;
 
-/// Forgets what an unsafe request has changed (RFC 9111 §4.4), and the groups that its answer names
-/// (RFC 9875).
-pub fn after(house: &House, exchange: &Exchange<'_>, response: &Response) {
+/// What an unsafe request has changed (RFC 9111 §4.4), and the groups that its answer names (RFC 9875):
+/// to be forgotten.
+pub fn after(house: &House, exchange: &Exchange<'_>, response: &Response) -> Option<Purge> {
     let head = &exchange.head;
     if !policy::invalidates(head.method(), response.head.status) {
-        return;
+        return None;
     }
     let origin = super::origin(house, exchange);
     let snapshot = &house.snapshot;
@@ -23,7 +23,7 @@ pub fn after(house: &House, exchange: &Exchange<'_>, response: &Response) {
     let urls = targets.iter().map(|target| Scope::Url(url(snapshot, origin, target)));
     let groups = policy::invalidated_groups(origin, &response.head).into_iter().map(Scope::Tag);
     let scopes: Vec<Scope> = urls.chain(groups).collect();
-    snapshot.cache.purge(&Purge { scopes, soft: false });
+    Some(Purge { scopes, soft: false })
 }
 
 /// What entries of this URL are marked with, by the rules of the route that GET takes.
