@@ -11,7 +11,7 @@ use crate::forward;
 use crate::house::House;
 use crate::path::Exchange;
 use base::{Deadline, Fault, Framing, Moment, RequestHead, ResponseHead, Wall};
-use cache::Place;
+use cache::{Behind, Place};
 use cache::entry::{Entry, HOLD_OFF, Holding};
 use cache::fill::{Joined, Lead, Outcome, Waiter};
 use cache::policy::{self, CacheStatus, Reason, Verdict};
@@ -20,10 +20,11 @@ use cache::stamps::Standing;
 use monitor::{Cached, Facts};
 use service::{Answered, Ask};
 use settings::Route;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::time::Duration;
 use std::task::{Context, Waker};
 use wire::content::Reader;
 use wire::timer::within;
@@ -32,6 +33,9 @@ use wire::{Body, Response};
 /// How often a request looks again before it goes by itself: each time it had waited for an answer
 /// that turned out to be a variant for others.
 const ROUNDS_MAX: usize = 3;
+
+/// How long a fetch is joined after its end where there is no memory.
+const LINGER_TIME: Duration = Duration::from_millis(100);
 
 /// What came of waiting.
 pub enum Fetched {
@@ -50,6 +54,7 @@ struct Slot {
     facts: RefCell<Option<Facts>>,
     reader: RefCell<Option<Reader>>,
     own: RefCell<Option<ResponseHead>>,
+    tier: Cell<Option<Behind>>,
     interims: RefCell<VecDeque<ResponseHead>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -141,6 +146,11 @@ fn led(
     let now = Moment::now().wall_ms();
     let response = match (outcome, slot.private.take()) {
         (Outcome::Entry(entry), _) => {
+            if let Some(tier) = slot.tier.get() {
+                return Ok(Fetched::Answer(Answered::Response(from_tier(
+                    exchange, &entry, tier, now,
+                ))));
+            }
             let kept = (&*entry, slot.reader.take(), slot.own.take());
             own(exchange, kept, reason, now)
         }
@@ -153,6 +163,14 @@ fn led(
     Ok(Fetched::Answer(Answered::Response(response)))
 }
 
+/// The answer from a tier behind memory.
+fn from_tier(exchange: &mut Exchange<'_>, entry: &Entry, tier: Behind, now: Wall) -> Response {
+    exchange.facts.cached = Some(Cached::Tier);
+    let mut status = CacheStatus::hit(entry.life.ttl(now));
+    status.detail = Some(tier.name());
+    answer(exchange, (entry, None), now, &status)
+}
+
 /// The answer to the client for which an entry was fetched.
 fn own(
     exchange: &mut Exchange<'_>,
@@ -161,14 +179,9 @@ fn own(
     now: Wall,
 ) -> Response {
     let mut status = CacheStatus::forwarded(reason.forward());
-    exchange.facts.cached = Some(if exchange.facts.asked.is_none() {
-        status = CacheStatus::hit(entry.life.ttl(now));
-        status.detail = Some("tier");
-        Cached::Tier
-    } else {
-        status.stored = true;
-        if reason.is_stale() { Cached::Validated } else { Cached::Miss }
-    });
+    status.stored = true;
+    exchange.facts.cached =
+        Some(if reason.is_stale() { Cached::Validated } else { Cached::Miss });
     let mut response = answer(exchange, (entry, reader), now, &status);
     if let Some(mut own) = own.filter(|own| own.status == response.head.status) {
         put_age(&mut own, policy::age(&entry.life, now));
@@ -295,11 +308,14 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
     else {
         return;
     };
-    if let Some(entry) = tiers::find(&house, route, &plan, &head).await {
+    if let Some((entry, tier)) = tiers::find(&house, route, &plan, &head).await {
         let now = Moment::now().wall_ms();
         let (query, rules) = (query(&head, Framing::None), &route.cache);
         // What another gateway has fetched since ours went stale saves a fetch; a reload is no use.
         if !matches!(policy::judge(&entry.life, &query, rules, now, 1.0), Verdict::Revalidate(_)) {
+            if let Some(slot) = &slot {
+                slot.tier.set(Some(tier));
+            }
             lead.tell(Outcome::Entry(entry));
             return;
         }
@@ -339,7 +355,7 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
             }
             if house.snapshot.cache.memory.limit() == 0 {
                 // What is on its way into a tier is had from here meanwhile.
-                let by = Deadline::after(Moment::now(), house.snapshot.settings.cache.shared_time);
+                let by = Deadline::after(Moment::now(), LINGER_TIME);
                 let _late = within(by, std::future::pending::<()>()).await;
             }
         }
@@ -369,7 +385,7 @@ async fn alone(
     let mut head = exchange.head.clone();
     forwarded(house, exchange, route, &mut head, &mut plan);
     if house.snapshot.cache.memory.limit() == 0 && plan.entry.is_none() {
-        plan.entry = tiers::find(house, route, &plan, &head).await;
+        plan.entry = tiers::find(house, route, &plan, &head).await.map(|(entry, _)| entry);
     }
     let asking = Asking { house, route, plan: &plan, by: exchange.by };
     let relay = &mut *exchange.interim;
