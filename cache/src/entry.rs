@@ -7,7 +7,7 @@
 use crate::memory::Weigh;
 use crate::policy::{self, ContentRange, Life, Query, Range, Selecting};
 use crate::settings::Rules;
-use crate::stamps::{Marks, Standing, Stamps};
+use crate::stamps::{Marks, Stamps, Standing};
 use base::{ResponseHead, Wall};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -185,7 +185,8 @@ impl Resource {
                 return None;
             }
             let standing = entry.standing(self, stamps);
-            (standing != Standing::Hard).then_some(Chosen { entry, soft: standing == Standing::Soft })
+            (standing != Standing::Hard)
+                .then_some(Chosen { entry, soft: standing == Standing::Soft })
         })
     }
 

@@ -407,7 +407,13 @@ impl Core {
     }
 
     /// Writes a value, unless a purge has hit what it carries.
-    async fn write(&self, key: u128, value: &[u8], keep: Duration, carried: &Carried) -> Option<()> {
+    async fn write(
+        &self,
+        key: u128,
+        value: &[u8],
+        keep: Duration,
+        carried: &Carried,
+    ) -> Option<()> {
         for aim in carried.aims() {
             let version = match self.version(&aim).await? {
                 Some(version) => version,

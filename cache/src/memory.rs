@@ -277,8 +277,7 @@ impl<V: Clone + Weigh> Memory<V> {
         loop {
             let (node, key) = ledger.last()?;
             let shard = self.shard(key);
-            let hits =
-                shard.read().get(&key).map_or(0, |seat| seat.hits.swap(0, Relaxed));
+            let hits = shard.read().get(&key).map_or(0, |seat| seat.hits.swap(0, Relaxed));
             turns += 1;
             if Some(node) == spared || (hits > 0 && turns < policy::TURNS_MAX) {
                 ledger.renew(node, hits);

@@ -144,8 +144,7 @@ impl RedisTier {
         let permit = Arc::clone(&self.core.writes).try_acquire_owned();
         let usable = lineage != 0 && !self.core.fuse.is_shut(Moment::now());
         let size = value.len() as u64;
-        let (true, Ok(permit), true) =
-            (usable, permit, value.len() <= self.core.limits.object_max)
+        let (true, Ok(permit), true) = (usable, permit, value.len() <= self.core.limits.object_max)
         else {
             return meter.dropped.add(1);
         };

@@ -54,7 +54,7 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
         ("/metrics", true) => metrics(&gateway),
         ("/settings", true) => toml(&gateway),
         ("/reload", false) if *request.method() == Method::POST => reload(&gateway).await,
- ("/purge", false) if *request.method() == Method::POST => purge(&gateway, request).await,
+        ("/purge", false) if *request.method() == Method::POST => purge(&gateway, request).await,
         ("/" | "/health" | "/ready" | "/metrics" | "/settings", false) => not_allowed("GET, HEAD"),
         ("/reload" | "/purge", _) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, INDEX),

@@ -16,12 +16,14 @@ use crate::house::House;
 use crate::path::Exchange;
 use base::field::Names;
 use base::{Fault, FaultKind, FieldName, Framing, RequestHead, ResponseHead, Wall};
+use bytes::Bytes;
 use cache::entry::{Chosen, Entry, Holding, Resource};
-use cache::policy::{self, Admission, Answer, CacheStatus, Marks, Origin, Query, Range, Reason, Verdict};
+use cache::policy::{
+    self, Admission, Answer, CacheStatus, Marks, Origin, Query, Range, Reason, Verdict,
+};
 use cache::settings::Rules;
 use monitor::Cached;
 use settings::Route;
-use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -189,13 +191,22 @@ pub fn look(
                 let stored = Some(entry);
                 return Ok(Look::Pass(Pass { reason: Reason::Head, stored }));
             }
-            Ok(Look::Fetch(Box::new(plan(house, exchange, rules, (key, reason, round), Some(entry)))))
+            Ok(Look::Fetch(Box::new(plan(
+                house,
+                exchange,
+                rules,
+                (key, reason, round),
+                Some(entry),
+            ))))
         }
     }
 }
 
 fn not_cached() -> Fault {
-    Fault::new(FaultKind::NotCached, "nothing stored answers this, and only-if-cached forbids to ask")
+    Fault::new(
+        FaultKind::NotCached,
+        "nothing stored answers this, and only-if-cached forbids to ask",
+    )
 }
 
 /// Nothing stored answers.
@@ -243,9 +254,8 @@ fn variant(
     stored: bool,
 ) -> u128 {
     let newest = resource.and_then(|resource| resource.entries.first());
-    let mut text = newest.map_or_else(Vec::new, |entry| {
-        policy::variant(entry.selecting.names(), query, rules)
-    });
+    let mut text = newest
+        .map_or_else(Vec::new, |entry| policy::variant(entry.selecting.names(), query, rules));
     if !stored && query.fields.may_have_any(CONDITIONS) {
         for field in query.fields.iter().filter(|field| CONDITIONS.has(field.known)) {
             text.extend_from_slice(field.name);
@@ -268,7 +278,8 @@ fn refresh(
     if !entry.claim(now) {
         return;
     }
-    let plan = plan(house, exchange, &route.cache, (key, Reason::Stale, 0), Some(Arc::clone(entry)));
+    let plan =
+        plan(house, exchange, &route.cache, (key, Reason::Stale, 0), Some(Arc::clone(entry)));
     fetch::in_background(house, exchange, route, plan);
 }
 
@@ -343,9 +354,7 @@ fn shaped(entry: &Entry, content: &Content, query: &Query<'_>, now: Wall) -> Res
             let head = policy::not_modified(&entry.head);
             Response { head, body: Body::Empty, framing: Framing::None }
         }
-        Answer::Unsatisfiable => {
-            Response::whole(policy::unsatisfiable(content.len()), Vec::new())
-        }
+        Answer::Unsatisfiable => Response::whole(policy::unsatisfiable(content.len()), Vec::new()),
         Answer::Partial(range) => {
             part(policy::partial(&entry.head, range, Some(content.len())), content, range, 0)
         }
@@ -355,8 +364,7 @@ fn shaped(entry: &Entry, content: &Content, query: &Query<'_>, now: Wall) -> Res
 
 fn whole(entry: &Entry, content: &Content) -> Response {
     let head = entry.head.copied();
-    let framing =
-        if head.is_bodiless() { Framing::None } else { Framing::Length(content.len()) };
+    let framing = if head.is_bodiless() { Framing::None } else { Framing::Length(content.len()) };
     Response { head, body: content.body(), framing }
 }
 
@@ -396,12 +404,7 @@ fn forwarded(
 }
 
 /// What a response to a request that went past the store means for it; marks the response.
-pub fn passed(
-    house: &House,
-    exchange: &mut Exchange<'_>,
-    pass: &Pass,
-    response: &mut Response,
-) {
+pub fn passed(house: &House, exchange: &mut Exchange<'_>, pass: &Pass, response: &mut Response) {
     exchange.facts.cached = Some(Cached::Pass);
     invalidate::after(house, exchange, response);
     if let Some(entry) = &pass.stored {

@@ -206,12 +206,7 @@ fn stranger(admin: &str) -> Failure {
 
 /// One POST, spoken by hand: the answer is ours, short, and closed by the connection's end. Answers
 /// its status and body.
-fn post(
-    address: &str,
-    path: &str,
-    fields: &str,
-    body: &str,
-) -> Result<(String, String), Failure> {
+fn post(address: &str, path: &str, fields: &str, body: &str) -> Result<(String, String), Failure> {
     const PATIENCE: Duration = Duration::from_secs(30);
     const ANSWER_BYTES_MAX: u64 = 1 << 20;
     let exchange = || -> io::Result<String> {

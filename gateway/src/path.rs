@@ -16,9 +16,9 @@
 //!                 7 monitor   counted and logged when the last byte is out (in `connection`)
 //! ```
 
-use crate::depart;
 use crate::caching::fetch::{Fetched, fetch};
 use crate::caching::{self, Look};
+use crate::depart;
 use crate::forward::{self, Crossing, Hop};
 use crate::house::House;
 use crate::route::Found;
@@ -136,8 +136,7 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         }
     };
     // 4 forward
-    let hop =
-        Hop { peer: exchange.peer, framing: exchange.framing, expects: exchange.expects };
+    let hop = Hop { peer: exchange.peer, framing: exchange.framing, expects: exchange.expects };
     let crossing = forward::request(&mut exchange.head, hop, snapshot, route);
     // 5 service
     let relay = &mut *exchange.interim;

@@ -49,7 +49,8 @@ impl Redis {
         let arguments = move |port: u16, _: &_| {
             let own = ["--port", "0", "--tls-port", &port.to_string(), "--bind", "127.0.0.1"];
             let tls = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
-            let more = ["--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no", "--save", ""];
+            let more =
+                ["--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no", "--save", ""];
             own.iter().chain(&tls).chain(&more).map(|&option| option.to_owned()).collect()
         };
         Some(Self(Server::start(PROGRAM, Box::new(arguments))?))

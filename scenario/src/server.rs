@@ -38,8 +38,7 @@ impl Server {
             left_out(&format!("no {program} is installed"));
             return None;
         }
-        let mut server =
-            Self { program, arguments, folder: Folder::new(), port: 0, running: None };
+        let mut server = Self { program, arguments, folder: Folder::new(), port: 0, running: None };
         for _ in 0..ATTEMPTS {
             server.port = free_port();
             if server.run() {
@@ -105,7 +104,12 @@ impl Server {
         self.kill();
         let by = patience();
         while !self.run() {
-            assert!(!by.passed(Moment::now()), "{} did not start again: {}", self.program, self.log());
+            assert!(
+                !by.passed(Moment::now()),
+                "{} did not start again: {}",
+                self.program,
+                self.log()
+            );
         }
     }
 

@@ -41,8 +41,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Unreadable> {
-    println!("Hits by objects / by bytes, in percent. TinyLFU: the better of windows of 1 and 20 %.\n");
-    println!("| trace | requests | objects | cache | LRU | S3-FIFO | W-TinyLFU | ours | ours - best of LRU, S3-FIFO |");
+    println!(
+        "Hits by objects / by bytes, in percent. TinyLFU: the better of windows of 1 and 20 %.\n"
+    );
+    println!(
+        "| trace | requests | objects | cache | LRU | S3-FIFO | W-TinyLFU | ours | ours - best of LRU, S3-FIFO |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for (format, path) in &arguments.traces {
         let trace = read(path, *format)?;

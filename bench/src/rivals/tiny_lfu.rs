@@ -93,11 +93,7 @@ struct Sketch {
 impl Sketch {
     fn new(objects: usize) -> Self {
         let objects = objects.max(64);
-        Self {
-            counts: vec![0; (objects * 8).next_power_of_two()],
-            added: 0,
-            age_at: objects * 10,
-        }
+        Self { counts: vec![0; (objects * 8).next_power_of_two()], added: 0, age_at: objects * 10 }
     }
 
     fn place(&self, key: u64, row: u64) -> usize {

@@ -109,8 +109,11 @@ pub fn read(path: &Path, format: Format) -> Result<Trace, Unreadable> {
         Format::Big4 => fixed(&bytes, |key: &[u8; 4]| sizeless(u32::from_be_bytes(*key).into())),
         Format::Big8 => fixed(&bytes, |key: &[u8; 8]| sizeless(u64::from_be_bytes(*key))),
         Format::Little4 => fixed(&bytes, |key: &[u8; 4]| sizeless(u32::from_le_bytes(*key).into())),
-        _ => lines(&bytes, format)
-            .map_err(|(line, about)| Unreadable::Line { path: shown, line, about })?,
+        _ => lines(&bytes, format).map_err(|(line, about)| Unreadable::Line {
+            path: shown,
+            line,
+            about,
+        })?,
     };
     Ok(Trace::new(name, requests))
 }
@@ -191,9 +194,7 @@ fn log(text: &str, requests: &mut Vec<Request>) {
     let (Some(request), Some(after)) = (quoted.next(), quoted.next()) else { return };
     let mut after = after.split_ascii_whitespace();
     let (status, size) = (after.next(), after.next().and_then(|size| size.parse().ok()));
-    if let (Some(target), Some("200"), Some(size)) =
-        (request.strip_prefix("GET "), status, size)
-    {
+    if let (Some(target), Some("200"), Some(size)) = (request.strip_prefix("GET "), status, size) {
         let path = target.split(' ').next().unwrap_or(target);
         requests.push(Request { key: name(path), size });
     }

@@ -157,9 +157,7 @@ async fn read_answers(
     let mut buffer = Vec::with_capacity(16 << 10);
     loop {
         let answer = protocol::reply(&buffer, VALUE_MAX);
-        let Some((reply, length)) =
-            answer.map_err(|Garbled| io::Error::other("garbled"))?
-        else {
+        let Some((reply, length)) = answer.map_err(|Garbled| io::Error::other("garbled"))? else {
             // Large values come in many pieces: looked at again only when the buffer has grown well.
             if read.read_buf(&mut buffer).await? == 0 {
                 return Ok(());

@@ -21,8 +21,7 @@ impl Carried {
 
     /// `None` when there are too many tags.
     pub(crate) fn new(marks: &Marks<'_>, stamp: u64) -> Option<Self> {
-        let carried =
-            Self { stamp, url: marks.url, host: marks.host, tags: marks.tags.to_vec() };
+        let carried = Self { stamp, url: marks.url, host: marks.host, tags: marks.tags.to_vec() };
         (carried.tags.len() <= TAGS_MAX).then_some(carried)
     }
 

@@ -181,8 +181,7 @@ impl Task {
     async fn link(&mut self, failures: u32) -> Option<RedisResult<Link>> {
         let fresh = fastrand::u64(1..);
         let check = self.check.clone();
-        let join =
-            self.keys.join(fresh, (self.lineage, self.known, &check), self.stamps.ceiling());
+        let join = self.keys.join(fresh, (self.lineage, self.known, &check), self.stamps.ceiling());
         let (door, news) = (self.door.clone(), self.keys.news.clone());
         let connecting = async move {
             if failures > 0 {

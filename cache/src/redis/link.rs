@@ -9,8 +9,8 @@ use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    Pipeline, RedisError, RedisResult, TlsCertificates, Value, cmd,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo, Pipeline, RedisError, RedisResult, TlsCertificates, Value, cmd,
 };
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,10 +62,11 @@ impl Door {
 
     /// The servers, without the secrets in their URLs.
     pub(crate) fn names(&self) -> String {
-        let names = self.settings.urls.iter().map(|url| match url.as_str().into_connection_info() {
-            Ok(info) => info.addr().to_string(),
-            Err(_) => "(not a redis URL)".to_owned(),
-        });
+        let names =
+            self.settings.urls.iter().map(|url| match url.as_str().into_connection_info() {
+                Ok(info) => info.addr().to_string(),
+                Err(_) => "(not a redis URL)".to_owned(),
+            });
         names.collect::<Vec<_>>().join(", ")
     }
 

@@ -113,7 +113,13 @@ return {tostring(reached), tostring(all)}
 impl Keys {
     pub(crate) fn new(prefix: &str, log_max: usize) -> Self {
         let name = |what: &str| format!("{{{prefix}:purges}}:{what}");
-        Self { state: name("state"), log: name("log"), seen: name("seen"), news: name("news"), log_max }
+        Self {
+            state: name("state"),
+            log: name("log"),
+            seen: name("seen"),
+            news: name("news"),
+            log_max,
+        }
     }
 
     fn eval(&self, script: &str) -> Cmd {

@@ -4,7 +4,9 @@ use super::{Plan, query};
 use crate::forward;
 use crate::house::House;
 use base::field::Names;
-use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall};
+use base::{
+    Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall,
+};
 use bytes::Bytes;
 use cache::entry::{Entry, Holding};
 use cache::policy::{self, Origin, Reason, Selecting};

@@ -133,7 +133,11 @@ mod tests {
             assert!(phase.name.len() <= 32, "{}", phase.name);
             if let Through::Gateway(_, settings) = phase.through {
                 let shops = [([127, 0, 0, 1], 81).into(), ([127, 0, 0, 1], 82).into()];
-                let parsed = settings::parse("demo", &settings_text(&shops, settings, Some("redis://127.0.0.1")), &|_| None);
+                let parsed = settings::parse(
+                    "demo",
+                    &settings_text(&shops, settings, Some("redis://127.0.0.1")),
+                    &|_| None,
+                );
                 let parsed = parsed.unwrap_or_else(|report| panic!("{}: {report}", phase.name));
                 assert_eq!(parsed.services[0].servers.len(), 2, "{}", phase.name);
             }
