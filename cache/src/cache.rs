@@ -11,7 +11,7 @@ use crate::shared::{Lookup, Reached, Shared};
 use crate::shy::Shy;
 use crate::stamps::{self, Marks, Purge, Stamps, Standing};
 use crate::tier::{Say, Tier};
-use base::Wall;
+use base::{ByteSize, Moment, Wall};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,18 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+/// Where memory is off, what has just been fetched is had from here until a tier has it.
+const PENDING_BYTES: ByteSize = ByteSize::mib(8);
+/// So long.
+const PENDING_TIME: Duration = Duration::from_millis(500);
+
 /// The cache.
 #[derive(Debug)]
 pub struct Cache {
     /// What is held in memory.
     pub memory: Memory<Arc<Resource>>,
+    /// What is on its way into a tier, where memory is off.
+    pending: Memory<Arc<Resource>>,
     /// Fetches under way.
     pub fills: Arc<Fills>,
     /// What was purged.
@@ -131,6 +138,7 @@ impl Cache {
         };
         Self {
             memory: Memory::new(settings.memory, settings.object_max.as_usize()),
+            pending: Memory::new(PENDING_BYTES, PENDING_BYTES.as_usize()),
             fills: Arc::default(),
             stamps: Arc::new(Stamps::new()),
             shy: Shy::default(),
@@ -170,12 +178,21 @@ impl Cache {
 
     /// What memory holds for this key.
     pub fn get(&self, key: u128, text: &[u8]) -> Option<Arc<Resource>> {
-        self.memory.get(key).filter(|resource| *resource.text == *text)
+        if self.memory.limit() > 0 {
+            return self.memory.get(key).filter(|resource| *resource.text == *text);
+        }
+        let now = Moment::recent().wall_ms();
+        self.pending.get(key).filter(|resource| {
+            let newest = resource.entries.first();
+            let is_new = newest.is_some_and(|e| now.since(e.life.answered) < PENDING_TIME);
+            is_new && *resource.text == *text
+        })
     }
 
     /// Stores an entry in memory.
     pub fn remember(&self, place: &Place<'_>, entry: &Arc<Entry>, variants_max: usize) {
-        self.memory.update(place.key, |before| {
+        let memory = if self.memory.limit() > 0 { &self.memory } else { &self.pending };
+        memory.update(place.key, |before| {
             let before = before.filter(|resource| *resource.text == *place.text);
             let resource = match before {
                 Some(resource) => resource.with(Arc::clone(entry), variants_max),

@@ -24,7 +24,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Duration;
 use std::task::{Context, Waker};
 use wire::content::Reader;
 use wire::timer::within;
@@ -33,9 +32,6 @@ use wire::{Body, Response};
 /// How often a request looks again before it goes by itself: each time it had waited for an answer
 /// that turned out to be a variant for others.
 const ROUNDS_MAX: usize = 3;
-
-/// How long a fetch is joined after its end where there is no memory.
-const LINGER_TIME: Duration = Duration::from_millis(100);
 
 /// What came of waiting.
 pub enum Fetched {
@@ -316,7 +312,7 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
             if let Some(slot) = &slot {
                 slot.tier.set(Some(tier));
             }
-            lead.tell(Outcome::Entry(entry));
+            lead.end(Outcome::Entry(entry));
             return;
         }
         if plan.entry.is_none() {
@@ -353,24 +349,19 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
             if let Some(absorb) = absorb {
                 absorb.run(by).await;
             }
-            if house.snapshot.cache.memory.limit() == 0 {
-                // What is on its way into a tier is had from here meanwhile.
-                let by = Deadline::after(Moment::now(), LINGER_TIME);
-                let _late = within(by, std::future::pending::<()>()).await;
-            }
         }
         Ok(Settled::Stale(entry)) => {
             tell(None, None);
-            lead.tell(Outcome::Stale(entry));
+            lead.end(Outcome::Stale(entry));
         }
         Ok(Settled::Private(response)) => {
             tell(Some(Ok(response)), None);
-            lead.tell(Outcome::Private);
+            lead.end(Outcome::Private);
         }
         Err(fault) => {
             let outcome = Outcome::Failed(fault.kind, fault.detail.as_str().into());
             tell(Some(Err(fault)), None);
-            lead.tell(outcome);
+            lead.end(outcome);
         }
     }
 }
