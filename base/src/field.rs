@@ -267,6 +267,8 @@ pub struct Fields {
     slots: Vec<Slot>,
     /// A bit for each known name that was ever put in: what is not here need not be looked for.
     seen: u128,
+    /// The buffer is a run of whole lines, those of all fields in their order, behind some lead.
+    run: bool,
 }
 
 /// Fields made once, to be appended to many heads.
@@ -298,14 +300,14 @@ pub struct FieldRef<'a> {
 impl Fields {
     /// No fields, over an empty buffer.
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), slots: Vec::new(), seen: 0 }
+        Self { bytes: Vec::new(), slots: Vec::new(), seen: 0, run: false }
     }
 
     /// No fields yet, for a parser: it [`Fields::note`]s where they lie in the bytes that it reads
     /// and hands these over with [`Fields::fill`] when it knows how many there are.
     pub fn lent() -> Self {
         let (bytes, slots) = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        Self { bytes, slots, seen: 0 }
+        Self { bytes, slots, seen: 0, run: false }
     }
 
     /// The same fields in a buffer of just their size, each a whole line behind `lead`: to be kept.
@@ -316,6 +318,7 @@ impl Fields {
             bytes: Vec::with_capacity(lead.len() + bytes),
             slots: Vec::with_capacity(self.len()),
             seen: 0,
+            run: true,
         };
         packed.bytes.extend_from_slice(lead);
         for field in self.iter() {
@@ -330,7 +333,7 @@ impl Fields {
         let mut copy = Self::lent();
         copy.fill(&self.bytes);
         copy.slots.extend_from_slice(&self.slots);
-        copy.seen = self.seen;
+        (copy.seen, copy.run) = (self.seen, self.run);
         copy
     }
 
@@ -360,6 +363,7 @@ impl Fields {
     /// Appends fields that were made before.
     pub fn append(&mut self, prepared: &Prepared) {
         let by = self.bytes.len() as u32;
+        self.run &= prepared.0.is_whole_lines();
         self.bytes.extend_from_slice(&prepared.0.bytes);
         let moved = |span: Span| Span { start: span.start + by, length: span.length };
         let slots = prepared.0.slots.iter();
@@ -373,6 +377,7 @@ impl Fields {
 
     /// Appends text that is no field (a method, a target) to the buffer and says where it lies.
     pub fn keep(&mut self, text: &[u8]) -> Span {
+        self.run = false;
         let start = self.bytes.len();
         self.bytes.extend_from_slice(text);
         Span::new(start, self.bytes.len())
@@ -423,6 +428,11 @@ impl Fields {
         lead: usize,
         mut framing: impl FnMut(&mut Vec<u8>),
     ) {
+        const FRAMING: Names =
+            Names::of(&[FieldName::ContentLength, FieldName::TransferEncoding]);
+        if self.run && !self.may_have_any(FRAMING) {
+            return out.extend_from_slice(&self.bytes);
+        }
         // Lines that lie one behind the other as they should be written are copied as one.
         let mut run = 0..lead;
         for slot in &self.slots {
@@ -449,6 +459,16 @@ impl Fields {
             run.end = end;
         }
         out.extend_from_slice(&self.bytes[run]);
+    }
+
+    /// Is the buffer nothing but the lines of these fields?
+    fn is_whole_lines(&self) -> bool {
+        let mut end = 0;
+        self.slots.iter().all(|slot| {
+            let follows = slot.name.start as usize == end && self.is_whole_line(slot);
+            end = slot.value.end() + 2;
+            follows
+        }) && end == self.bytes.len()
     }
 
     /// Does the buffer hold `name: value CRLF` for this field, in one piece?
@@ -527,11 +547,13 @@ impl Fields {
 
     /// Forgets all fields of this name.
     pub fn remove(&mut self, name: FieldName) {
+        self.run = false;
         self.slots.retain(|slot| slot.known != name);
     }
 
     /// Keeps only the fields that `keep` wants.
     pub fn retain(&mut self, mut keep: impl FnMut(FieldRef<'_>) -> bool) {
+        self.run = false;
         let bytes = &self.bytes;
         self.slots.retain(|slot| {
             keep(FieldRef {

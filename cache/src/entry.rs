@@ -22,14 +22,14 @@ pub const HOLD_OFF: Duration = Duration::from_secs(1);
 pub enum Holding {
     /// Here.
     Whole(Content),
-    /// On its way.
-    Coming(Arc<Flow>),
+    /// On its way, of this length if it was declared.
+    Coming(Arc<Flow>, Option<u64>),
 }
 
 /// One stored answer.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its head, packed, as it is sent but for Age and Cache-Status.
+    /// Its head, packed, as it is sent but for Content-Length, Age and Cache-Status.
     pub head: ResponseHead,
     /// Its body.
     pub holding: Holding,
@@ -97,7 +97,7 @@ impl Entry {
     pub fn content(&self) -> Option<&Content> {
         match &self.holding {
             Holding::Whole(content) => Some(content),
-            Holding::Coming(_) => None,
+            Holding::Coming(..) => None,
         }
     }
 

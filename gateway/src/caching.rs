@@ -74,6 +74,8 @@ pub struct Plan {
 thread_local! {
     /// Where keys are written.
     static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Where values of fields are written.
+    static VALUE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Fields that make more of a hit than sending all that is stored.
@@ -157,28 +159,30 @@ pub fn look(
     }
     let cache = &house.snapshot.cache;
     let head = &exchange.head;
-    let (key, found, known) = with_key(house, exchange, (head, &query), rules, |key, text| {
-        let resource = cache.get(key, text);
-        let known = resource.is_some();
-        let chosen = resource.as_ref().and_then(|r| r.choose(&query, rules, &cache.stamps, now));
-        (key, chosen.map(|Chosen { entry, soft }| (Arc::clone(entry), soft)), known)
-    });
-    let Some((entry, soft)) = found else {
-        let reason = if known { Reason::Variant } else { Reason::Absent };
-        return miss(house, exchange, rules, (key, reason, round));
-    };
-    let life = if soft { entry.life.expired(now) } else { entry.life };
-    let verdict = match policy::judge(&life, &query, rules, now, fastrand::f64()) {
-        // What was purged softly is served once more, by whoever purged it so.
-        Verdict::Revalidate(Reason::Stale) if soft && !life.marks.has(Marks::MUST_REVALIDATE) => {
-            Verdict::StaleWhileRevalidate
+    let (key, seen) = with_key(house, exchange, (head, &query), rules, |key, text| {
+        let Some(resource) = cache.get(key, text) else { return (key, Seen::Nothing) };
+        let Some(chosen) = resource.choose(&query, rules, &cache.stamps, now) else {
+            return (key, Seen::Others);
+        };
+        let verdict = verdict(chosen, &query, rules, now);
+        if verdict == Verdict::Fresh {
+            return (key, Seen::Hit(hit(exchange, chosen.entry, now)));
         }
-        verdict => verdict,
+        (key, Seen::Entry(Arc::clone(chosen.entry), verdict))
+    });
+    let (entry, verdict) = match seen {
+        Seen::Hit(response) => {
+            exchange.facts.cached = Some(Cached::Hit);
+            return Ok(Look::Answer(response));
+        }
+        Seen::Entry(entry, verdict) => (entry, verdict),
+        Seen::Others => return miss(house, exchange, rules, (key, Reason::Variant, round)),
+        Seen::Nothing => return miss(house, exchange, rules, (key, Reason::Absent, round)),
     };
     match verdict {
-        Verdict::Fresh => Ok(Look::Answer(hit(exchange, &entry, now))),
-        Verdict::FreshEarly => {
+        Verdict::Fresh | Verdict::FreshEarly => {
             refresh(house, exchange, route, key, &entry, now);
+            exchange.facts.cached = Some(Cached::Hit);
             Ok(Look::Answer(hit(exchange, &entry, now)))
         }
         Verdict::StaleWhileRevalidate => {
@@ -206,6 +210,32 @@ pub fn look(
                 Some(entry),
             ))))
         }
+    }
+}
+
+/// What is stored under a key.
+enum Seen {
+    /// The answer.
+    Hit(Response),
+    /// An entry that is not simply fresh.
+    Entry(Arc<Entry>, Verdict),
+    /// Only what others select.
+    Others,
+    /// Nothing.
+    Nothing,
+}
+
+fn verdict(chosen: Chosen<'_>, query: &Query<'_>, rules: &Rules, now: Wall) -> Verdict {
+    let Chosen { entry, soft } = chosen;
+    if !soft {
+        return policy::judge(&entry.life, query, rules, now, fastrand::f64());
+    }
+    match policy::judge(&entry.life.expired(now), query, rules, now, 1.0) {
+        // What was purged softly is served once more, by whoever purged it so.
+        Verdict::Revalidate(Reason::Stale) if !entry.life.marks.has(Marks::MUST_REVALIDATE) => {
+            Verdict::StaleWhileRevalidate
+        }
+        verdict => verdict,
     }
 }
 
@@ -291,8 +321,7 @@ fn refresh(
 }
 
 /// The answer from a fresh entry.
-fn hit(exchange: &mut Exchange<'_>, entry: &Entry, now: Wall) -> Response {
-    exchange.facts.cached = Some(Cached::Hit);
+fn hit(exchange: &Exchange<'_>, entry: &Entry, now: Wall) -> Response {
     answer(exchange, (entry, None), now, &CacheStatus::hit(entry.life.ttl(now)))
 }
 
@@ -311,7 +340,7 @@ pub fn answer(
 ) -> Response {
     let query = query(&exchange.head, exchange.framing);
     let mut response = match &entry.holding {
-        Holding::Coming(_) => coming(entry, reader),
+        Holding::Coming(_, length) => coming(entry, reader, *length),
         Holding::Whole(content) => shaped(entry, content, &query, now),
     };
     put_age(&mut response.head, policy::age(&entry.life, now));
@@ -319,26 +348,26 @@ pub fn answer(
     response
 }
 
+/// Appends Age.
 fn put_age(head: &mut ResponseHead, age: u64) {
-    TEXT.with_borrow_mut(|text| {
-        text.clear();
-        wire::h1::encode::decimal(text, age);
-        head.fields.push_as(FieldName::Age, b"Age", text);
+    VALUE.with_borrow_mut(|value| {
+        value.clear();
+        wire::h1::encode::decimal(value, age);
+        head.fields.push_as(FieldName::Age, b"Age", value);
     });
 }
 
 /// Appends our member to Cache-Status (RFC 9211).
 pub fn put_status(head: &mut ResponseHead, status: &CacheStatus) {
-    TEXT.with_borrow_mut(|text| {
-        text.clear();
-        status.write("fleetfoot", text);
-        head.fields.push_as(FieldName::CacheStatus, b"Cache-Status", text);
+    VALUE.with_borrow_mut(|value| {
+        value.clear();
+        status.write("fleetfoot", value);
+        head.fields.push_as(FieldName::CacheStatus, b"Cache-Status", value);
     });
 }
 
-fn coming(entry: &Entry, reader: Option<Reader>) -> Response {
+fn coming(entry: &Entry, reader: Option<Reader>, length: Option<u64>) -> Response {
     let head = entry.head.copied();
-    let length = head.fields.get(FieldName::ContentLength).and_then(wire::h1::framing::decimal);
     let framing = length.map_or(Framing::Chunked, Framing::Length);
     let body = reader.map_or(Body::Empty, |reader| Body::Flow(Box::new(reader)));
     Response { head, body, framing }
@@ -466,12 +495,16 @@ pub async fn posted(
         Settled::Private(response) => response,
         Settled::Stale(entry) | Settled::Kept(entry, None, _) => match entry.content() {
             Some(content) => whole(&entry, content),
-            None => coming(&entry, None),
+            None => coming(&entry, None, None),
         },
         Settled::Kept(entry, Some(absorb), _) => {
             let reader = absorb.reader();
             tokio::task::spawn_local(absorb.run(exchange.by));
-            coming(&entry, reader)
+            let length = match &entry.holding {
+                Holding::Coming(_, length) => *length,
+                Holding::Whole(_) => None,
+            };
+            coming(&entry, reader, length)
         }
     };
     put_pass(pass, &mut response.head);

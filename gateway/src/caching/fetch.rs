@@ -221,7 +221,7 @@ fn waited(
             }
             let reader = match &entry.holding {
                 Holding::Whole(_) => None,
-                Holding::Coming(flow) => match flow.reader() {
+                Holding::Coming(flow, _) => match flow.reader() {
                     None => return Ok(Fetched::Alone),
                     reader => reader,
                 },

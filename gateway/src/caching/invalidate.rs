@@ -3,7 +3,7 @@
 use crate::house::{House, Snapshot};
 use crate::path::Exchange;
 use crate::route::Found;
-use base::{Fields, ResponseHead};
+use base::{FieldName, Fields, ResponseHead};
 use cache::entry::Entry;
 use cache::policy::{self, HeadEffect, Origin, Query};
 use cache::stamps::{Purge, Scope};
@@ -50,7 +50,11 @@ pub fn by_head(
     entry: &Arc<Entry>,
     response: &ResponseHead,
 ) {
-    if policy::by_head(&entry.head, response) == HeadEffect::Invalid {
+    let mut stored = entry.head.copied();
+    if let Some(content) = entry.content() {
+        stored.fields.set(FieldName::ContentLength, content.len().to_string().as_bytes());
+    }
+    if policy::by_head(&stored, response) == HeadEffect::Invalid {
         let origin = super::origin(house, exchange);
         let url = url(&house.snapshot, origin, exchange.head.target_received());
         house.snapshot.cache.purge(&Purge { scopes: vec![Scope::Url(url)], soft: false });

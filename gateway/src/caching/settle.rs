@@ -181,16 +181,25 @@ fn entry(
     let tags = tags(house, aim.plan, head, &kept, route)?;
     let withholds = policy::strip(&mut kept, rules, &settings.targeted);
     let own = withholds.then(|| response.head.clone());
-    kept.fields.retain(|field| !VENDORS_TAGS.has(field.known));
+    kept.fields.retain(|field| !NOT_KEPT.has(field.known));
     let flow = Arc::new(Flow::default());
-    let head = (kept.packed(), Holding::Coming(flow));
+    let declared = match response.framing {
+        Framing::Length(n) => Some(n),
+        Framing::None | Framing::Chunked | Framing::Close => None,
+    };
+    let head = (kept.packed(), Holding::Coming(flow, declared));
     let entry = Entry::new(head, life, (selecting, range), (tags.into(), aim.stamp));
     Ok((entry, own))
 }
 
-/// Fields that are for caches like this one, not for those behind it.
-const VENDORS_TAGS: Names =
-    Names::of(&[FieldName::SurrogateKey, FieldName::CacheTag, FieldName::Xkey]);
+/// Vendors' tags are for caches like this one, not for those behind it; framing is written anew.
+const NOT_KEPT: Names = Names::of(&[
+    FieldName::SurrogateKey,
+    FieldName::CacheTag,
+    FieldName::Xkey,
+    FieldName::ContentLength,
+    FieldName::TransferEncoding,
+]);
 
 /// The tags of an answer, hashed.
 fn tags(
@@ -239,7 +248,7 @@ impl Absorb {
         (entry, own): (Entry, Option<ResponseHead>),
         response: Response,
     ) -> Settled {
-        let Holding::Coming(flow) = &entry.holding else {
+        let Holding::Coming(flow, _) = &entry.holding else {
             return Settled::Private(response);
         };
         let flow = Arc::clone(flow);
