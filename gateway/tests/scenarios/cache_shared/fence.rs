@@ -1,0 +1,1 @@
+//! A gateway that is cut off while another purges: what it may still serve.
