@@ -30,6 +30,7 @@ pub(super) async fn find(
         place: Place::of(plan.key, &plan.text, cache.seed),
         rules: &route.cache,
         time: house.snapshot.settings.cache.shared_time,
+        since: cache.stamps.now(),
     };
     let query = query(head, Framing::None);
     let entry = Arc::new(behind.find(&query).await?);
@@ -46,6 +47,8 @@ struct Behind<'a> {
     place: Place<'a>,
     rules: &'a Rules,
     time: Duration,
+    /// What the counter of purges said before anything was asked for.
+    since: u64,
 }
 
 impl Behind<'_> {
@@ -87,7 +90,10 @@ impl Behind<'_> {
     }
 
     /// The same rules as for what lies in memory.
-    fn usable(&self, entry: Entry, query: &Query<'_>) -> Option<Entry> {
+    fn usable(&self, mut entry: Entry, query: &Query<'_>) -> Option<Entry> {
+        // Whoever fetched it may have heard of more purges than we have. A purge here that nobody else
+        // hears of is numbered by what we know, and must hit it all the same.
+        entry.stamp = entry.stamp.min(self.since);
         let standing = entry.standing(|tags| self.place.marks(tags), &self.cache.stamps);
         let usable = entry.life.keep_until > Moment::now().wall_ms()
             && entry.selecting.matches(query, self.rules)
