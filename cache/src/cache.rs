@@ -32,6 +32,9 @@ pub struct Cache {
     pub shared: Option<Arc<Shared>>,
 }
 
+/// Longest that others which cannot be told go on serving what they hold, if they fence it.
+pub const FENCE_TIME: Duration = crate::shared::LEASE;
+
 /// Where an entry belongs.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
@@ -105,6 +108,11 @@ impl Cache {
             }
         };
         tokio::time::timeout(patience, trusted).await.is_ok()
+    }
+
+    /// May others have purged what memory holds without our knowing?
+    pub fn is_in_doubt(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| !shared.is_trusted())
     }
 
     /// Takes over what other settings say of memory.

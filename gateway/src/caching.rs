@@ -175,6 +175,11 @@ pub fn look(
         }
         verdict => verdict,
     };
+    let verdict = match verdict {
+        Verdict::Revalidate(reason) => Verdict::Revalidate(reason),
+        _ if is_in_doubt(house) => Verdict::Revalidate(Reason::Doubt),
+        verdict => verdict,
+    };
     match verdict {
         Verdict::Fresh => Ok(Look::Answer(hit(exchange, &entry, now))),
         Verdict::FreshEarly => {
@@ -207,6 +212,11 @@ pub fn look(
             ))))
         }
     }
+}
+
+/// May others have purged what is in memory, and is that a reason to ask the service?
+fn is_in_doubt(house: &House) -> bool {
+    house.snapshot.settings.cache.fence && house.snapshot.cache.is_in_doubt()
 }
 
 fn not_cached() -> Fault {

@@ -6,7 +6,9 @@
 //! own, interim responses, a fault with its cause) goes to it through a [`Slot`].
 
 use super::settle::{self, Absorb, Aim, Settled};
-use super::{CONDITIONS, Plan, answer, forwarded, put_age, put_status, query, stale, tiers};
+use super::{
+    CONDITIONS, Plan, answer, forwarded, is_in_doubt, put_age, put_status, query, stale, tiers,
+};
 use crate::forward;
 use crate::house::House;
 use crate::path::Exchange;
@@ -95,9 +97,12 @@ pub async fn fetch(
             (waiter, Some(slot))
         }
     };
+    let doubted = is_in_doubt(house);
     let spare = stored.filter(|entry| {
         let query = query(&exchange.head, exchange.framing);
-        policy::may_serve_on_error(&entry.life, &query, rules, Moment::recent().wall_ms())
+        // A service that is slow is no reason to serve what may have been purged.
+        !doubted
+            && policy::may_serve_on_error(&entry.life, &query, rules, Moment::recent().wall_ms())
     });
     let now = Moment::now();
     let patience = match (&spare, &slot) {
@@ -198,7 +203,13 @@ fn waited(
     let again = if round < ROUNDS_MAX { Fetched::Again } else { Fetched::Alone };
     let cache = &house.snapshot.cache;
     let place = Place::of(plan.key, &plan.text, cache.seed);
+    // First whether all purges are known here, then which there are.
+    let doubted = is_in_doubt(house);
+    let begun = exchange.facts.begun.wall_ms();
     let is_for_us = |entry: &Entry| {
+        if doubted && entry.life.asked <= begun {
+            return false;
+        }
         // A fetch that began before a purge is not for those who came after it.
         entry.selecting.matches(&query, rules)
             && policy::may_share(&entry.life, &query)

@@ -80,13 +80,10 @@ fn serve(current: &Versions, request: &Request) -> Vec<Action> {
     let version = current[page].load(SeqCst);
     let tag = format!("page-{page}, parity-{}", page % 2);
     let body = body(page, version);
-    let head = format!(
-        "HTTP/1.1 200 OK\r\n{FRESH}Cache-Tag: {tag}\r\nETag: \"{page}-{version}\"\r\n"
-    );
+    let head =
+        format!("HTTP/1.1 200 OK\r\n{FRESH}Cache-Tag: {tag}\r\nETag: \"{page}-{version}\"\r\n");
     if request.head.one("if-none-match") == Some(&format!("\"{page}-{version}\"")) {
-        return crate::cache_stage::not_modified(&format!(
-            "{FRESH}ETag: \"{page}-{version}\"\r\n"
-        ));
+        return crate::cache_stage::not_modified(&format!("{FRESH}ETag: \"{page}-{version}\"\r\n"));
     }
     answer(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
 }
@@ -193,10 +190,8 @@ impl World {
     }
 
     fn purge(&self, at: usize, what: &str, pages: &[usize]) {
-        let raised: Vec<(usize, u64)> = pages
-            .iter()
-            .map(|&page| (page, self.current[page].fetch_add(1, SeqCst) + 1))
-            .collect();
+        let raised: Vec<(usize, u64)> =
+            pages.iter().map(|&page| (page, self.current[page].fetch_add(1, SeqCst) + 1)).collect();
         let began = Moment::now();
         let reached = purge(&self.herd.gateways[at], what);
         let took = Moment::now().since(began);
@@ -235,7 +230,12 @@ impl World {
             seen.reached
         );
         let wrong = &seen.wrong;
-        assert!(wrong.is_empty(), "{what}: {} wrong, {:#?}", wrong.len(), &wrong[..wrong.len().min(10)]);
+        assert!(
+            wrong.is_empty(),
+            "{what}: {} wrong, {:#?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(10)]
+        );
         assert!(counts.iter().sum::<usize>() > 100, "{what}: hardly anything was asked");
         assert!(counts[1] > 0, "{what}: the tier never answered");
     }
@@ -287,7 +287,8 @@ fn pause(time: Duration) {
 /// Count, median, p99 and worst of some times.
 fn line(times: &mut [Duration]) -> String {
     times.sort_unstable();
-    let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1)));
+    let at =
+        |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1)));
     match (at(50), at(99), times.last()) {
         (Some(median), Some(p99), Some(most)) => {
             format!("{} times, p50 {median:?}, p99 {p99:?}, most {most:?}", times.len())

@@ -85,7 +85,10 @@ fn mistakes_are_told_with_their_line() {
         ("redis = \"redis://\"", ["cache.redis", "redis://"]),
         ("redis = []", ["cache.redis", "empty"]),
         ("memory = \"lots\"", ["cache.memory", "lots"]),
-        ("redis = \"redis://127.0.0.1\"\nshared_object_max = \"1 TiB\"", ["shared_object_max", "1 TiB"]),
+        (
+            "redis = \"redis://127.0.0.1\"\nshared_object_max = \"1 TiB\"",
+            ["shared_object_max", "1 TiB"],
+        ),
         ("redis = \"redis://127.0.0.1\"\nshared_time = \"0ms\"", ["shared_time", "0ms"]),
         ("memcached = \"127.0.0.1:99999\"", ["cache.memcached", "99999"]),
         ("redis = \"redis://127.0.0.1\"\nmemcached = \"127.0.0.1\"", ["cache.memcached", "redis"]),

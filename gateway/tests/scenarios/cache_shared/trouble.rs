@@ -56,7 +56,7 @@ fn redis_is_filled_with_junk() {
     world.herd().wait_all();
     world.run("Redis filled with junk", |world| {
         world.spell(3);
-        for value in ["", "junk", "\u{1}\u{2}\u{3}\u{4}", &"x".repeat(300_000)] {
+        for value in ["", "junk", "\u{1}\u{2}\u{3}\u{4}", &"x".repeat(100_000)] {
             for _ in 0..4 {
                 junk(&server, "fleetfoot:*", value);
                 world.spell(1);
