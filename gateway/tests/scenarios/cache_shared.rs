@@ -81,7 +81,7 @@ impl Herd {
         wait_until("an answer from the tier", || {
             round.set(round.get() + 1);
             let target = format!("/warm-up/{gateway}/{}", round.get());
-            let other = if gateway == 0 { 1 } else { 0 };
+            let other = usize::from(gateway == 0);
             self.get(other, &target);
             // What is stored is there some time later.
             let by = Deadline::after(Moment::now(), Duration::from_millis(30));

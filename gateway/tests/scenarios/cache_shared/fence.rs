@@ -61,9 +61,9 @@ fn fenced_memory_is_validated_while_the_link_is_down() {
     assert_eq!([herd.text(0, "/a"), herd.text(1, "/a")], ["1", "1"]);
     for frozen in [true, false] {
         if frozen {
-            server.freeze()
+            server.freeze();
         } else {
-            server.kill()
+            server.kill();
         }
         let now = version.fetch_add(1, SeqCst) + 1;
         assert_eq!(herd.purge(0, "{\"tags\":[\"t\"]}"), "here");
@@ -75,9 +75,9 @@ fn fenced_memory_is_validated_while_the_link_is_down() {
         assert!(cache_status(&answer).contains("fwd=stale"), "{:?}", answer.head);
         assert!(herd.origin.request(1).head.has("if-none-match"));
         if frozen {
-            server.thaw()
+            server.thaw();
         } else {
-            server.restart()
+            server.restart();
         }
         herd.wait_all();
         // Trust is back, and with it the store.

@@ -158,7 +158,7 @@ impl World {
         }
         let found = text.split("version ").nth(1).and_then(|rest| rest.split(';').next());
         let version = found.and_then(|digits| digits.parse().ok());
-        let version: u64 = version.ok_or_else(|| format!("no page: {:.80}", text))?;
+        let version: u64 = version.ok_or_else(|| format!("no page: {text:.80}"))?;
         if text != body(page, version) {
             return Err(format!("a body of {} bytes that nobody sent", text.len()));
         }
@@ -213,9 +213,13 @@ impl World {
         note(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Lets things be for a while.
+    /// Lets things be for a while; ends early when somebody has failed.
     pub(super) fn spell(&self, times: u32) {
-        pause(SPELL * times);
+        for _ in 0..times {
+            if self.seen.lock().unwrap_or_else(PoisonError::into_inner).wrong.is_empty() {
+                pause(SPELL);
+            }
+        }
     }
 
     #[track_caller]

@@ -83,10 +83,12 @@ fn binary(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8 ^ (at / 65_536) as u8).collect()
 }
 
+/// None, few, as many as a chunk holds, one less, one more, and many chunks.
+const LENGTHS: [usize; 6] = [0, 1, 262_143, 262_144, 262_145, 5 << 20];
+
 #[test]
 fn large_and_binary_bodies_come_whole() {
     let Some(server) = Redis::start() else { return };
-    const LENGTHS: [usize; 6] = [0, 1, 262_143, 262_144, 262_145, 5 << 20];
     let herd = Herd::start(2, &redis(&server.url()), |_, request| {
         let length: usize = request.target[1..].parse().expect("a length");
         let mut bytes =
