@@ -64,8 +64,7 @@ impl Herd {
         self.get(gateway, target).text()
     }
 
-    /// Stores what a request brings at gateway 0, and waits until it is in the tier. What is in
-    /// memory everywhere afterwards is there for good.
+    /// Stores what a request brings at gateway 0; some time later it is in the tier.
     #[track_caller]
     fn share(&self, target: &str, fields: &str) -> Response {
         let first = self.ask(0, "GET", target, fields);
@@ -73,8 +72,8 @@ impl Herd {
         first
     }
 
-    /// Asks gateway `gateway` for a target that it has not asked for yet until the tier answers.
-    /// Every miss is a fetch, so that this is for what may be fetched more than once.
+    /// Waits until gateway `gateway` is given from the tier what another has just fetched; the origin
+    /// forgets what it was asked for meanwhile.
     #[track_caller]
     fn wait_tier(&self, gateway: usize) {
         let round = std::cell::Cell::new(0);
@@ -129,7 +128,7 @@ fn purge(gateway: &Gateway, what: &str) -> String {
 }
 
 fn is_from_tier(response: &Response) -> bool {
-    response.head.all("cache-status").join(", ").contains("detail=tier")
+    response.head.all("cache-status").join(", ").contains("detail=shared")
 }
 
 /// Lines of `[cache]` for one Redis.

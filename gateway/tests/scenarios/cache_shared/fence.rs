@@ -6,6 +6,7 @@
 use super::history::{Promise, World};
 use super::{Herd, redis};
 use crate::cache_stage::{FRESH, cache_status, not_modified, ok};
+use scenario::gateway::Folder;
 use scenario::origin::Action;
 use scenario::server::wait_until;
 use scenario::{Gate, Redis, Request};
@@ -138,6 +139,34 @@ fn in_doubt_a_failing_service_is_stood_in_for() {
     herd.gateways[1].wait_line("purges cannot be shared");
     herd.origin.stop();
     assert_eq!(herd.text(1, "/a"), "1");
+    server.thaw();
+}
+
+/// What lies on a disk is fenced as what lies in memory.
+#[test]
+fn in_doubt_the_disk_is_validated_too() {
+    let Some(server) = Redis::start() else { return };
+    let folder = Folder::new();
+    let path = folder.path().join("cache").display().to_string();
+    let lines = format!(
+        "memory = \"0 B\"\n{}disk = {{ path = {path:?}, size = \"64 MiB\" }}\n",
+        fenced(&server)
+    );
+    let version = Arc::new(AtomicUsize::new(1));
+    let herd = Herd::start(1, &lines, versioned(&version));
+    herd.wait_all();
+    herd.text(0, "/a");
+    wait_until("an answer from the disk", || {
+        cache_status(&herd.get(0, "/a")).contains("detail=disk")
+    });
+    server.freeze();
+    herd.gateways[0].wait_line("purges cannot be shared");
+    for now in [1, 2] {
+        version.store(now, SeqCst);
+        herd.origin.forget();
+        assert_eq!(herd.text(0, "/a"), now.to_string());
+        assert_eq!(herd.fetches("/a"), 1);
+    }
     server.thaw();
 }
 

@@ -169,7 +169,7 @@ impl World {
             return Err(format!("an answer after {took:?} ({cache})"));
         }
         let is_hit = cache.contains("; hit");
-        Ok(if cache.contains("detail=tier") { 1 } else { usize::from(!is_hit) * 2 })
+        Ok(if cache.contains("detail=shared") { 1 } else { usize::from(!is_hit) * 2 })
     }
 
     /// Purges now here, now there.

@@ -8,6 +8,13 @@ use scenario::redis::{Cluster, Watched};
 use scenario::{Memcached, Redis};
 use std::time::Duration;
 
+/// Whatever it was, it leaves no traces.
+#[track_caller]
+fn is_used_again(world: &World) {
+    world.herd().wait_all();
+    world.herd().wait_tier(1);
+}
+
 #[test]
 fn redis_is_killed_and_comes_back() {
     let Some(mut server) = Redis::start() else { return };
@@ -23,6 +30,7 @@ fn redis_is_killed_and_comes_back() {
         server.restart();
         world.spell(9);
     });
+    is_used_again(&world);
 }
 
 #[test]
@@ -39,6 +47,7 @@ fn redis_is_frozen_and_thaws() {
             world.spell(4);
         }
     });
+    is_used_again(&world);
 }
 
 /// Overwrites every value there is, some thousands at a time.
@@ -71,8 +80,7 @@ fn redis_is_filled_with_junk() {
         }
         world.spell(8);
     });
-    // What is junk is not so for ever.
-    world.herd().wait_all();
+    is_used_again(&world);
 }
 
 #[test]
@@ -92,6 +100,7 @@ fn redis_is_emptied() {
         server.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         world.spell(3);
     });
+    is_used_again(&world);
 }
 
 #[test]
@@ -109,6 +118,7 @@ fn a_node_of_the_cluster_is_killed() {
             world.spell(6);
         }
     });
+    is_used_again(&world);
 }
 
 #[test]
@@ -124,7 +134,7 @@ fn the_sentinels_make_another_master() {
         watched.master.restart();
         world.spell(9);
     });
-    world.herd().wait_all();
+    is_used_again(&world);
 }
 
 #[test]
