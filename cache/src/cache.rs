@@ -45,6 +45,9 @@ pub struct Cache {
     pub shared: Option<Arc<Shared>>,
 }
 
+/// Longest that others which cannot be told go on serving what they hold, if they fence it.
+pub const FENCE_TIME: Duration = crate::shared::LEASE;
+
 /// The tier on disk, and what makes it safe to read it after a restart.
 #[derive(Debug)]
 pub struct Shelf {
@@ -72,7 +75,6 @@ impl Shelf {
         Ok(Self { disk, purges, salt })
     }
 }
-
 /// Where an entry belongs.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
@@ -159,6 +161,11 @@ impl Cache {
             }
         };
         tokio::time::timeout(patience, trusted).await.is_ok()
+    }
+
+    /// May others have purged what memory holds without our knowing?
+    pub fn is_in_doubt(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| !shared.is_trusted())
     }
 
     /// Takes over what other settings say of memory.

@@ -21,6 +21,8 @@ pub struct Settings {
     pub shared_time: Duration,
     /// The largest object that goes to the shared tier.
     pub shared_object_max: ByteSize,
+    /// Validate what is in memory before each use while purges of others cannot be heard.
+    pub fence: bool,
     /// Response fields that speak to caches like this one, best first (RFC 9213), before Cache-Control.
     pub targeted: Vec<String>,
     /// Longest wait for an answer that another client's request has asked for.
@@ -160,6 +162,7 @@ impl Settings {
             shared: None,
             shared_time: Duration::from_millis(20),
             shared_object_max: ByteSize::mib(8),
+            fence: false,
             targeted: vec!["Fleetfoot-Cache-Control".to_owned(), "CDN-Cache-Control".to_owned()],
             wait_time: Duration::from_secs(15),
             purge_token: None,

@@ -18,8 +18,9 @@
 //!
 //! **Limits.** While Redis is gone or frozen nobody can be told: a purge then works here at once and
 //! returns [`Reached::Here`]; others go on serving what *they* hold in memory until the link is back,
-//! unless their gateway fences memory by [`Shared::is_trusted`] as well. Gateways that were not heard
-//! of for ten seconds are not counted, so [`Reached::All`] speaks of them only if they fence. If
+//! unless they fence memory by [`Shared::is_trusted`] as well (`fence = true`, decision 0012). Gateways
+//! that were not heard of for ten seconds are not counted, so [`Reached::All`] speaks of them only if
+//! they fence. If
 //! Redis itself loses purges (a restore from a snapshot, a failover to a replica that lagged) the
 //! first gateway that remembers one of them begins a new deployment: all values of the old one are
 //! misses. A loss that no living gateway remembers cannot be noticed: keep `appendonly yes` where

@@ -118,6 +118,10 @@ async fn purge(gateway: &Gateway, request: Request<Incoming>) -> Page {
     match crate::purge::parse(&body.to_bytes(), &snapshot) {
         Ok(purge) => {
             let reached = snapshot.cache.purge_everywhere(&purge).await;
+            if snapshot.settings.cache.fence && !matches!(reached, cache::shared::Reached::All(_)) {
+                // Whoever could not be told asks the service from then on.
+                tokio::time::sleep(cache::cache::FENCE_TIME).await;
+            }
             let answer = serde_json::json!({
                 "purged": purge.scopes.len(),
                 "soft": purge.soft,

@@ -24,6 +24,7 @@ use cache::policy::{
     self, Admission, Answer, CacheStatus, Marks, Origin, Query, Range, Reason, Verdict,
 };
 use cache::settings::Rules;
+use cache::stamps::Purge;
 use monitor::Cached;
 use settings::Route;
 use std::cell::RefCell;
@@ -164,7 +165,11 @@ pub fn look(
         let Some(chosen) = resource.choose(&query, rules, &cache.stamps, now) else {
             return (key, Seen::Others);
         };
-        let verdict = verdict(chosen, &query, rules, now);
+        let verdict = match verdict(chosen, &query, rules, now) {
+            Verdict::Revalidate(reason) => Verdict::Revalidate(reason),
+            _ if is_in_doubt(house) => Verdict::Revalidate(Reason::Doubt),
+            verdict => verdict,
+        };
         if verdict == Verdict::Fresh {
             return (key, Seen::Hit(hit(exchange, chosen.entry, now)));
         }
@@ -237,6 +242,11 @@ fn verdict(chosen: Chosen<'_>, query: &Query<'_>, rules: &Rules, now: Wall) -> V
         }
         verdict => verdict,
     }
+}
+
+/// May others have purged what is in memory, and is that a reason to ask the service?
+fn is_in_doubt(house: &House) -> bool {
+    house.snapshot.settings.cache.fence && house.snapshot.cache.is_in_doubt()
 }
 
 fn not_cached() -> Fault {
@@ -439,16 +449,22 @@ fn forwarded(
         with_key(house, exchange, (head, &query), &route.cache, |_, text| *text != *plan.text);
 }
 
-/// What a response to a request that went past the store means for it; marks the response.
-pub fn passed(house: &House, exchange: &mut Exchange<'_>, pass: &Pass, response: &mut Response) {
+/// What a response to a request that went past the store means for it; marks the response. Answers
+/// what it makes invalid, for [`invalidate::tell`].
+#[must_use]
+pub fn passed(
+    house: &House,
+    exchange: &mut Exchange<'_>,
+    pass: &Pass,
+    response: &mut Response,
+) -> Option<Purge> {
     exchange.facts.cached = Some(Cached::Pass);
-    if let Some(purge) = invalidate::after(house, exchange, response) {
-        house.snapshot.cache.purge(&purge);
-    }
+    let purge = invalidate::after(house, exchange, response);
     if let Some(entry) = &pass.stored {
         invalidate::by_head(house, exchange, entry, &response.head);
     }
     put_pass(pass, &mut response.head);
+    purge
 }
 
 fn put_pass(pass: &Pass, head: &mut ResponseHead) {
@@ -472,12 +488,14 @@ pub async fn posted(
     let origin = origin(house, exchange);
     let target = head.target_received();
     let Some(get) = policy::posted(&query, origin, target, &response.head, targeted) else {
-        passed(house, exchange, pass, &mut response);
+        if let Some(purge) = passed(house, exchange, pass, &mut response) {
+            invalidate::tell(house, &purge).await;
+        }
         return response;
     };
     exchange.facts.cached = Some(Cached::Pass);
     if let Some(purge) = invalidate::after(house, exchange, &response) {
-        house.snapshot.cache.purge_everywhere(&purge).await;
+        invalidate::tell(house, &purge).await;
     }
     let plan = with_key(house, exchange, (head, &get), &route.cache, |key, text| Plan {
         alone: true,

@@ -162,8 +162,8 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
                 if exchange.head.method() == b"POST" {
                     let posted = caching::posted(house, exchange, route, pass, response);
                     response = Box::pin(posted).await;
-                } else {
-                    caching::passed(house, exchange, pass, &mut response);
+                } else if let Some(purge) = caching::passed(house, exchange, pass, &mut response) {
+                    Box::pin(caching::invalidate::tell(house, &purge)).await;
                 }
             }
             Ok(Answered::Response(response))

@@ -111,7 +111,7 @@ impl Content {
     /// The pieces of a range of it.
     pub fn pieces(&self, range: Range<u64>) -> VecDeque<Bytes> {
         let mut at = 0;
-        let mut pieces = VecDeque::new();
+        let mut pieces = VecDeque::with_capacity(self.segments().len());
         for segment in self.segments() {
             let end = at + segment.len() as u64;
             let (from, to) = (range.start.max(at), range.end.min(end));

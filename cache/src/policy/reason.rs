@@ -55,6 +55,8 @@ reasons! {
     Stale = "stale" => Stale,
     /// What is stored must be validated before each use.
     NoCache = "no-cache" => Stale,
+    /// Others may have purged what is stored: they cannot be heard.
+    Doubt = "doubt" => Stale,
     /// The client asks for validation, and the route obeys.
     Reload = "reload" => Request,
     /// What is stored was purged.

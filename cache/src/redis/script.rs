@@ -40,12 +40,19 @@ pub(crate) struct News {
 }
 
 /// Raises the counter to at least what a gateway knows and answers `{id, count}`. A counter that a
-/// gateway's last purge is not part of has lost some (a restore, a failover): a new deployment.
+/// gateway's last purge is not part of has lost some (a restore, a failover): a new deployment. So has
+/// one that somebody has written over.
 const JOIN: &str = r"
 local function text(n) return string.format('%.0f', n) end
+for i, kind in ipairs({'hash', 'stream'}) do
+  local is = redis.call('TYPE', KEYS[i])['ok']
+  if is ~= kind and is ~= 'none' then redis.call('DEL', KEYS[1], KEYS[2]) end
+end
 local id = redis.call('HGET', KEYS[1], 'id')
 local count = tonumber(redis.call('HGET', KEYS[1], 'count') or '0')
 local known, check, ceiling = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+if not (count and count >= 0 and count < 2^44) then id, count = nil, 0 end
+if id and not (#id == 16 and string.match(id, '^%x+$')) then id = nil end
 local lost = not id
 if id and id == ARGV[2] then
   if known > count then

@@ -6,7 +6,9 @@
 //! own, interim responses, a fault with its cause) goes to it through a [`Slot`].
 
 use super::settle::{self, Absorb, Aim, Settled};
-use super::{CONDITIONS, Plan, answer, forwarded, put_age, put_status, query, stale, tiers};
+use super::{
+    CONDITIONS, Plan, answer, forwarded, is_in_doubt, put_age, put_status, query, stale, tiers,
+};
 use crate::forward;
 use crate::house::House;
 use crate::path::Exchange;
@@ -96,9 +98,12 @@ pub async fn fetch(
             (waiter, Some(slot))
         }
     };
+    let doubted = is_in_doubt(house);
     let spare = stored.filter(|entry| {
         let query = query(&exchange.head, exchange.framing);
-        policy::may_serve_on_error(&entry.life, &query, rules, Moment::recent().wall_ms())
+        // A service that is slow is no reason to serve what may have been purged.
+        !doubted
+            && policy::may_serve_on_error(&entry.life, &query, rules, Moment::recent().wall_ms())
     });
     let now = Moment::now();
     let patience = match (&spare, &slot) {
@@ -207,7 +212,13 @@ fn waited(
     let again = if round < ROUNDS_MAX { Fetched::Again } else { Fetched::Alone };
     let cache = &house.snapshot.cache;
     let place = Place::of(plan.key, &plan.text, cache.seed);
+    // First whether all purges are known here, then which there are.
+    let doubted = is_in_doubt(house);
+    let begun = exchange.facts.begun.wall_ms();
     let is_for_us = |entry: &Entry| {
+        if doubted && entry.life.asked <= begun {
+            return false;
+        }
         // A fetch that began before a purge is not for those who came after it.
         entry.selecting.matches(&query, rules)
             && policy::may_share(&entry.life, &query)
@@ -307,8 +318,10 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
     if let Some((entry, tier)) = tiers::find(&house, route, &plan, &head).await {
         let now = Moment::now().wall_ms();
         let (query, rules) = (query(&head, Framing::None), &route.cache);
+        let verdict = policy::judge(&entry.life, &query, rules, now, 1.0);
+        let doubted = is_in_doubt(&house);
         // What another gateway has fetched since ours went stale saves a fetch; a reload is no use.
-        if !matches!(policy::judge(&entry.life, &query, rules, now, 1.0), Verdict::Revalidate(_)) {
+        if !doubted && !matches!(verdict, Verdict::Revalidate(_)) {
             if let Some(slot) = &slot {
                 slot.tier.set(Some(tier));
             }
@@ -316,7 +329,7 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
             return;
         }
         if plan.entry.is_none() {
-            plan.reason = Reason::Stale;
+            plan.reason = if doubted { Reason::Doubt } else { Reason::Stale };
             plan.entry = Some(entry);
         }
     }

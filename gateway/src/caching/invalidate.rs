@@ -3,12 +3,13 @@
 use crate::house::{House, Snapshot};
 use crate::path::Exchange;
 use crate::route::Found;
-use base::{FieldName, Fields, ResponseHead};
+use base::{Deadline, FieldName, Fields, Moment, ResponseHead};
 use cache::entry::Entry;
 use cache::policy::{self, HeadEffect, Origin, Query};
 use cache::stamps::{Purge, Scope};
 use std::sync::Arc;
 use wire::Response;
+use wire::timer::within;
 
 /// What an unsafe request has changed (RFC 9111 §4.4), and the groups that its answer names (RFC 9875):
 /// to be forgotten.
@@ -24,6 +25,16 @@ pub fn after(house: &House, exchange: &Exchange<'_>, response: &Response) -> Opt
     let groups = policy::invalidated_groups(origin, &response.head).into_iter().map(Scope::Tag);
     let scopes: Vec<Scope> = urls.chain(groups).collect();
     Some(Purge { scopes, soft: false })
+}
+
+/// Forgets what an unsafe request has changed, before its client has the answer: here, and in all
+/// gateways that can be told in the time that an answer of the shared tier may take. The others are
+/// told all the same. Who has changed a page sees it changed, whichever gateway is asked.
+pub async fn tell(house: &House, purge: &Purge) {
+    let cache = &house.snapshot.cache;
+    let told = cache.purge_everywhere(purge);
+    let by = Deadline::after(Moment::now(), house.snapshot.settings.cache.shared_time);
+    let _late = within(by, told).await;
 }
 
 /// What entries of this URL are marked with, by the rules of the route that GET takes.

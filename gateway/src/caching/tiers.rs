@@ -31,7 +31,8 @@ pub(super) async fn find(
     }
     let place = Place::of(plan.key, &plan.text, cache.seed);
     let time = house.snapshot.settings.cache.shared_time;
-    let look = |tier, time| Looking { cache, tier, place, rules: &route.cache, time };
+    let since = cache.stamps.now();
+    let look = |tier, time| Looking { cache, tier, place, rules: &route.cache, time, since };
     let query = query(head, Framing::None);
     let mut found = None;
     for looking in [look(Behind::Disk, DISK_TIME), look(Behind::Shared, time)] {
@@ -55,6 +56,8 @@ struct Looking<'a> {
     place: Place<'a>,
     rules: &'a Rules,
     time: Duration,
+    /// What the counter of purges said before anything was asked for.
+    since: u64,
 }
 
 impl Looking<'_> {
@@ -95,7 +98,10 @@ impl Looking<'_> {
     }
 
     /// The same rules as for what lies in memory.
-    fn usable(&self, entry: Entry, query: &Query<'_>) -> Option<Entry> {
+    fn usable(&self, mut entry: Entry, query: &Query<'_>) -> Option<Entry> {
+        // Whoever fetched it may have heard of more purges than we have. A purge here that nobody else
+        // hears of is numbered by what we know, and must hit it all the same.
+        entry.stamp = entry.stamp.min(self.since);
         let standing = entry.standing(|tags| self.place.marks(tags), &self.cache.stamps);
         let usable = entry.life.keep_until > Moment::now().wall_ms()
             && entry.selecting.matches(query, self.rules)

@@ -29,6 +29,7 @@ mod attacks;
 // What the cache keeps and gives.
 mod cache_behaviour;
 mod cache_gaps;
+mod cache_shared;
 mod cache_suite;
 
 // Other ways in.

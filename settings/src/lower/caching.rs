@@ -36,6 +36,7 @@ pub(super) fn settings<'s>(reader: &mut Reader<'s>, root: &Table<'s>) -> Setting
         shared_object_max: shared_object_max
             .and_then(|found| found.value)
             .unwrap_or(standard.shared_object_max),
+        fence: reader.flag(&table, "fence").unwrap_or(standard.fence),
         targeted: targeted.map_or(standard.targeted, rules::values),
         wait_time: value(reader.time(&table, "wait_time"), standard.wait_time),
         purge_token: reader.parsed(&table, "purge_token", shared::token).map(|token| token.value),

@@ -182,7 +182,7 @@ const KEY_ALIASES: &[(&str, &str)] = &[
     ("cookie", "cookies"),
 ];
 
-const OWN: [Key; 14] = [
+const OWN: [Key; 15] = [
     Key {
         name: "memory",
         kind: Kind::Size { least: ByteSize(0), most: ByteSize(1 << 50), unlimited: false },
@@ -262,6 +262,13 @@ const OWN: [Key; 14] = [
         default: Default::Value("\"8 MiB\""),
         doc: "The largest object that goes to `redis` or `memcached`.",
         examples: &["\"1 MiB\""],
+    },
+    Key {
+        name: "fence",
+        kind: Kind::Flag,
+        default: Default::Value("false"),
+        doc: "Whether a gateway that is cut off from `redis`, and so from purges of others, asks the service before it serves anything from memory.",
+        examples: &["true"],
     },
     Key {
         name: "targeted",

@@ -29,6 +29,7 @@ impl File {
                     Some(path) => self.path("redis_trust", path),
                     None => self.text("redis_trust", &"system"),
                 }
+                self.line(format_args!("fence = {}", cache.fence));
                 self.text("prefix", &redis.prefix);
             }
             Some(Shared::Memcached(memcached)) => {

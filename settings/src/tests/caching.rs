@@ -7,7 +7,7 @@ fn the_cache_is_switched_off_without_quotes() {
     insta::assert_snapshot!(before(r#"cache = "off""#), @r#"
     gateway.toml:1:9: cache: a string
     1 | cache = "off"
-      |         ^^^^^ true, false or a table of memory, object_max, disk, redis, redis_mode, redis_master, redis_trust, memcached, prefix, shared_time, shared_object_max, targeted, wait_time, purge_token, enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
+      |         ^^^^^ true, false or a table of memory, object_max, disk, redis, redis_mode, redis_master, redis_trust, memcached, prefix, shared_time, shared_object_max, fence, targeted, wait_time, purge_token, enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
     hint: without quotes: false
     "#);
 }
@@ -310,14 +310,14 @@ fn keys_of_the_cache_as_other_programs_call_them() {
 max_size = "1 GiB""#), @r#"
     gateway.toml:4:1: cache: unknown key "max_size"
     4 | max_size = "1 GiB"
-      | ^^^^^^^^ known keys: memory, object_max, disk, redis, redis_mode, redis_master, redis_trust, memcached, prefix, shared_time, shared_object_max, targeted, wait_time, purge_token, enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
+      | ^^^^^^^^ known keys: memory, object_max, disk, redis, redis_mode, redis_master, redis_trust, memcached, prefix, shared_time, shared_object_max, fence, targeted, wait_time, purge_token, enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
     hint: did you mean "memory"?
     "#);
     insta::assert_snapshot!(behind(r#"[cache]
 grace = "1m""#), @r#"
     gateway.toml:4:1: cache: unknown key "grace"
     4 | grace = "1m"
-      | ^^^^^ known keys: memory, object_max, disk, redis, redis_mode, redis_master, redis_trust, memcached, prefix, shared_time, shared_object_max, targeted, wait_time, purge_token, enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
+      | ^^^^^ known keys: memory, object_max, disk, redis, redis_mode, redis_master, redis_trust, memcached, prefix, shared_time, shared_object_max, fence, targeted, wait_time, purge_token, enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
     hint: did you mean "stale"?
     "#);
     insta::assert_snapshot!(behind(r#"[cache]
@@ -325,12 +325,12 @@ stale_while_revalidate = "1m"
 stale_if_error = "1h""#), @r#"
     gateway.toml:4:1: cache: unknown key "stale_while_revalidate"
     4 | stale_while_revalidate = "1m"
-      | ^^^^^^^^^^^^^^^^^^^^^^ known keys: memory, object_max, disk, redis, redis_mode, redis_master, redis_trust, memcached, prefix, shared_time, shared_object_max, targeted, wait_time, purge_token, enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
+      | ^^^^^^^^^^^^^^^^^^^^^^ known keys: memory, object_max, disk, redis, redis_mode, redis_master, redis_trust, memcached, prefix, shared_time, shared_object_max, fence, targeted, wait_time, purge_token, enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
     hint: did you mean "stale"?
 
     gateway.toml:5:1: cache: unknown key "stale_if_error"
     5 | stale_if_error = "1h"
-      | ^^^^^^^^^^^^^^ known keys: memory, object_max, disk, redis, redis_mode, redis_master, redis_trust, memcached, prefix, shared_time, shared_object_max, targeted, wait_time, purge_token, enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
+      | ^^^^^^^^^^^^^^ known keys: memory, object_max, disk, redis, redis_mode, redis_master, redis_trust, memcached, prefix, shared_time, shared_object_max, fence, targeted, wait_time, purge_token, enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
     hint: did you mean "stale_error"?
     "#);
     insta::assert_snapshot!(behind(r#"[[route]]

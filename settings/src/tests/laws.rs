@@ -208,18 +208,28 @@ fn cache() -> impl Strategy<Value = Cache> {
     let sizes = (memory, 1024..=1_u64 << 18, 1024..=512_u64 << 20);
     let times = (time(MILLISECOND, 10_000 * MILLISECOND), time(0, 600_000 * MILLISECOND));
     let parts = (option::of(disk), option::of(shared()), words("[A-Z][a-z-]{0,4}"), any::<bool>());
-    (sizes, times, parts, rules()).prop_map(
-        |((memory, object, shared_object), times, (disk, shared, targeted, token), rules)| Cache {
-            memory: ByteSize(memory),
-            object_max: ByteSize(object),
-            disk,
-            shared,
-            shared_time: times.0,
-            shared_object_max: ByteSize(shared_object),
-            targeted,
-            wait_time: times.1,
-            purge_token: token.then(|| "********".to_owned()),
+    (sizes, times, parts, rules(), any::<bool>()).prop_map(
+        |(
+            (memory, object, shared_object),
+            times,
+            (disk, shared, targeted, token),
             rules,
+            fence,
+        )| {
+            let fence = fence && matches!(shared, Some(Shared::Redis(_)));
+            Cache {
+                memory: ByteSize(memory),
+                object_max: ByteSize(object),
+                disk,
+                shared,
+                shared_time: times.0,
+                shared_object_max: ByteSize(shared_object),
+                fence,
+                targeted,
+                wait_time: times.1,
+                purge_token: token.then(|| "********".to_owned()),
+                rules,
+            }
         },
     )
 }

@@ -250,7 +250,7 @@ fn with(section: &Section, key: &Key, header: &str, value: &str) -> String {
         );
     }
     let room = match key.name {
-        "redis_mode" => "redis = \"redis://a\"\n",
+        "redis_mode" | "fence" => "redis = \"redis://a\"\n",
         "redis_master" => "redis = \"redis://a\"\nredis_mode = \"sentinel\"\n",
         "redis_trust" => "redis = \"rediss://a\"\n",
         _ => "",

@@ -60,7 +60,7 @@ fn check_some<'s>(reader: &mut Reader<'s>, table: &Table<'s>, key: &str) {
 
 /// Keys about `redis` without it are mistakes.
 fn check_alone<'s>(reader: &mut Reader<'s>, table: &Table<'s>) {
-    for key in ["redis_mode", "redis_master", "redis_trust"] {
+    for key in ["redis_mode", "redis_master", "redis_trust", "fence"] {
         if let Some(value) = table.entries.get(key) {
             let what = format!("{}there is no redis", table.scope.key(key));
             let hint = Some("redis = \"redis://10.0.0.5:6379\"".to_owned());
