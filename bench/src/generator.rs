@@ -123,10 +123,12 @@ impl Generator {
         for _ in 0..plan.connections {
             self.open(&plan.target)?;
         }
-        match plan.pace {
+        let mut report = match plan.pace {
             Pace::Closed => self.run_closed(plan),
             Pace::Open { rate, seed } => self.run_open(plan, rate, seed),
-        }
+        }?;
+        report.origin = self.origin.answered();
+        Ok(report)
     }
 
     fn run_closed(&mut self, plan: &Plan) -> Result<Report, Error> {
