@@ -258,10 +258,11 @@ impl Stage {
                     .to_lowercase(),
                 "all answered stale, p99 within 1 ms of fresh hits; ≤ 1 try per key and second",
                 &format!(
-                    "{} of {} failed; {} (fresh hits: {}), slowest {} ms; {sum} tries, {:.2} a key \
+                    "{} of {} failed {:?}; {} (fresh hits: {}), slowest {} ms; {sum} tries, {:.2} a key \
                      and second, {busiest} at most",
                     stale.failed(),
                     stale.count,
+                    stale.failures,
                     quantiles(&stale),
                     quantiles(&fresh),
                     millis(stale.latency.max()),
@@ -466,7 +467,7 @@ fn plan(gateway: &Gateway, rate: f64, seconds: u64, paths: Vec<String>) -> Plan 
 /// All clients send in the same moment; the slowest answer, from its own sending to its end.
 async fn ask_at_once(clients: Vec<Client>, path: &str) -> Result<(Duration, Vec<Client>)> {
     let barrier = Arc::new(Barrier::new(clients.len()));
-    let request: Arc<str> = format!("GET {path} HTTP/1.1\r\nHost: scene.example\r\n\r\n").into();
+    let request: Arc<str> = clients[0].request(path).into();
     let mut tasks = JoinSet::new();
     for mut client in clients {
         let (barrier, request) = (Arc::clone(&barrier), Arc::clone(&request));

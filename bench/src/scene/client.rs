@@ -13,6 +13,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Client {
     stream: TcpStream,
+    address: SocketAddr,
     buffer: Vec<u8>,
 }
 
@@ -30,22 +31,29 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; BUFFER_BYTES] })
+        Ok(Self { stream, address, buffer: vec![0; BUFFER_BYTES] })
     }
 
     /// Asks for `path`, and reads the answer to its end.
     pub async fn get(&mut self, path: &str) -> io::Result<Answer> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: scene.example\r\n\r\n");
+        let request = self.request(path);
         self.send(request.as_bytes()).await?;
         self.receive().await
+    }
+
+    /// What asks for `path`; the host is the address, as in the requests of the `load` crate, so
+    /// that both mean the same entries.
+    pub fn request(&self, path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)
     }
 
     /// Posts JSON.
     pub async fn post(&mut self, path: &str, json: &str) -> io::Result<Answer> {
         let length = json.len();
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: scene.example\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{json}"
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{json}",
+            self.address
         );
         self.send(request.as_bytes()).await?;
         self.receive().await
