@@ -27,7 +27,7 @@ pub struct Report {
     pub watched: Usage,
     /// The generator's own.
     pub own: Usage,
-    /// Requests that reached the origin, over the whole run.
+    /// Requests that reached the origin within the window.
     pub origin: u64,
 }
 

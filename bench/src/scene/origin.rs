@@ -154,6 +154,7 @@ async fn serve(
     counts: Arc<Counts>,
     body: Arc<[u8]>,
 ) -> io::Result<()> {
+    let well = counts.life() == Life::Alive;
     let mut inbox = Vec::with_capacity(4096);
     let mut outbox = Vec::with_capacity(16 * 1024);
     loop {
@@ -171,8 +172,9 @@ async fn serve(
         counts.fetches.fetch_add(1, Relaxed);
         match counts.life() {
             Life::Alive => {}
-            // A request on a connection from better days is no try of its own: one that is refused
-            // follows it.
+            // A connection from better days that ends unanswered is no try of its own: the request is
+            // sent again on a new one at once, and that counts.
+            Life::Breaks if well => return Ok(()),
             Life::Refuses => return Ok(()),
             Life::Breaks => {
                 counts.note(number);
