@@ -1,25 +1,36 @@
 //! The cache as one thing, shared by all threads of a gateway and kept over reloads.
 
+use crate::disk::Disk;
+use crate::disk::purges::Purges;
 use crate::entry::{Entry, Resource};
 use crate::fill::{Fills, Joined, Lead};
 use crate::frame;
 use crate::memory::{Change, Memory};
 use crate::settings::{self, Settings};
-use crate::shared::{Reached, Shared};
+use crate::shared::{Lookup, Reached, Shared};
 use crate::shy::Shy;
 use crate::stamps::{self, Marks, Purge, Stamps, Standing};
-use crate::tier::Say;
-use base::Wall;
+use crate::tier::{Say, Tier};
+use base::{ByteSize, Moment, Wall};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// Where memory is off, what has just been fetched is had from here until a tier has it.
+const PENDING_BYTES: ByteSize = ByteSize::mib(8);
+/// So long.
+const PENDING_TIME: Duration = Duration::from_millis(500);
 
 /// The cache.
 #[derive(Debug)]
 pub struct Cache {
     /// What is held in memory.
     pub memory: Memory<Arc<Resource>>,
+    /// What is on its way into a tier, where memory is off.
+    pending: Memory<Arc<Resource>>,
     /// Fetches under way.
     pub fills: Arc<Fills>,
     /// What was purged.
@@ -28,8 +39,38 @@ pub struct Cache {
     pub shy: Shy,
     /// What keys are hashed with.
     pub seed: u64,
+    /// The tier on disk.
+    pub disk: Option<Shelf>,
     /// The tier that gateways share.
     pub shared: Option<Arc<Shared>>,
+}
+
+/// The tier on disk, and what makes it safe to read it after a restart.
+#[derive(Debug)]
+pub struct Shelf {
+    /// The tier.
+    pub disk: Arc<Disk>,
+    /// What was purged; where gateways share a tier, that remembers it for them.
+    purges: Option<Purges>,
+    /// What the keys are salted with where there are no purges of our own.
+    salt: u64,
+}
+
+impl Shelf {
+    fn open(
+        settings: &settings::Disk,
+        shared: Option<&settings::Shared>,
+        stamps: &Stamps,
+        say: &Say,
+    ) -> io::Result<Self> {
+        let (warn, salt) = (Arc::clone(say), fastrand::u64(..));
+        let disk = Disk::open_and_warn(settings, move |text| warn(text))?;
+        let purges = match shared {
+            None => Some(Purges::open(&settings.path, stamps, salt)?),
+            Some(_) => None,
+        };
+        Ok(Self { disk, purges, salt })
+    }
 }
 
 /// Where an entry belongs.
@@ -70,11 +111,22 @@ pub fn spot(text: &[u8]) -> &[u8] {
 }
 
 impl Cache {
-    /// An empty cache, whose shared tier works on `runtime` and tells an operator through `say`.
-    pub fn start(settings: &Settings, runtime: &Handle, say: Say) -> Self {
+    /// A cache with what is on disk, whose shared tier works on `runtime`; both tell an operator
+    /// through `say`.
+    ///
+    /// # Errors
+    /// The disk cannot be used.
+    pub fn start(settings: &Settings, runtime: &Handle, say: Say) -> io::Result<Self> {
         let mut cache = Self::in_memory(settings);
+        if let Some(disk) = &settings.disk {
+            let shelf = Shelf::open(disk, settings.shared.as_ref(), &cache.stamps, &say)?;
+            if let Some(purges) = &shelf.purges {
+                cache.seed = purges.salt();
+            }
+            cache.disk = Some(shelf);
+        }
         cache.shared = Shared::start(settings, Arc::clone(&cache.stamps), runtime, say);
-        cache
+        Ok(cache)
     }
 
     /// An empty cache that has memory alone.
@@ -86,10 +138,12 @@ impl Cache {
         };
         Self {
             memory: Memory::new(settings.memory, settings.object_max.as_usize()),
+            pending: Memory::new(PENDING_BYTES, PENDING_BYTES.as_usize()),
             fills: Arc::default(),
             stamps: Arc::new(Stamps::new()),
             shy: Shy::default(),
             seed,
+            disk: None,
             shared: None,
         }
     }
@@ -124,12 +178,21 @@ impl Cache {
 
     /// What memory holds for this key.
     pub fn get(&self, key: u128, text: &[u8]) -> Option<Arc<Resource>> {
-        self.memory.get(key).filter(|resource| *resource.text == *text)
+        if self.memory.limit() > 0 {
+            return self.memory.get(key).filter(|resource| *resource.text == *text);
+        }
+        let now = Moment::recent().wall_ms();
+        self.pending.get(key).filter(|resource| {
+            let newest = resource.entries.first();
+            let is_new = newest.is_some_and(|e| now.since(e.life.answered) < PENDING_TIME);
+            is_new && *resource.text == *text
+        })
     }
 
     /// Stores an entry in memory.
     pub fn remember(&self, place: &Place<'_>, entry: &Arc<Entry>, variants_max: usize) {
-        self.memory.update(place.key, |before| {
+        let memory = if self.memory.limit() > 0 { &self.memory } else { &self.pending };
+        memory.update(place.key, |before| {
             let before = before.filter(|resource| *resource.text == *place.text);
             let resource = match before {
                 Some(resource) => resource.with(Arc::clone(entry), variants_max),
@@ -147,36 +210,88 @@ impl Cache {
     /// Stores an entry in memory and, some time later, behind it.
     pub fn put(&self, place: &Place<'_>, entry: &Arc<Entry>, variants_max: usize, now: Wall) {
         self.remember(place, entry, variants_max);
-        let Some(shared) = &self.shared else { return };
+        if self.disk.is_some() || self.shared.is_some() {
+            self.put_behind(place, entry, now);
+        }
+    }
+
+    fn put_behind(&self, place: &Place<'_>, entry: &Entry, now: Wall) {
         let keep = entry.life.keep_until.since(now);
         let Some(value) = frame::entry(place.text, entry) else { return };
-        let marks = place.marks(&entry.tags);
-        let key = self.behind(place.key, entry.selecting.is_empty(), || entry.selecting.variant());
-        if key != place.key {
-            let names = frame::names(entry.selecting.names());
-            let resource = self.get(place.key, place.text);
-            let others = resource.iter().flat_map(|resource| &resource.entries);
-            let mut lists = vec![names];
-            for other in others.filter(|other| !other.selecting.is_empty()) {
-                let names = frame::names(other.selecting.names());
-                if !lists.contains(&names) {
-                    lists.push(names);
-                }
-            }
-            let index = frame::index(place.text, lists.iter().map(Vec::as_slice));
-            // An index is no entry: it carries no tags, and whatever it names is judged by itself.
-            shared.put(place.key, index, keep, &place.marks(&[]), entry.stamp);
-            if let Some(alias) = entry.selecting.variant_by_language() {
-                let alias = self.behind(place.key, false, || alias);
-                shared.put(alias, frame::alias(place.text, key), keep, &marks, entry.stamp);
+        if entry.selecting.is_empty() {
+            return self.put_value(place, (place.key, value), keep, entry);
+        }
+        let key = self.behind(place.key, &entry.selecting.variant());
+        let resource = self.get(place.key, place.text);
+        let others = resource.iter().flat_map(|resource| &resource.entries);
+        let mut lists = vec![frame::names(entry.selecting.names())];
+        for other in others.filter(|other| !other.selecting.is_empty()) {
+            let names = frame::names(other.selecting.names());
+            if !lists.contains(&names) {
+                lists.push(names);
             }
         }
-        shared.put(key, value, keep, &marks, entry.stamp);
+        let index = frame::index(place.text, lists.iter().map(Vec::as_slice));
+        self.put_value(place, (place.key, index), keep, entry);
+        if let Some(alias) = entry.selecting.variant_by_language() {
+            let alias = (self.behind(place.key, &alias), frame::alias(place.text, key));
+            self.put_value(place, alias, keep, entry);
+        }
+        self.put_value(place, (key, value), keep, entry);
+    }
+
+    fn put_value(
+        &self,
+        place: &Place<'_>,
+        (key, value): (u128, Vec<u8>),
+        keep: Duration,
+        entry: &Entry,
+    ) {
+        if let Some((disk, salt)) = self.on_disk() {
+            disk.put(key ^ salt, value.clone(), keep);
+        }
+        if let Some(shared) = &self.shared {
+            shared.put(key, value, keep, &place.marks(&entry.tags), entry.stamp);
+        }
+    }
+
+    /// The disk, if what it holds can be judged, and what its keys are salted with.
+    fn on_disk(&self) -> Option<(&Disk, u128)> {
+        let shelf = self.disk.as_ref()?;
+        let salt = match (&shelf.purges, &self.shared) {
+            (Some(purges), _) => purges.salt(),
+            // Stamps follow the deployment: what is on disk is of this one, or not found.
+            (None, Some(shared)) if shared.remembers() => {
+                let lineage = shared.lineage();
+                if lineage == 0 || !shared.is_trusted() {
+                    return None;
+                }
+                lineage
+            }
+            (None, _) => shelf.salt,
+        };
+        Some((&shelf.disk, u128::from(salt) << 64 | u128::from(salt)))
+    }
+
+    /// Asks a tier for a value.
+    pub fn ask(
+        &self,
+        tier: Behind,
+        key: u128,
+        place: &Place<'_>,
+    ) -> Option<oneshot::Receiver<Option<Vec<u8>>>> {
+        match tier {
+            Behind::Disk => self.on_disk().map(|(disk, salt)| disk.get(key ^ salt)),
+            Behind::Shared => {
+                let shared = self.shared.as_ref()?;
+                Some(shared.get(Lookup { key, url: place.url, host: place.host }))
+            }
+        }
     }
 
     /// The key of a variant behind memory.
-    pub fn behind(&self, key: u128, alone: bool, variant: impl FnOnce() -> Vec<u8>) -> u128 {
-        if alone { key } else { key ^ xxh3_128_with_seed(&variant(), self.seed | 1) }
+    pub fn behind(&self, key: u128, variant: &[u8]) -> u128 {
+        key ^ xxh3_128_with_seed(variant, self.seed | 1)
     }
 
     /// Forgets, here before it returns and everywhere some time later.
@@ -187,22 +302,49 @@ impl Cache {
                 self.stamps.purge(purge);
             }
         }
+        if let Some(purges) = self.disk.as_ref().and_then(|shelf| shelf.purges.as_ref()) {
+            purges.note_later(purge);
+        }
     }
 
-    /// Forgets, and waits until all gateways that share the cache have, or cannot be told.
+    /// Forgets, and waits until all gateways that share the cache have, or cannot be told, and a
+    /// restart would not revive it.
     pub async fn purge_everywhere(&self, purge: &Purge) -> Reached {
-        match &self.shared {
+        let reached = match &self.shared {
             Some(shared) => shared.purge(purge).await,
             None => {
                 self.stamps.purge(purge);
                 Reached::All(1)
             }
+        };
+        if let Some(purges) = self.disk.as_ref().and_then(|shelf| shelf.purges.as_ref()) {
+            let _writer_is_gone = purges.note(purge).await;
         }
+        reached
     }
 
     /// Forgets all variants of what lies at this place.
     pub fn forget(&self, place: &Place<'_>) {
         self.purge(&Purge { scopes: vec![stamps::Scope::Url(place.url)], soft: false });
+    }
+}
+
+/// A tier behind memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// The disk.
+    Disk,
+    /// What gateways share.
+    Shared,
+}
+
+impl Behind {
+    /// Its name in Cache-Status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Shared => "shared",
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod index;
 mod note;
+pub mod purges;
 mod queue;
 mod reader;
 pub mod segment;

@@ -185,7 +185,22 @@ pub struct Lead {
 }
 
 impl Lead {
-    /// Tells the outcome, once.
+    /// Tells the outcome and ends: whoever comes from now on leads anew.
+    pub fn end(self, outcome: Outcome) {
+        self.leave();
+        self.tell(outcome);
+    }
+
+    /// Takes the fetch off the list of those under way.
+    fn leave(&self) {
+        let mut map = lock(self.fills.shard(self.key));
+        // Another may have taken over after a purge.
+        if map.get(&self.key).is_some_and(|fill| Arc::ptr_eq(fill, &self.fill)) {
+            map.remove(&self.key);
+        }
+    }
+
+    /// Tells the outcome, once; whoever comes as long as this is held hears it too.
     pub fn tell(&self, outcome: Outcome) {
         let woken = {
             let mut state = lock(&self.fill.state);
@@ -198,12 +213,7 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        let mut map = lock(self.fills.shard(self.key));
-        // Another may have taken over after a purge.
-        if map.get(&self.key).is_some_and(|fill| Arc::ptr_eq(fill, &self.fill)) {
-            map.remove(&self.key);
-        }
-        drop(map);
+        self.leave();
         self.tell(Outcome::Lost);
     }
 }

@@ -13,6 +13,7 @@
 use crate::entry::{Entry, Holding};
 use crate::policy::{self, Life, Selecting};
 use base::ResponseHead;
+use bytes::Bytes;
 use std::sync::Arc;
 use wire::content::Content;
 
@@ -160,7 +161,7 @@ fn read_entry(left: &mut Left<'_>) -> Option<Entry> {
     if length != left.0.len() as u64 {
         return None;
     }
-    let content = Content::new(left.0.to_vec());
+    let content = Content::join(&[Bytes::copy_from_slice(left.0)]);
     Some(Entry::new((head, Holding::Whole(content)), life, (selecting, range), (tags, stamp)))
 }
 

@@ -22,4 +22,4 @@ pub mod shy;
 pub mod stamps;
 pub mod tier;
 
-pub use cache::{Cache, Place, spot};
+pub use cache::{Behind, Cache, Place, spot};

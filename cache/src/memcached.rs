@@ -361,7 +361,10 @@ impl Core {
                 .await;
         let frame = match value {
             Some(Reply::Value(frame, _)) => frame,
-            Some(Reply::None) => return Found::Miss,
+            Some(Reply::None) => {
+                self.seed_missing(&scopes, &versions).await;
+                return Found::Miss;
+            }
             _ => return Found::Failed,
         };
         let name = Name { lineage: LINEAGE, key: lookup.key };
@@ -476,6 +479,18 @@ impl Core {
             Reply::Value(value, _) => Some(Version::parse(&value)),
             Reply::None => Some(None),
             _ => None,
+        }
+    }
+
+    /// Writes what versions are missing before the fetch for a value that is missing begins, so that
+    /// the fetch is newer than they are whatever else is purged meanwhile.
+    async fn seed_missing(&self, scopes: &[Aim], versions: &[Option<Option<Version>>]) {
+        for (aim, version) in scopes.iter().zip(versions) {
+            if matches!(version, Some(None))
+                && let Some(version) = self.seed(aim).await
+            {
+                self.stamps.advance(version.newest());
+            }
         }
     }
 

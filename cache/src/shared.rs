@@ -199,6 +199,12 @@ impl Shared {
         self.trust.lineage()
     }
 
+    /// Does the tier remember purges for gateways that start later? Memcached tells of them only with
+    /// its own values.
+    pub fn remembers(&self) -> bool {
+        matches!(self.kind, Kind::Redis { .. })
+    }
+
     /// What was counted.
     pub fn meter(&self) -> &Arc<Meter> {
         match &self.kind {

@@ -7,6 +7,7 @@
 //! settled in one place ([`settle`]), whoever asked for it.
 
 pub mod fetch;
+pub mod figures;
 pub mod invalidate;
 pub mod settle;
 mod tiers;

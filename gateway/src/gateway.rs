@@ -118,8 +118,8 @@ impl Gateway {
         let say: cache::tier::Say = Arc::new(|text: &str| {
             monitor::log::complain(Moment::now(), format_args!("cache: {text}"));
         });
-        let cache =
-            Arc::new(Cache::start(&settings.cache, &tokio::runtime::Handle::current(), say));
+        let cache = Cache::start(&settings.cache, &tokio::runtime::Handle::current(), say);
+        let cache = Arc::new(cache.map_err(NotReady::Disk)?);
         let snapshot = Arc::new(Snapshot::new(settings, cache)?);
         let workers = sockets
             .into_iter()
@@ -177,6 +177,9 @@ impl Gateway {
         }
         if settings.cache.shared != before.settings.cache.shared {
             return Err(ReloadError::Restart("cache.redis, cache.memcached"));
+        }
+        if settings.cache.disk != before.settings.cache.disk {
+            return Err(ReloadError::Restart("cache.disk"));
         }
         if settings.threads.unwrap_or_else(cores) != self.workers.len() {
             return Err(ReloadError::Restart("threads"));
@@ -251,7 +254,7 @@ impl Gateway {
             draining: self.is_draining(),
             uptime: Moment::now().since(self.begun),
         };
-        expose::page(&ledgers, house)
+        expose::page(&ledgers, &crate::caching::figures::families(&self.snapshot().cache), house)
     }
 }
 

@@ -75,6 +75,9 @@ pub enum NotReady {
     /// Certificates, keys or trust.
     #[error("TLS")]
     Tls(#[from] TlsError),
+    /// The cache's disk.
+    #[error("cannot use the disk of [cache]")]
+    Disk(#[source] io::Error),
     /// The access log.
     #[error("cannot open the access log")]
     Log(#[source] io::Error),

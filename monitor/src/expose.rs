@@ -33,6 +33,26 @@ pub struct House {
     pub uptime: Duration,
 }
 
+/// A family that another room has counted.
+#[derive(Clone, Debug)]
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// `counter` or `gauge`.
+    pub kind: &'static str,
+    /// In a sentence.
+    pub help: &'static str,
+    /// Labels from closed sets, and a value each.
+    pub samples: Vec<(Vec<(&'static str, &'static str)>, f64)>,
+}
+
+impl Family {
+    /// A family of one sample without labels.
+    pub fn one(name: &'static str, kind: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, kind, help, samples: vec![(Vec::new(), value as f64)] }
+    }
+}
+
 /// A page of metrics on its way.
 struct Page(String);
 
@@ -81,7 +101,7 @@ impl Page {
 }
 
 /// The whole page.
-pub fn page(ledgers: &[Arc<Ledger>], house: House) -> String {
+pub fn page(ledgers: &[Arc<Ledger>], others: &[Family], house: House) -> String {
     let mut page = Page(String::with_capacity(16 << 10));
     page.family("fleetfoot_build_info", "gauge", "Always 1; the version is a label.");
     page.sample("fleetfoot_build_info", &[("version", house.version)], 1);
@@ -89,6 +109,12 @@ pub fn page(ledgers: &[Arc<Ledger>], house: House) -> String {
     services(&mut page, ledgers);
     servers(&mut page, ledgers);
     clients(&mut page, ledgers);
+    for family in others {
+        page.family(family.name, family.kind, family.help);
+        for (labels, value) in &family.samples {
+            page.sample(family.name, labels, value);
+        }
+    }
     the_house(&mut page, house);
     process(&mut page);
     page.0
@@ -274,7 +300,9 @@ mod tests {
             draining: false,
             uptime: Duration::ZERO,
         };
-        let text = page(&[ledger], house);
+        let others = [Family::one("fleetfoot_x", "gauge", "Help.", 3)];
+        let text = page(&[ledger], &others, house);
+        assert!(text.contains("\nfleetfoot_x 3\n"));
         assert!(text.contains(r#"fleetfoot_server_connections{service="a\"b",server="x\\y"} 0"#));
         assert!(text.contains(r#"fleetfoot_request_seconds_bucket{route="r",le="0.005"} 1"#));
         for line in text.lines().filter(|line| !line.starts_with('#')) {

@@ -108,18 +108,27 @@ impl Body {
             Self::Empty => assert!(n == 0, "an empty body was used"),
             Self::Whole(_, used) => *used += n,
             Self::Shared(bytes) => bytes.advance(n),
-            Self::Pieces(pieces) => {
-                if let Some(piece) = pieces.front_mut() {
-                    piece.advance(n);
-                    if piece.is_empty() {
-                        pieces.pop_front();
-                    }
-                }
-            }
+            Self::Pieces(pieces) => content::used(pieces, n),
             Self::Flow(reader) => reader.used(n),
             Self::Client(server) => server.used(n),
             Self::Service(answer) => answer.used(n),
             Self::Frames(incoming) => incoming.used(n),
+        }
+    }
+
+    /// Takes the first `n` bytes at hand out of it, uncopied where they are held for many.
+    pub fn take(&mut self, n: usize) -> Bytes {
+        match self {
+            Self::Shared(bytes) => bytes.split_to(n),
+            Self::Pieces(pieces) if pieces.front().is_some_and(|piece| piece.len() > n) => {
+                pieces.front_mut().map_or_else(Bytes::new, |piece| piece.split_to(n))
+            }
+            Self::Pieces(pieces) => pieces.pop_front().unwrap_or_default(),
+            _ => {
+                let bytes = Bytes::copy_from_slice(&self.data(n));
+                self.used(n);
+                bytes
+            }
         }
     }
 

@@ -64,17 +64,15 @@ impl Transport {
         }
     }
 
-    /// Writes some of two pieces, the first before the second.
-    pub fn poll_write_both(
+    /// Writes some of several pieces, in their order.
+    pub fn poll_write_all(
         &self,
         cx: &mut Context<'_>,
-        first: &[u8],
-        second: &[u8],
+        pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let both = [IoSlice::new(first), IoSlice::new(second)];
         match &mut *self.0.borrow_mut() {
-            Io::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
-            Io::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
+            Io::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Io::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
         }
     }
 

@@ -80,6 +80,11 @@ impl Version {
         Self { hard: 0, soft: 0, floor: number }
     }
 
+    /// The newest number in it.
+    pub(crate) fn newest(self) -> u64 {
+        self.hard.max(self.soft).max(self.floor)
+    }
+
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
         let mut numbers = std::str::from_utf8(value).ok()?.split(' ').map(str::parse);
         let (Some(Ok(hard)), Some(Ok(soft)), Some(Ok(floor)), None) =

@@ -239,7 +239,7 @@ fn log_entry(lineage: u64, entry: &Value) -> Option<News> {
 const VERSION: u8 = 1;
 
 /// A purge as bytes.
-fn encode(Aims { aims, soft }: &Aims) -> Vec<u8> {
+pub(crate) fn encode(Aims { aims, soft }: &Aims) -> Vec<u8> {
     let mut out = vec![VERSION, u8::from(*soft)];
     for aim in aims {
         match aim {
@@ -266,7 +266,7 @@ fn encode(Aims { aims, soft }: &Aims) -> Vec<u8> {
 }
 
 /// What cannot be read (from a newer gateway, say) is a purge of everything.
-fn decode(bytes: &[u8]) -> Aims {
+pub(crate) fn decode(bytes: &[u8]) -> Aims {
     aims(bytes).unwrap_or_else(Aims::all)
 }
 

@@ -11,7 +11,7 @@ use crate::forward;
 use crate::house::House;
 use crate::path::Exchange;
 use base::{Deadline, Fault, Framing, Moment, RequestHead, ResponseHead, Wall};
-use cache::Place;
+use cache::{Behind, Place};
 use cache::entry::{Entry, HOLD_OFF, Holding};
 use cache::fill::{Joined, Lead, Outcome, Waiter};
 use cache::policy::{self, CacheStatus, Reason, Verdict};
@@ -20,7 +20,7 @@ use cache::stamps::Standing;
 use monitor::{Cached, Facts};
 use service::{Answered, Ask};
 use settings::Route;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -50,6 +50,7 @@ struct Slot {
     facts: RefCell<Option<Facts>>,
     reader: RefCell<Option<Reader>>,
     own: RefCell<Option<ResponseHead>>,
+    tier: Cell<Option<Behind>>,
     interims: RefCell<VecDeque<ResponseHead>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -141,6 +142,11 @@ fn led(
     let now = Moment::now().wall_ms();
     let response = match (outcome, slot.private.take()) {
         (Outcome::Entry(entry), _) => {
+            if let Some(tier) = slot.tier.get() {
+                return Ok(Fetched::Answer(Answered::Response(from_tier(
+                    exchange, &entry, tier, now,
+                ))));
+            }
             let kept = (&*entry, slot.reader.take(), slot.own.take());
             own(exchange, kept, reason, now)
         }
@@ -153,6 +159,14 @@ fn led(
     Ok(Fetched::Answer(Answered::Response(response)))
 }
 
+/// The answer from a tier behind memory.
+fn from_tier(exchange: &mut Exchange<'_>, entry: &Entry, tier: Behind, now: Wall) -> Response {
+    exchange.facts.cached = Some(Cached::Tier);
+    let mut status = CacheStatus::hit(entry.life.ttl(now));
+    status.detail = Some(tier.name());
+    answer(exchange, (entry, None), now, &status)
+}
+
 /// The answer to the client for which an entry was fetched.
 fn own(
     exchange: &mut Exchange<'_>,
@@ -161,14 +175,9 @@ fn own(
     now: Wall,
 ) -> Response {
     let mut status = CacheStatus::forwarded(reason.forward());
-    exchange.facts.cached = Some(if exchange.facts.asked.is_none() {
-        status = CacheStatus::hit(entry.life.ttl(now));
-        status.detail = Some("tier");
-        Cached::Tier
-    } else {
-        status.stored = true;
-        if reason.is_stale() { Cached::Validated } else { Cached::Miss }
-    });
+    status.stored = true;
+    exchange.facts.cached =
+        Some(if reason.is_stale() { Cached::Validated } else { Cached::Miss });
     let mut response = answer(exchange, (entry, reader), now, &status);
     if let Some(mut own) = own.filter(|own| own.status == response.head.status) {
         put_age(&mut own, policy::age(&entry.life, now));
@@ -295,12 +304,15 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
     else {
         return;
     };
-    if let Some(entry) = tiers::find(&house, route, &plan, &head).await {
+    if let Some((entry, tier)) = tiers::find(&house, route, &plan, &head).await {
         let now = Moment::now().wall_ms();
         let (query, rules) = (query(&head, Framing::None), &route.cache);
         // What another gateway has fetched since ours went stale saves a fetch; a reload is no use.
         if !matches!(policy::judge(&entry.life, &query, rules, now, 1.0), Verdict::Revalidate(_)) {
-            lead.tell(Outcome::Entry(entry));
+            if let Some(slot) = &slot {
+                slot.tier.set(Some(tier));
+            }
+            lead.end(Outcome::Entry(entry));
             return;
         }
         if plan.entry.is_none() {
@@ -337,24 +349,19 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
             if let Some(absorb) = absorb {
                 absorb.run(by).await;
             }
-            if house.snapshot.cache.memory.limit() == 0 {
-                // What is on its way into a tier is had from here meanwhile.
-                let by = Deadline::after(Moment::now(), house.snapshot.settings.cache.shared_time);
-                let _late = within(by, std::future::pending::<()>()).await;
-            }
         }
         Ok(Settled::Stale(entry)) => {
             tell(None, None);
-            lead.tell(Outcome::Stale(entry));
+            lead.end(Outcome::Stale(entry));
         }
         Ok(Settled::Private(response)) => {
             tell(Some(Ok(response)), None);
-            lead.tell(Outcome::Private);
+            lead.end(Outcome::Private);
         }
         Err(fault) => {
             let outcome = Outcome::Failed(fault.kind, fault.detail.as_str().into());
             tell(Some(Err(fault)), None);
-            lead.tell(outcome);
+            lead.end(outcome);
         }
     }
 }
@@ -369,7 +376,7 @@ async fn alone(
     let mut head = exchange.head.clone();
     forwarded(house, exchange, route, &mut head, &mut plan);
     if house.snapshot.cache.memory.limit() == 0 && plan.entry.is_none() {
-        plan.entry = tiers::find(house, route, &plan, &head).await;
+        plan.entry = tiers::find(house, route, &plan, &head).await.map(|(entry, _)| entry);
     }
     let asking = Asking { house, route, plan: &plan, by: exchange.by };
     let relay = &mut *exchange.interim;

@@ -7,48 +7,57 @@ use cache::entry::Entry;
 use cache::frame::{self, Framed};
 use cache::policy::{self, Query};
 use cache::settings::Rules;
-use cache::shared::Lookup;
 use cache::stamps::Standing;
-use cache::{Cache, Place};
+use cache::{Behind, Cache, Place};
 use settings::Route;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::timer::within;
 
-/// An entry from a tier that answers this request, perhaps after it was validated; it is in memory
-/// from then on.
+/// How long an answer of the disk is waited for.
+const DISK_TIME: Duration = Duration::from_millis(50);
+
+/// An entry from a tier that answers this request, perhaps after it was validated, and where it was;
+/// it is in memory from then on.
 pub(super) async fn find(
     house: &House,
     route: &Route,
     plan: &Plan,
     head: &RequestHead,
-) -> Option<Arc<Entry>> {
+) -> Option<(Arc<Entry>, Behind)> {
     let cache = &house.snapshot.cache;
-    cache.shared.as_ref()?;
-    let behind = Behind {
-        cache,
-        place: Place::of(plan.key, &plan.text, cache.seed),
-        rules: &route.cache,
-        time: house.snapshot.settings.cache.shared_time,
-    };
-    let query = query(head, Framing::None);
-    let entry = Arc::new(behind.find(&query).await?);
-    if plan.tainted {
+    if plan.tainted || (cache.disk.is_none() && cache.shared.is_none()) {
         return None;
     }
-    cache.remember(&behind.place, &entry, route.cache.variants_max);
-    Some(entry)
+    let place = Place::of(plan.key, &plan.text, cache.seed);
+    let time = house.snapshot.settings.cache.shared_time;
+    let look = |tier, time| Looking { cache, tier, place, rules: &route.cache, time };
+    let query = query(head, Framing::None);
+    let mut found = None;
+    for looking in [look(Behind::Disk, DISK_TIME), look(Behind::Shared, time)] {
+        let Some(entry) = looking.find(&query).await else { continue };
+        let is_fresh = entry.life.is_fresh(Moment::now().wall_ms());
+        found = Some((Arc::new(entry), looking.tier));
+        if is_fresh {
+            break;
+        }
+    }
+    if let Some((entry, _)) = &found {
+        cache.remember(&place, entry, route.cache.variants_max);
+    }
+    found
 }
 
 /// Where and for what is looked.
-struct Behind<'a> {
+struct Looking<'a> {
     cache: &'a Cache,
+    tier: Behind,
     place: Place<'a>,
     rules: &'a Rules,
     time: Duration,
 }
 
-impl Behind<'_> {
+impl Looking<'_> {
     async fn find(&self, query: &Query<'_>) -> Option<Entry> {
         let by = Deadline::after(Moment::now(), self.time);
         let lists = match self.get(self.place.key, by).await? {
@@ -59,13 +68,13 @@ impl Behind<'_> {
         for names in &lists {
             let names = || frame::each(names);
             let variant = policy::variant(names(), query, self.rules);
-            if let Some(Framed::Entry(entry)) = self.variant(variant, by).await
+            if let Some(Framed::Entry(entry)) = self.variant(&variant, by).await
                 && let Some(entry) = self.usable(*entry, query)
             {
                 return Some(entry);
             }
             if let Some(variant) = policy::variant_by_favourite(names(), query, self.rules)
-                && let Some(Framed::Alias(key)) = self.variant(variant, by).await
+                && let Some(Framed::Alias(key)) = self.variant(&variant, by).await
                 && let Some(Framed::Entry(entry)) = self.get(key, by).await
                 && let Some(entry) = self.usable(*entry, query)
             {
@@ -75,13 +84,12 @@ impl Behind<'_> {
         None
     }
 
-    async fn variant(&self, variant: Vec<u8>, by: Deadline) -> Option<Framed> {
-        self.get(self.cache.behind(self.place.key, false, || variant), by).await
+    async fn variant(&self, variant: &[u8], by: Deadline) -> Option<Framed> {
+        self.get(self.cache.behind(self.place.key, variant), by).await
     }
 
     async fn get(&self, key: u128, by: Deadline) -> Option<Framed> {
-        let shared = self.cache.shared.as_ref()?;
-        let asked = shared.get(Lookup { key, url: self.place.url, host: self.place.host });
+        let asked = self.cache.ask(self.tier, key, &self.place)?;
         let value = within(by, asked).await.ok()?.ok()??;
         frame::read(&value, self.place.text)
     }

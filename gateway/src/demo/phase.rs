@@ -63,7 +63,7 @@ macro_rules! cached {
 /// In memory.
 pub(super) const CACHED: &str = cached!("");
 /// In Redis alone, as a gateway does that has just been started.
-const CACHED_IN_REDIS: &str = cached!("memory = 0\nredis = \"{redis}\"\n");
+const CACHED_IN_REDIS: &str = cached!("memory = \"0 B\"\nredis = \"{redis}\"\n");
 
 const fn straight(name: &'static str, servers: Servers) -> Phase {
     Phase { name, through: Through::Straight(servers), without: &[] }

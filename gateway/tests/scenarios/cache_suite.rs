@@ -88,6 +88,9 @@ fn the_safe_profile_gives_up_the_set_cookie_cases_only() {
     passes(&report, &SET_COOKIE_REQUIRED, &SET_COOKIE_OPTIMAL);
 }
 
+/// What is measured is what is cached, not how busy the machine is.
+const PATIENT: &str = "shared_time = \"1s\"\n";
+
 #[test]
 fn with_redis_alone_it_passes() {
     let Some(server) = Server::start("redis-server", |port| {
@@ -96,7 +99,7 @@ fn with_redis_alone_it_passes() {
         return;
     };
     let tier = format!(
-        "[cache]\nprofile = \"rfc\"\nmemory = \"0 B\"\nredis = \"redis://{}\"\n",
+        "[cache]\nprofile = \"rfc\"\nmemory = \"0 B\"\nredis = \"redis://{}\"\n{PATIENT}",
         server.at
     );
     let Some(report) = played(&tier, false) else { return };
@@ -110,8 +113,10 @@ fn with_memcached_alone_it_passes() {
     else {
         return;
     };
-    let tier =
-        format!("[cache]\nprofile = \"rfc\"\nmemory = \"0 B\"\nmemcached = [\"{}\"]\n", server.at);
+    let tier = format!(
+        "[cache]\nprofile = \"rfc\"\nmemory = \"0 B\"\nmemcached = [\"{}\"]\n{PATIENT}",
+        server.at
+    );
     let Some(report) = played(&tier, false) else { return };
     passes(&report, &[], &[]);
 }

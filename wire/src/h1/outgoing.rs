@@ -6,14 +6,18 @@
 
 use crate::body::Body;
 use crate::buffer;
+use crate::content;
 use crate::h1::encode;
 use crate::transport::Transport;
 use base::{Fault, Framing};
-use std::io;
+use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 /// Most bytes of chunked framing and data gathered before a write.
 const GATHER: usize = 16 << 10;
+
+/// Most pieces of one write, the head among them.
+const PIECES: usize = 33;
 
 /// Why a message could not be sent to its end.
 #[derive(Debug)]
@@ -170,12 +174,16 @@ impl Outgoing {
         }
         self.waiting = Waiting::Peer;
         let front = &self.front[self.sent..];
-        let written = {
+        let written = if let Body::Pieces(pieces) = &self.body {
+            let mut slices = [IoSlice::new(front); PIECES];
+            let n = 1 + content::slices(pieces, left, &mut slices[1..]);
+            ready!(io.poll_write_all(cx, &slices[usize::from(front.is_empty())..n]))
+        } else {
             let data = self.body.data(self.prefix + here);
             if front.is_empty() {
                 ready!(io.poll_write(cx, &data))
             } else {
-                ready!(io.poll_write_both(cx, front, &data))
+                ready!(io.poll_write_all(cx, &[IoSlice::new(front), IoSlice::new(&data)]))
             }
         };
         let front = front.len();

@@ -71,8 +71,7 @@ impl Sending {
             if here == 0 {
                 continue;
             }
-            let piece = Bytes::copy_from_slice(&self.body.data(here));
-            self.body.used(here);
+            let piece = self.body.take(here);
             self.moved += here as u64;
             let left = self.left.map(|left| left.saturating_sub(here as u64));
             self.left = left;
