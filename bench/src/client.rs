@@ -24,8 +24,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Whom to connect to, and how.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The proxy.
-    pub address: SocketAddr,
+    /// The proxy; of several, each connection in turn takes the next.
+    pub addresses: Vec<SocketAddr>,
     /// With it, TLS 1.3 to the name `localhost`.
     pub tls: Option<Arc<ClientConfig>>,
 }
@@ -68,9 +68,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, and shakes hands if the target wants TLS. Blocks up to 5 s.
-    pub fn connect(target: &Target) -> Result<Self, Error> {
-        let address = target.address;
+    /// Connects as the connection `index`, and shakes hands if the target wants TLS. Blocks up to 5 s.
+    pub fn connect(target: &Target, index: usize) -> Result<Self, Error> {
+        let address = target.addresses[index % target.addresses.len()];
         let lost = |source| Error::Connect { address, source };
         let mut stream =
             std::net::TcpStream::connect_timeout(&address, CONNECT_MAX).map_err(lost)?;

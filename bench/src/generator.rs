@@ -140,11 +140,11 @@ impl Generator {
             let now = Moment::now();
             match &window {
                 None if now.since(start) >= plan.warmup => {
-                    window = Some(Window::open(&plan.watch)?);
+                    window = Some(Window::open(&plan.watch, &self.origin)?);
                     report.restart();
                 }
                 Some(window) if now.since(window.began) >= plan.window => {
-                    window.close(&plan.watch, &mut report)?;
+                    window.close(&plan.watch, &self.origin, &mut report)?;
                     return Ok(report);
                 }
                 _ => {}
@@ -174,11 +174,11 @@ impl Generator {
         loop {
             let now = Moment::now();
             if window.is_none() && now >= begin {
-                window = Some(Window::open(&plan.watch)?);
+                window = Some(Window::open(&plan.watch, &self.origin)?);
                 report.requests = 0;
             }
             if let Some(window) = window.as_ref().filter(|_| !closed && now >= end) {
-                window.close(&plan.watch, &mut report)?;
+                window.close(&plan.watch, &self.origin, &mut report)?;
                 closed = true;
             }
             let done = closed && waiting.is_empty() && idle.len() == self.clients.len();
@@ -304,8 +304,8 @@ impl Generator {
     }
 
     fn open(&mut self, target: &Target) -> Result<usize, Error> {
-        let mut client = Client::connect(target)?;
         let index = self.clients.len();
+        let mut client = Client::connect(target, index)?;
         self.poll.registry().register(&mut client.stream, Token(index), Interest::READABLE)?;
         self.clients.push(client);
         Ok(index)
@@ -350,7 +350,7 @@ impl Generator {
         if report.errors() > FLAWS_MAX {
             return Err(Error::Flawed { count: report.errors(), last: flaw.name() });
         }
-        let mut client = Client::connect(target)?;
+        let mut client = Client::connect(target, index)?;
         self.poll.registry().register(&mut client.stream, Token(index), Interest::READABLE)?;
         self.clients[index] = client;
         Ok(())
@@ -362,16 +362,18 @@ struct Window {
     began: Moment,
     watched: Usage,
     own: Usage,
+    answered: u64,
 }
 
 impl Window {
-    fn open(watch: &[u32]) -> Result<Self, Error> {
+    fn open(watch: &[u32], origin: &Origin) -> Result<Self, Error> {
         let watched = usage::of(watch)?;
         let own = usage::of(&[std::process::id()])?;
-        Ok(Self { began: Moment::now(), watched, own })
+        Ok(Self { began: Moment::now(), watched, own, answered: origin.answered() })
     }
 
-    fn close(&self, watch: &[u32], report: &mut Report) -> Result<(), Error> {
+    fn close(&self, watch: &[u32], origin: &Origin, report: &mut Report) -> Result<(), Error> {
+        report.origin = origin.answered() - self.answered;
         report.watched = usage::of(watch)? - self.watched;
         report.own = usage::of(&[std::process::id()])? - self.own;
         report.window = Moment::now().since(self.began);

@@ -1,7 +1,8 @@
 //! The origin: answers the pages of [`crate::page`] on kept connections, inside the generator's loop.
 //!
 //! Requests without bodies only. `/echo` answers with the request head as received, by which
-//! `bench/run` sees what a proxy adds. A request is answered with one send; what the kernel does not
+//! `bench/run` sees what a proxy adds; `/count` with how many requests were answered before it, by
+//! which it sees what a cache did not ask for. A request is answered with one send; what the kernel does not
 //! take at once waits in the connection's outbox.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -27,7 +28,7 @@ pub struct Origin {
     base: usize,
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
-    pages: [(&'static [u8], Vec<u8>); 2],
+    pages: Vec<(Vec<u8>, Vec<u8>)>,
     answered: u64,
 }
 
@@ -53,10 +54,8 @@ impl Origin {
             Ok((listener, address))
         };
         let (listener, address) = bind().map_err(|source| Error::Listen { address, source })?;
-        let pages = [
-            (b"GET /p/1k HTTP/1.1\r\n".as_slice(), Page::OneKib.response()),
-            (b"GET /p/10k HTTP/1.1\r\n".as_slice(), Page::TenKib.response()),
-        ];
+        let page = |page: Page| (format!("GET {} HTTP", page.path()).into_bytes(), page.response());
+        let pages = Page::ALL.into_iter().map(page).collect();
         Ok(Self {
             listener,
             address,
@@ -115,7 +114,7 @@ impl Origin {
                     Err(error) => return Err(error),
                 };
                 let bytes = scratch.get(..read).unwrap_or_default();
-                self.answered += peer.answer(bytes, &self.pages, event.token(), registry)?;
+                peer.answer(bytes, &self.pages, &mut self.answered, (event.token(), registry))?;
                 // epoll(7), question 9: a short read means the socket is empty.
                 if read < scratch.len() {
                     return Ok(());
@@ -130,14 +129,14 @@ impl Origin {
 }
 
 impl Peer {
-    /// Answers every request complete with `bytes`; how many.
+    /// Answers every request complete with `bytes`, and counts it.
     fn answer(
         &mut self,
         bytes: &[u8],
-        pages: &[(&[u8], Vec<u8>)],
-        token: Token,
-        registry: &Registry,
-    ) -> io::Result<u64> {
+        pages: &[(Vec<u8>, Vec<u8>)],
+        answered: &mut u64,
+        (token, registry): (Token, &Registry),
+    ) -> io::Result<()> {
         let joined;
         let mut rest = if self.inbox.is_empty() {
             bytes
@@ -146,24 +145,26 @@ impl Peer {
             joined = std::mem::take(&mut self.inbox);
             &joined
         };
-        let mut answered = 0;
         while let Some(end) = memmem::find(rest, b"\r\n\r\n") {
             let (head, next) = rest.split_at(end + 4);
             match pages.iter().find(|(line, _)| head.starts_with(line)) {
                 Some((_, response)) => self.send(response, token, registry)?,
                 None if head.starts_with(b"GET /echo ") => {
-                    self.send(&echo(head), token, registry)?;
+                    self.send(&plain(head), token, registry)?;
+                }
+                None if head.starts_with(b"GET /count ") => {
+                    self.send(&plain(answered.to_string().as_bytes()), token, registry)?;
                 }
                 None => self.send(NOT_FOUND, token, registry)?,
             }
-            answered += 1;
+            *answered += 1;
             rest = next;
         }
         if rest.len() > HEAD_BYTES_MAX {
             return Err(ErrorKind::InvalidData.into());
         }
         self.inbox.extend_from_slice(rest);
-        Ok(answered)
+        Ok(())
     }
 
     fn send(&mut self, bytes: &[u8], token: Token, registry: &Registry) -> io::Result<()> {
@@ -185,12 +186,14 @@ impl Peer {
     }
 }
 
-fn echo(head: &[u8]) -> Vec<u8> {
-    let length = head.len();
-    let mut response =
-        format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n")
-            .into_bytes();
-    response.extend_from_slice(head);
+fn plain(body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let mut response = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n\
+                 Content-Length: {length}\r\n\r\n"
+    )
+    .into_bytes();
+    response.extend_from_slice(body);
     response
 }
 

@@ -1,10 +1,13 @@
 //! The pages of the origin: what is asked for, and the bytes that answer it.
 //!
 //! A page's body is the letters `a` to `w` over and over, so that 23 divides no power of two and a
-//! shifted or repeated buffer shows. `bench/run` builds the same bytes by the same rule.
+//! shifted or repeated buffer shows. `bench/run` builds the same bytes by the same rule. What lies at
+//! `/p/` may not be cached; what lies at `/c/` may, for an hour from when the origin started.
 
-use std::fmt::Write as _;
 use std::str::FromStr;
+
+use base::Moment;
+use cache::policy::date;
 
 /// A page of the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,25 +16,31 @@ pub enum Page {
     OneKib,
     /// `/p/10k`: 10,240 bytes.
     TenKib,
+    /// `/c/1k`: 1,024 bytes that may be cached.
+    CachedOneKib,
+    /// `/c/10k`: 10,240 bytes that may be cached.
+    CachedTenKib,
 }
 
 impl Page {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::OneKib, Self::TenKib];
+    pub const ALL: [Self; 4] = [Self::OneKib, Self::TenKib, Self::CachedOneKib, Self::CachedTenKib];
 
     /// The path it lives at.
     pub const fn path(self) -> &'static str {
         match self {
             Self::OneKib => "/p/1k",
             Self::TenKib => "/p/10k",
+            Self::CachedOneKib => "/c/1k",
+            Self::CachedTenKib => "/c/10k",
         }
     }
 
     /// Length of the body in bytes.
     pub const fn size(self) -> usize {
         match self {
-            Self::OneKib => 1024,
-            Self::TenKib => 10 * 1024,
+            Self::OneKib | Self::CachedOneKib => 1024,
+            Self::TenKib | Self::CachedTenKib => 10 * 1024,
         }
     }
 
@@ -40,23 +49,39 @@ impl Page {
         (b'a'..=b'w').cycle().take(self.size()).collect()
     }
 
-    /// The whole response, seven fields and the body.
+    /// Whether a cache may keep it.
+    pub const fn is_cached(self) -> bool {
+        matches!(self, Self::CachedOneKib | Self::CachedTenKib)
+    }
+
+    /// The whole response, seven fields and the body; an eighth holds the tags of what may be cached.
     ///
-    /// The date is fixed: a date of its own is work for the proxies that make one, not for the origin.
+    /// The date of the others is fixed: a date of its own is work for the proxies that make one, not
+    /// for the origin.
     pub fn response(self) -> Vec<u8> {
-        let mut head = String::from("HTTP/1.1 200 OK\r\n");
         let size = self.size();
-        let _ = write!(
-            head,
-            "Date: Tue, 24 Nov 2026 05:00:00 GMT\r\n\
-             Server: origin\r\n\
-             Content-Type: text/plain; charset=utf-8\r\n\
-             Content-Length: {size}\r\n\
-             Last-Modified: Mon, 23 Nov 2026 05:00:00 GMT\r\n\
-             ETag: \"page-{size}\"\r\n\
-             Cache-Control: no-store\r\n\r\n"
+        let mut response = b"HTTP/1.1 200 OK\r\nDate: ".to_vec();
+        if self.is_cached() {
+            date::write(Moment::now().wall_ms(), &mut response);
+        } else {
+            response.extend(b"Tue, 24 Nov 2026 05:00:00 GMT");
+        }
+        let rules = if self.is_cached() {
+            "max-age=3600\r\nSurrogate-Key: pages page-1"
+        } else {
+            "no-store"
+        };
+        response.extend(
+            format!(
+                "\r\nServer: origin\r\n\
+                 Content-Type: text/plain; charset=utf-8\r\n\
+                 Content-Length: {size}\r\n\
+                 Last-Modified: Mon, 23 Nov 2026 05:00:00 GMT\r\n\
+                 ETag: \"page-{size}\"\r\n\
+                 Cache-Control: {rules}\r\n\r\n"
+            )
+            .into_bytes(),
         );
-        let mut response = head.into_bytes();
         response.extend(self.body());
         response
     }
@@ -79,6 +104,6 @@ impl FromStr for Page {
         Self::ALL
             .into_iter()
             .find(|page| page.path() == path)
-            .ok_or_else(|| format!("the origin has {}", Self::ALL.map(Self::path).join(" and ")))
+            .ok_or_else(|| format!("the origin has {}", Self::ALL.map(Self::path).join(", ")))
     }
 }

@@ -27,6 +27,8 @@ pub struct Report {
     pub watched: Usage,
     /// The generator's own.
     pub own: Usage,
+    /// Requests that reached the origin within the window.
+    pub origin: u64,
 }
 
 impl Report {
@@ -44,6 +46,7 @@ impl Report {
             latency,
             watched: Usage::default(),
             own: Usage::default(),
+            origin: 0,
         }
     }
 
@@ -84,6 +87,7 @@ impl Report {
             "requests": self.requests,
             "errors": self.errors(),
             "flaws": flaws,
+            "origin_requests": self.origin,
             "window_ns": self.window.as_nanos() as u64,
             "latency_us": {
                 "p50": quantile_us(0.5),

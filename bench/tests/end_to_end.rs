@@ -25,7 +25,7 @@ fn with_floor<T>(
     let mut generator = Generator::listen(ANY, page).unwrap();
     let answer = fixed.map_or(Answer::Relay(generator.origin_address()), Answer::Fixed);
     let mut floor = Floor::listen(ANY, answer).unwrap();
-    let target = Target { address: floor.address(), tls: None };
+    let target = Target { addresses: vec![floor.address()], tls: None };
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopped);
     let thread = thread::spawn(move || floor.run(&flag, Some(Duration::from_millis(5))));

@@ -21,9 +21,9 @@ struct Arguments {
     /// Address the origin listens on.
     #[arg(long, default_value = "127.0.0.1:9000")]
     origin: SocketAddr,
-    /// The proxy to load; without it, only the origin runs, until standard input closes.
-    #[arg(long)]
-    target: Option<SocketAddr>,
+    /// The proxy to load, or several in turn; without, only the origin runs, until standard input closes.
+    #[arg(long, value_delimiter = ',')]
+    target: Vec<SocketAddr>,
     /// What to ask for.
     #[arg(long, default_value = "/p/1k", value_name = "PATH")]
     page: Page,
@@ -75,12 +75,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Option<Report>, Error> {
     let mut generator = Generator::listen(arguments.origin, arguments.page)?;
-    let Some(address) = arguments.target else {
+    if arguments.target.is_empty() {
         let released = until_input_closes(&generator);
         return generator.serve(&released).map(|()| None);
-    };
+    }
     let tls = arguments.tls.as_deref().map(trust).transpose()?;
-    let target = Target { address, tls };
+    let target = Target { addresses: arguments.target, tls };
     if let Some(count) = arguments.idle {
         let released = until_input_closes(&generator);
         return generator.hold(&target, count, &released, print).map(Some);

@@ -54,7 +54,16 @@ fn joined_requests_are_answered_in_order() {
 #[test]
 fn the_echo_is_the_head_as_received() {
     let head = "GET /echo HTTP/1.1\r\nVia: 1.1 x\r\n\r\n";
-    let expected = super::echo(head.as_bytes());
+    let expected = super::plain(head.as_bytes());
     assert!(expected.ends_with(head.as_bytes()));
     assert_eq!(check(&[head], expected.len()), expected);
+}
+
+#[test]
+fn what_was_answered_is_counted() {
+    let asked = "GET /c/1k HTTP/1.1\r\n\r\nGET /count HTTP/1.1\r\n\r\n";
+    let length = Page::CachedOneKib.response().len();
+    let expected = super::plain(b"1");
+    let answer = check(&[asked], length + expected.len());
+    assert_eq!(answer[length..], expected);
 }
