@@ -1,8 +1,21 @@
 //! What would happen to a request, and why: `fleetfoot explain METHOD URL`.
 
 use crate::route::{Found, Router, Verdict};
+use base::{Fields, ResponseHead};
+use cache::policy::{self, Admission, Origin, Query};
+use cache::settings::{Profile, Rules};
 use settings::Settings;
 use std::fmt::Write;
+use std::time::Duration;
+
+/// The request that is explained.
+struct Asked<'a> {
+    method: &'a [u8],
+    origin: Origin<'a>,
+    path: &'a [u8],
+    /// Path and query.
+    target: &'a [u8],
+}
 
 /// Explains a request to `url` (absolute, or a path) by these settings.
 ///
@@ -36,7 +49,14 @@ pub fn explain(settings: &Settings, method: &str, url: &str) -> Result<String, S
         let _ = writeln!(out, "{mark} {:<40} {why}", route.pattern.to_string());
     }
     match router.find(m, h, p) {
-        Found::Route(index) => explain_route(&mut out, settings, &router, index, path),
+        Found::Route(index) => {
+            let authority = uri.authority().map_or("HOST", http::uri::Authority::as_str);
+            let scheme = uri.scheme_str().unwrap_or("http");
+            let target = uri.path_and_query().map_or(path, http::uri::PathAndQuery::as_str);
+            let origin = Origin { scheme: scheme.as_bytes(), host: authority.as_bytes() };
+            let asked = Asked { method: m, origin, path: p, target: target.as_bytes() };
+            explain_route(&mut out, settings, &router, index, &asked);
+        }
         Found::NoRoute => out.push_str("\nanswer: 404, reason no_route\n"),
         Found::MethodNotAllowed(allow) => {
             let _ = writeln!(out, "\nanswer: 405, reason method_not_allowed, Allow: {allow}");
@@ -45,11 +65,17 @@ pub fn explain(settings: &Settings, method: &str, url: &str) -> Result<String, S
     Ok(out)
 }
 
-fn explain_route(out: &mut String, settings: &Settings, router: &Router, index: usize, path: &str) {
+fn explain_route(
+    out: &mut String,
+    settings: &Settings,
+    router: &Router,
+    index: usize,
+    asked: &Asked<'_>,
+) {
     let route = &settings.routes[index];
     let service = &settings.services[route.service];
     let _ = writeln!(out, "\nroute:    {}", route.name);
-    for (name, value) in router.parameters(index, path.as_bytes()) {
+    for (name, value) in router.parameters(index, asked.path) {
         let _ = writeln!(out, "          {{{name}}} = {}", value.escape_ascii());
     }
     if let Some(strip) = &route.strip {
@@ -68,4 +94,63 @@ fn explain_route(out: &mut String, settings: &Settings, router: &Router, index: 
         "patience: {:?} to connect, {:?} to the first byte, {total:?} in all",
         service.connect_time, service.first_byte_time
     );
+    let parameters: Vec<_> = router.parameters(index, asked.path).collect();
+    explain_cache(out, &route.cache, asked, &parameters);
+}
+
+/// What the cache does for this route. What the request's fields and cookies would change is not
+/// known here, and only named.
+fn explain_cache(out: &mut String, rules: &Rules, asked: &Asked<'_>, parameters: &[(&str, &[u8])]) {
+    let fields = Fields::new();
+    let query = Query { method: asked.method, fields: &fields, has_body: false, upgrade: false };
+    if let Admission::Bypass(reason) = policy::admit(&query, rules) {
+        let _ = writeln!(out, "cache:    goes past the store, reason {}", reason.name());
+        return;
+    }
+    let mut text = Vec::new();
+    policy::key(asked.origin, asked.target, &query, rules, 0, &mut text);
+    // What fields and cookies add stands on lines of its own.
+    let spot = text.split(|&b| b == b'\n').next().unwrap_or_default();
+    let _ = writeln!(out, "cache:    key {}", spot.escape_ascii());
+    for (what, names) in [
+        ("and the field", &rules.key.fields),
+        ("and the cookie", &rules.key.cookies),
+        ("goes past the store with a cookie", &rules.bypass_cookies),
+        ("is stored without the cookie", &rules.drop_cookies),
+        ("may vary by the field", &rules.vary),
+    ] {
+        for name in names {
+            let _ = writeln!(out, "          {what} {name}");
+        }
+    }
+    let profile = match rules.profile {
+        Profile::Safe => "safe",
+        Profile::Rfc => "rfc",
+    };
+    let _ = writeln!(out, "          profile {profile}");
+    let _ = writeln!(out, "          fresh {}", freshness(rules.ttl, rules));
+    let _ = writeln!(out, "          errors fresh {}", freshness(rules.ttl_error, rules));
+    let (stale, error) = (rules.stale, rules.stale_error);
+    let _ = writeln!(
+        out,
+        "          stale for {stale:?} while refreshed, for {error:?} while the service fails, \
+         where the answer does not say"
+    );
+    let parameter = |name: &str| parameters.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+    match policy::tags(asked.origin, &ResponseHead::build(200), rules, parameter) {
+        Ok(tags) => tags.iter().for_each(|tag| {
+            let _ = writeln!(out, "          tag {}", tag.escape_debug());
+        }),
+        Err(_) => out.push_str("          never stored: too many tags, or one too long\n"),
+    }
+}
+
+/// Where the freshness of answers comes from, of which the route gives `ttl`.
+fn freshness(ttl: Option<Duration>, rules: &Rules) -> String {
+    match ttl {
+        Some(ttl) if rules.insist => format!("for {ttl:?}, whatever the answer says"),
+        Some(ttl) => format!("as the answer says, else for {ttl:?}"),
+        None if rules.heuristic_max.is_zero() => "as the answer says, else not stored".to_owned(),
+        None => "as the answer says, else as Last-Modified suggests, else not stored".to_owned(),
+    }
 }

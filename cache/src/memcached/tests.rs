@@ -1,3 +1,5 @@
+//! What servers and prefixes do to keys. Values against real servers are in `shared::tests`.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The tier against real servers: values, expiry, failures, TLS, cluster and sentinels.
+
 use super::*;
 use crate::settings::RedisMode;
 use crate::shared::stage::{KEEP, Stage, TIME, answer, redis};

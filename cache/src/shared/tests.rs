@@ -1,3 +1,5 @@
+//! What gateways promise each other, against real servers that die, forget and come back.
+
 use super::history;
 use super::stage::{Gate, Stage, one};
 use super::*;

@@ -1,3 +1,5 @@
+//! Purges as numbers, against a list of all purges.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -191,3 +191,32 @@ fn explain_names_route_and_service() {
         assert!(ended.stdout.contains(part), "{ended:?}");
     }
 }
+
+#[test]
+fn explain_tells_the_cache_rules_in_force() {
+    let folder = Folder::new();
+    let text = Text::to_servers(&["http://127.0.0.1:1"]).takes("/items/{id}").route(
+        "cache = { ttl = \"1m\", stale = \"30s\", tags = [\"item:{id}\"], \
+         key = { ignore_query = [\"utm_*\"], cookies = [\"currency\"] } }",
+    );
+    let file = folder.write("gateway.toml", &text.to_string()).display().to_string();
+    let explain = |method: &str, url: &str| {
+        let ended = run(&FLEETFOOT, &["explain", "--config", &file, method, url]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended.stdout
+    };
+    let told = explain("GET", "https://Shop.test:443/items/7?utm_source=a&page=2");
+    for part in [
+        "cache:    key https://shop.test/items/7?page=2\n",
+        "and the cookie currency\n",
+        "profile safe\n",
+        "          fresh as the answer says, else for 60s\n",
+        "errors fresh as the answer says, else as Last-Modified suggests, else not stored\n",
+        "stale for 30s while refreshed, for 86400s while the service fails",
+        "tag item:7\n",
+    ] {
+        assert!(told.contains(part), "no {part:?} in {told}");
+    }
+    let told = explain("POST", "http://shop.test/items/7");
+    assert!(told.contains("cache:    goes past the store, reason method\n"), "{told}");
+}

@@ -3,10 +3,10 @@
 //! Reads the tree as text: manifests, sources, Markdown. What ARCHITECTURE.md promises here is
 //! checked here: names of crates, arrows, the tests behind the invariants.
 
-use crate::stage::{FLEETFOOT, before};
+use crate::stage::{FLEETFOOT, before, one_thread, start};
 use base::FaultKind;
 use scenario::Origin;
-use scenario::gateway::run;
+use scenario::gateway::{Folder, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -153,6 +153,27 @@ fn only_base_moment_reads_a_clock() {
     }
 }
 
+/// From one line on, up to the next that is this.
+#[track_caller]
+fn between<'s>(source: &'s str, from: &str, to: &str) -> &'s str {
+    let rest = source.split(from).nth(1).unwrap_or_else(|| panic!("no {from}"));
+    rest.split(to).next().unwrap_or_default()
+}
+
+#[test]
+fn a_hit_waits_for_nothing_and_takes_no_exclusive_lock() {
+    let path = read("gateway/src/caching.rs");
+    assert!(!between(&path, "\npub fn look(", "\npub async fn ").contains(".await"), "look waits");
+    let cache = read("cache/src/cache.rs");
+    assert!(!between(&cache, "\n    pub fn get(", "\n    }\n").contains("update"), "a hit changes");
+    let memory = read("cache/src/memory.rs");
+    let get = between(&memory, "\n    pub fn get(", "\n    }\n");
+    assert!(get.contains(".read()"), "{get}");
+    for exclusive in [".write()", "ledger", "lock("] {
+        assert!(!get.contains(exclusive), "a hit takes {exclusive}");
+    }
+}
+
 #[test]
 fn nothing_is_left_to_be_written() {
     let later = ["todo", "unimplemented"].map(|word| format!("{word}!("));
@@ -226,7 +247,13 @@ fn the_readme_names_every_verb() {
 #[test]
 fn operations_names_every_metric() {
     let origin = Origin::start();
-    let gateway = before(&origin);
+    // With all tiers, for each has families of its own; that the shared one does not answer is no matter.
+    let folder = Folder::new();
+    let disk = folder.path().join("disk").display().to_string();
+    let tiers = format!(
+        "[cache]\nredis = \"redis://127.0.0.1:1\"\ndisk = {{ path = \"{disk}\", size = \"16 MiB\" }}\n"
+    );
+    let gateway = start(&one_thread(&origin).rest(&tiers));
     gateway.get("/");
     let metrics = gateway.metrics();
     let families =

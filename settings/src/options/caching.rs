@@ -84,7 +84,7 @@ pub(crate) static CACHE_DISK: Section = Section {
                 unlimited: false,
             },
             default: Default::Required,
-            doc: "Most bytes of files in it; an object larger than a sixteenth of that stays in memory alone.",
+            doc: "Most bytes of files in it; an object larger than a segment (a sixteenth of that, at most 64 MiB; from 16 GiB on a 256th) stays in memory alone.",
             examples: &["\"10 GiB\""],
         },
     ],
