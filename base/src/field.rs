@@ -428,8 +428,7 @@ impl Fields {
         lead: usize,
         mut framing: impl FnMut(&mut Vec<u8>),
     ) {
-        const FRAMING: Names =
-            Names::of(&[FieldName::ContentLength, FieldName::TransferEncoding]);
+        const FRAMING: Names = Names::of(&[FieldName::ContentLength, FieldName::TransferEncoding]);
         if self.run && !self.may_have_any(FRAMING) {
             return out.extend_from_slice(&self.bytes);
         }

@@ -3,7 +3,7 @@
 use crate::disk::Disk;
 use crate::disk::purges::Purges;
 use crate::entry::{Entry, Resource};
-use crate::fill::{Fills, Joined, Lead};
+use crate::fill::{Began, Fills, Joined, Lead};
 use crate::frame;
 use crate::memory::{Change, Memory};
 use crate::settings::{self, Settings};
@@ -171,16 +171,28 @@ impl Cache {
     /// Takes over what other settings say of memory.
     pub fn settle(&self, settings: &Settings) {
         self.memory.set_limit(settings.memory);
+        self.memory.set_object_max(settings.object_max.as_usize());
     }
 
-    /// Joins the fetch that is under way for this key, or leads one.
-    pub fn join(&self, key: u128) -> Joined {
-        self.fills.join(key, self.stamps.epoch())
+    /// Joins the fetch that is under way for this variant of what lies at a place, or leads one.
+    pub fn join(&self, variant: u128, place: &Place<'_>) -> Joined {
+        self.fills.join(variant, self.began(), |began| self.is_good(began, place))
     }
 
-    /// Leads a fetch for this key, unless one is under way.
-    pub fn lead(&self, key: u128) -> Option<Lead> {
-        self.fills.lead(key, self.stamps.epoch())
+    /// Leads a fetch for this variant, unless one is under way.
+    pub fn lead(&self, variant: u128, place: &Place<'_>) -> Option<Lead> {
+        self.fills.lead(variant, self.began(), |began| self.is_good(began, place))
+    }
+
+    fn began(&self) -> Began {
+        Began { stamp: self.stamps.now(), tag_epoch: self.stamps.tag_epoch() }
+    }
+
+    /// Was nothing purged since that a fetch for this place may be about? What tags its answer will
+    /// have is not known yet.
+    fn is_good(&self, began: Began, place: &Place<'_>) -> bool {
+        began.tag_epoch == self.stamps.tag_epoch()
+            && self.stamps.standing(&place.marks(&[]), began.stamp) == Standing::Good
     }
 
     /// What memory holds for this key.
@@ -202,7 +214,7 @@ impl Cache {
         memory.update(place.key, |before| {
             let before = before.filter(|resource| *resource.text == *place.text);
             let resource = match before {
-                Some(resource) => resource.with(Arc::clone(entry), variants_max),
+                Some(resource) => resource.with(entry, variants_max),
                 None => Resource {
                     text: place.text.into(),
                     url: place.url,
@@ -317,12 +329,11 @@ impl Cache {
     /// Forgets, and waits until all gateways that share the cache have, or cannot be told, and a
     /// restart would not revive it.
     pub async fn purge_everywhere(&self, purge: &Purge) -> Reached {
-        let reached = match &self.shared {
-            Some(shared) => shared.purge(purge).await,
-            None => {
-                self.stamps.purge(purge);
-                Reached::All(1)
-            }
+        let reached = if let Some(shared) = &self.shared {
+            shared.purge(purge).await
+        } else {
+            self.stamps.purge(purge);
+            Reached::All(1)
         };
         if let Some(purges) = self.disk.as_ref().and_then(|shelf| shelf.purges.as_ref()) {
             let _writer_is_gone = purges.note(purge).await;

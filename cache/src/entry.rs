@@ -5,7 +5,7 @@
 //! choosing a variant and evicting one are then each a single step.
 
 use crate::memory::Weigh;
-use crate::policy::{self, ContentRange, Life, Query, Range, Selecting};
+use crate::policy::{self, ContentRange, Life, Query, Range, Reason, Selecting};
 use crate::settings::Rules;
 use crate::stamps::{Marks, Stamps, Standing};
 use base::{ResponseHead, Wall};
@@ -93,6 +93,26 @@ impl Entry {
         )
     }
 
+    /// A part, or by now the whole, made of this one and another.
+    #[must_use]
+    pub fn combined(&self, head: &ResponseHead, content: Content, range: ContentRange) -> Self {
+        let range = (!range.is_whole()).then_some(range);
+        let selecting =
+            if range.is_some() { self.selecting.clone() } else { self.selecting.but_range() };
+        Self::new(
+            (head.packed(), Holding::Whole(content)),
+            self.life,
+            (selecting, range),
+            (Arc::clone(&self.tags), self.stamp),
+        )
+    }
+
+    /// Is the body of a part as long as the part says that it is?
+    pub fn is_as_long_as_it_says(&self) -> bool {
+        let said = self.range.map(|part| part.range.length());
+        said.zip(self.content().map(Content::len)).is_none_or(|(said, length)| said == length)
+    }
+
     /// Its body, if all of it is here.
     pub fn content(&self) -> Option<&Content> {
         match &self.holding {
@@ -174,33 +194,42 @@ impl Resource {
     }
 
     /// The first entry that answers a request like this, whole or the part it asks for.
+    ///
+    /// # Errors
+    /// Why none does: what came nearest to it.
     pub fn choose(
         &self,
         query: &Query<'_>,
         rules: &Rules,
         stamps: &Stamps,
         now: Wall,
-    ) -> Option<Chosen<'_>> {
-        self.entries.iter().find_map(|entry| {
-            if entry.life.keep_until <= now
-                || !(entry.selecting.matches(query, rules) || entry.has_part(query, rules, now))
-                || !policy::may_share(&entry.life, query)
-            {
-                return None;
+    ) -> Result<Chosen<'_>, Reason> {
+        let mut why = Reason::Variant;
+        for entry in &self.entries {
+            if !(entry.selecting.matches(query, rules) || entry.has_part(query, rules, now)) {
+                continue;
             }
-            let standing = entry.standing(|tags| self.marks(tags), stamps);
-            (standing != Standing::Hard)
-                .then_some(Chosen { entry, soft: standing == Standing::Soft })
-        })
+            if entry.life.keep_until <= now {
+                why = Reason::Absent;
+            } else if !policy::may_share(&entry.life, query) {
+                why = Reason::Unshared;
+            } else {
+                match entry.standing(|tags| self.marks(tags), stamps) {
+                    Standing::Hard => why = Reason::Purged,
+                    standing => return Ok(Chosen { entry, soft: standing == Standing::Soft }),
+                }
+            }
+        }
+        Err(why)
     }
 
     /// The same resource with `entry` instead of those that answer the same requests; at most `max`
     /// variants.
     #[must_use]
-    pub fn with(&self, entry: Arc<Entry>, max: usize) -> Self {
+    pub fn with(&self, entry: &Arc<Entry>, max: usize) -> Self {
         let mut entries = Vec::with_capacity(self.entries.len() + 1);
-        let others = self.entries.iter().filter(|other| !other.is_replaced_by(&entry));
-        entries.extend(std::iter::once(&entry).chain(others).take(max.max(1)).cloned());
+        let others = self.entries.iter().filter(|other| !other.is_replaced_by(entry));
+        entries.extend(std::iter::once(entry).chain(others).take(max.max(1)).cloned());
         entries.shrink_to_fit();
         Self { text: self.text.clone(), url: self.url, host: self.host, entries }
     }

@@ -33,9 +33,18 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Fill {
     state: Mutex<State>,
-    /// The epoch of purges in which it began: who comes after a purge does not wait for what was asked
-    /// before it.
-    epoch: u64,
+    /// What was purged when it began: who comes after a purge does not wait for what was asked before
+    /// it.
+    began: Began,
+}
+
+/// What the counters of purges said when a fetch began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Began {
+    /// [`crate::stamps::Stamps::now`].
+    pub stamp: u64,
+    /// [`crate::stamps::Stamps::tag_epoch`].
+    pub tag_epoch: u64,
 }
 
 #[derive(Debug, Default)]
@@ -130,13 +139,19 @@ impl Fills {
         &self.shards[(key >> 64) as usize % SHARDS]
     }
 
-    /// Joins the fetch for this key, or leads one.
-    pub fn join(self: &Arc<Self>, key: u128, epoch: u64) -> Joined {
+    /// Joins the fetch for this key, if nothing was purged since that it may be about (`is_good`), or
+    /// leads one.
+    pub fn join(
+        self: &Arc<Self>,
+        key: u128,
+        now: Began,
+        is_good: impl Fn(Began) -> bool,
+    ) -> Joined {
         let mut map = lock(self.shard(key));
-        if let Some(fill) = map.get(&key).filter(|fill| fill.epoch == epoch) {
+        if let Some(fill) = map.get(&key).filter(|fill| is_good(fill.began)) {
             return Joined::Waits(Fill::seat(fill));
         }
-        let fill = Arc::new(Fill { epoch, ..Fill::default() });
+        let fill = Arc::new(Fill { began: now, ..Fill::default() });
         map.insert(key, Arc::clone(&fill));
         drop(map);
         let waiter = Fill::seat(&fill);
@@ -144,12 +159,17 @@ impl Fills {
     }
 
     /// Leads a fetch for this key, unless there is one.
-    pub fn lead(self: &Arc<Self>, key: u128, epoch: u64) -> Option<Lead> {
+    pub fn lead(
+        self: &Arc<Self>,
+        key: u128,
+        now: Began,
+        is_good: impl Fn(Began) -> bool,
+    ) -> Option<Lead> {
         let mut map = lock(self.shard(key));
-        if map.get(&key).is_some_and(|fill| fill.epoch == epoch) {
+        if map.get(&key).is_some_and(|fill| is_good(fill.began)) {
             return None;
         }
-        let fill = Arc::new(Fill { epoch, ..Fill::default() });
+        let fill = Arc::new(Fill { began: now, ..Fill::default() });
         map.insert(key, Arc::clone(&fill));
         Some(Lead { fills: Arc::clone(self), key, fill: Arc::clone(&fill) })
     }
@@ -222,6 +242,20 @@ impl Drop for Lead {
 mod tests {
     use super::*;
 
+    fn at(stamp: u64) -> (Began, impl Fn(Began) -> bool) {
+        (Began { stamp, tag_epoch: 0 }, move |began| began.stamp == stamp)
+    }
+
+    fn join(fills: &Arc<Fills>, key: u128, stamp: u64) -> Joined {
+        let (now, is_good) = at(stamp);
+        fills.join(key, now, is_good)
+    }
+
+    fn lead(fills: &Arc<Fills>, key: u128, stamp: u64) -> Option<Lead> {
+        let (now, is_good) = at(stamp);
+        fills.lead(key, now, is_good)
+    }
+
     fn poll(waiter: &Waiter) -> Poll<Outcome> {
         waiter.poll(&mut Context::from_waker(Waker::noop()))
     }
@@ -229,41 +263,41 @@ mod tests {
     #[test]
     fn one_leads_and_all_hear_the_outcome() {
         let fills = Arc::new(Fills::default());
-        let Joined::Leads(lead, first) = fills.join(1, 0) else { panic!("the first leads") };
-        let Joined::Waits(second) = fills.join(1, 0) else { panic!("the second waits") };
-        assert!(matches!(fills.join(2, 0), Joined::Leads(..)), "another key");
+        let Joined::Leads(lead, first) = join(&fills, 1, 0) else { panic!("the first leads") };
+        let Joined::Waits(second) = join(&fills, 1, 0) else { panic!("the second waits") };
+        assert!(matches!(join(&fills, 2, 0), Joined::Leads(..)), "another key");
         assert!(poll(&first).is_pending() && poll(&second).is_pending());
         lead.tell(Outcome::Private);
         for waiter in [&first, &second] {
             assert!(matches!(poll(waiter), Poll::Ready(Outcome::Private)));
         }
-        let Joined::Waits(late) = fills.join(1, 0) else { panic!("it is led still") };
+        let Joined::Waits(late) = join(&fills, 1, 0) else { panic!("it is led still") };
         assert!(matches!(poll(&late), Poll::Ready(Outcome::Private)));
         drop(lead);
         assert!(matches!(poll(&late), Poll::Ready(Outcome::Private)), "told once");
-        assert!(matches!(fills.join(1, 0), Joined::Leads(..)));
+        assert!(matches!(join(&fills, 1, 0), Joined::Leads(..)));
     }
 
     #[test]
     fn a_lost_leader_lets_the_next_one_lead() {
         let fills = Arc::new(Fills::default());
-        let lead = fills.lead(1, 0).unwrap();
-        assert!(fills.lead(1, 0).is_none());
-        let Joined::Waits(waiter) = fills.join(1, 0) else { panic!("it is led") };
-        drop(lead);
+        let leading = lead(&fills, 1, 0).unwrap();
+        assert!(lead(&fills, 1, 0).is_none());
+        let Joined::Waits(waiter) = join(&fills, 1, 0) else { panic!("it is led") };
+        drop(leading);
         assert!(matches!(poll(&waiter), Poll::Ready(Outcome::Lost)));
         assert!(fills.is_empty());
-        assert!(fills.lead(1, 0).is_some());
+        assert!(lead(&fills, 1, 0).is_some());
     }
 
     #[test]
     fn who_comes_after_a_purge_does_not_wait_for_what_was_asked_before() {
         let fills = Arc::new(Fills::default());
-        let Joined::Leads(before, first) = fills.join(1, 7) else { panic!("the first leads") };
-        let Joined::Leads(after, second) = fills.join(1, 8) else { panic!("a purge came") };
+        let Joined::Leads(before, first) = join(&fills, 1, 7) else { panic!("the first leads") };
+        let Joined::Leads(after, second) = join(&fills, 1, 8) else { panic!("a purge came") };
         drop(before);
         assert!(matches!(poll(&first), Poll::Ready(Outcome::Lost)) && poll(&second).is_pending());
-        assert!(matches!(fills.join(1, 8), Joined::Waits(_)), "the second leads still");
+        assert!(matches!(join(&fills, 1, 8), Joined::Waits(_)), "the second leads still");
         drop(after);
         assert!(fills.is_empty());
     }
@@ -277,7 +311,7 @@ mod tests {
                     let fills = Arc::clone(&fills);
                     scope.spawn(move || {
                         (0..1_000)
-                            .map(|_| fills.join(9, 0))
+                            .map(|_| join(&fills, 9, 0))
                             .filter_map(|joined| match joined {
                                 Joined::Leads(lead, _) => {
                                     std::mem::forget(lead);

@@ -362,7 +362,8 @@ impl Core {
         let frame = match value {
             Some(Reply::Value(frame, _)) => frame,
             Some(Reply::None) => {
-                self.seed_missing(&scopes, &versions).await;
+                let missing = scopes.iter().zip(&versions).filter(|(_, v)| matches!(v, Some(None)));
+                self.seed_missing(missing.map(|(aim, _)| aim)).await;
                 return Found::Miss;
             }
             _ => return Found::Failed,
@@ -484,11 +485,9 @@ impl Core {
 
     /// Writes what versions are missing before the fetch for a value that is missing begins, so that
     /// the fetch is newer than they are whatever else is purged meanwhile.
-    async fn seed_missing(&self, scopes: &[Aim], versions: &[Option<Option<Version>>]) {
-        for (aim, version) in scopes.iter().zip(versions) {
-            if matches!(version, Some(None))
-                && let Some(version) = self.seed(aim).await
-            {
+    async fn seed_missing<'a>(&self, scopes: impl Iterator<Item = &'a Aim>) {
+        for aim in scopes {
+            if let Some(version) = self.seed(aim).await {
                 self.stamps.advance(version.newest());
             }
         }

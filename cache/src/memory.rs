@@ -72,7 +72,7 @@ pub struct Memory<V> {
     /// The ledger's sum, and its limit, for whoever only wants to look.
     bytes: AtomicUsize,
     limit: AtomicUsize,
-    object_max: usize,
+    object_max: AtomicUsize,
     evictions: AtomicU64,
     rejected: AtomicU64,
 }
@@ -106,7 +106,7 @@ impl<V: Clone + Weigh> Memory<V> {
             ledger: Mutex::new(Policy::new(limit)),
             bytes: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
-            object_max,
+            object_max: AtomicUsize::new(object_max),
             evictions: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
         }
@@ -214,6 +214,11 @@ impl<V: Clone + Weigh> Memory<V> {
         self.bytes.load(Relaxed)
     }
 
+    /// The largest value from now on.
+    pub fn set_object_max(&self, object_max: usize) {
+        self.object_max.store(object_max, Relaxed);
+    }
+
     /// Bytes that may be in use.
     pub fn limit(&self) -> usize {
         self.limit.load(Relaxed)
@@ -242,7 +247,7 @@ impl<V: Clone + Weigh> Memory<V> {
     fn insert(&self, ledger: &mut Policy, key: u128, value: V, gone: &mut Vec<V>) {
         let size = value.bytes();
         let cost = cost(size);
-        if size > self.object_max || cost > ledger.limit() {
+        if size > self.object_max.load(Relaxed) || cost > ledger.limit() {
             return self.reject(value, gone);
         }
         let worth = ledger.estimate(key, cost);
@@ -260,7 +265,7 @@ impl<V: Clone + Weigh> Memory<V> {
     fn replace(&self, ledger: &mut Policy, key: u128, node: Node, value: V, gone: &mut Vec<V>) {
         let size = value.bytes();
         let cost = cost(size);
-        if size > self.object_max || cost > ledger.limit() {
+        if size > self.object_max.load(Relaxed) || cost > ledger.limit() {
             gone.extend(self.take(ledger, key));
             return self.reject(value, gone);
         }

@@ -190,6 +190,7 @@ struct Prefixes {
 pub struct Stamps {
     clock: AtomicU64,
     epoch: AtomicU64,
+    tag_epoch: AtomicU64,
     all_hard: AtomicU64,
     all_soft: AtomicU64,
     shards: Box<[RwLock<Shard>]>,
@@ -214,6 +215,7 @@ impl Stamps {
         Self {
             clock: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
+            tag_epoch: AtomicU64::new(0),
             all_hard: AtomicU64::new(0),
             all_soft: AtomicU64::new(0),
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
@@ -231,6 +233,11 @@ impl Stamps {
     /// entry stood good need not look again while it is the same.
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Changes with every purge of a tag: what has no tags yet, because it is being fetched, may be meant.
+    pub fn tag_epoch(&self) -> u64 {
+        self.tag_epoch.load(Ordering::Acquire)
     }
 
     /// Purges in this gateway. Returns the purge's number.
@@ -284,6 +291,9 @@ impl Stamps {
                 Aim::Host(host) => self.raise(host_key(*host), at, *soft),
                 Aim::Prefix(prefix) => self.raise_prefix(prefix, at, *soft),
             }
+        }
+        if aims.iter().any(|aim| matches!(aim, Aim::Tag(_))) {
+            self.tag_epoch.fetch_add(1, Ordering::AcqRel);
         }
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }

@@ -19,6 +19,7 @@ use crate::path::Exchange;
 use base::field::Names;
 use base::{Fault, FaultKind, FieldName, Framing, RequestHead, ResponseHead, Wall};
 use bytes::Bytes;
+use cache::Place;
 use cache::entry::{Chosen, Entry, Holding, Resource};
 use cache::policy::{
     self, Admission, Answer, CacheStatus, Marks, Origin, Query, Range, Reason, Verdict,
@@ -87,6 +88,11 @@ const CONDITIONS: Names = Names::of(&[
     FieldName::IfModifiedSince,
     FieldName::IfUnmodifiedSince,
 ]);
+
+/// Where what is asked for belongs.
+fn place<'a>(house: &House, plan: &'a Plan) -> Place<'a> {
+    Place::of(plan.key, &plan.text, house.snapshot.cache.seed)
+}
 
 /// A request as the cache sees it.
 pub fn query(head: &RequestHead, framing: Framing) -> Query<'_> {
@@ -161,9 +167,12 @@ pub fn look(
     let cache = &house.snapshot.cache;
     let head = &exchange.head;
     let (key, seen) = with_key(house, exchange, (head, &query), rules, |key, text| {
-        let Some(resource) = cache.get(key, text) else { return (key, Seen::Nothing) };
-        let Some(chosen) = resource.choose(&query, rules, &cache.stamps, now) else {
-            return (key, Seen::Others);
+        let Some(resource) = cache.get(key, text) else {
+            return (key, Seen::Nothing(Reason::Absent));
+        };
+        let chosen = match resource.choose(&query, rules, &cache.stamps, now) {
+            Ok(chosen) => chosen,
+            Err(why) => return (key, Seen::Nothing(why)),
         };
         let verdict = match verdict(chosen, &query, rules, now) {
             Verdict::Revalidate(reason) => Verdict::Revalidate(reason),
@@ -181,8 +190,7 @@ pub fn look(
             return Ok(Look::Answer(response));
         }
         Seen::Entry(entry, verdict) => (entry, verdict),
-        Seen::Others => return miss(house, exchange, rules, (key, Reason::Variant, round)),
-        Seen::Nothing => return miss(house, exchange, rules, (key, Reason::Absent, round)),
+        Seen::Nothing(why) => return miss(house, exchange, rules, (key, why, round)),
     };
     match verdict {
         Verdict::Fresh | Verdict::FreshEarly => {
@@ -224,10 +232,8 @@ enum Seen {
     Hit(Response),
     /// An entry that is not simply fresh.
     Entry(Arc<Entry>, Verdict),
-    /// Only what others select.
-    Others,
-    /// Nothing.
-    Nothing,
+    /// Nothing that answers, and why.
+    Nothing(Reason),
 }
 
 fn verdict(chosen: Chosen<'_>, query: &Query<'_>, rules: &Rules, now: Wall) -> Verdict {
@@ -449,6 +455,11 @@ fn forwarded(
         with_key(house, exchange, (head, &query), &route.cache, |_, text| *text != *plan.text);
 }
 
+/// What a response on a route without a cache makes invalid of what other routes have stored.
+pub fn wrote(house: &House, exchange: &Exchange<'_>, response: &Response) -> Option<Purge> {
+    if house.snapshot.caches { invalidate::after(house, exchange, response) } else { None }
+}
+
 /// What a response to a request that went past the store means for it; marks the response. Answers
 /// what it makes invalid, for [`invalidate::tell`].
 #[must_use]
@@ -510,7 +521,7 @@ pub async fn posted(
     let stamp = house.snapshot.cache.stamps.now();
     let aim = settle::Aim { plan: &plan, entry: None, conditional: false, asked, stamp };
     let mut response = match settle::stored(house, route, (&get, head), &aim, response) {
-        Settled::Private(response) => response,
+        Settled::Private(response, _) => response,
         Settled::Stale(entry) | Settled::Kept(entry, None, _) => match entry.content() {
             Some(content) => whole(&entry, content),
             None => coming(&entry, None, None),

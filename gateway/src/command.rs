@@ -101,7 +101,7 @@ pub(crate) struct PurgeFlags {
     /// Its admin listener
     #[arg(long, default_value = "127.0.0.1:9900")]
     admin: String,
-    /// The token of cache.purge_token
+    /// The token that `purge_token` of `[cache]` asks for
     #[arg(long, env = "FLEETFOOT_PURGE_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }

@@ -30,6 +30,8 @@ pub struct Snapshot {
     /// How TLS is spoken to clients.
     pub tls: Option<Arc<ServerConfig>>,
     services: Vec<(Arc<service::settings::Settings>, Option<Tls>)>,
+    /// Does any route cache?
+    pub caches: bool,
     /// What is stored, whatever settings are in force.
     pub cache: Arc<Cache>,
     /// Where the access log goes.
@@ -100,6 +102,7 @@ impl Snapshot {
             limits: Arc::new(settings.limits.clone()),
             tls: settings.tls.as_ref().map(wire::tls::server).transpose()?,
             services,
+            caches: settings.routes.iter().any(|route| route.cache.enabled),
             cache,
             log: Log::open(&settings.monitor.access_log).map_err(NotReady::Log)?,
             via: Via::new(&settings.forward.via),

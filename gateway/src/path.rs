@@ -128,7 +128,7 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
             Look::Pass(pass) => break Some(pass),
             Look::Fetch(plan) => {
                 match Box::pin(fetch(house, exchange, route, *plan, round)).await? {
-                    Fetched::Answer(answer) => return Ok(answer),
+                    Fetched::Answer(response) => return Ok(Answered::Response(*response)),
                     Fetched::Again => round += 1,
                     Fetched::Alone => round = caching::ALONE,
                 }
@@ -165,6 +165,8 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
                 } else if let Some(purge) = caching::passed(house, exchange, pass, &mut response) {
                     Box::pin(caching::invalidate::tell(house, &purge)).await;
                 }
+            } else if let Some(purge) = caching::wrote(house, exchange, &response) {
+                Box::pin(caching::invalidate::tell(house, &purge)).await;
             }
             Ok(Answered::Response(response))
         }

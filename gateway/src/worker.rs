@@ -217,10 +217,17 @@ fn is_passing(error: &std::io::Error) -> bool {
 
 /// Looks after idle connections to services.
 async fn keep_house(worker: Rc<Worker>) {
+    let mut shard = 0;
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
         let now = Moment::now();
-        worker.house().services.iter().for_each(|service| service.sweep(now));
+        let house = worker.house();
+        house.services.iter().for_each(|service| service.sweep(now));
+        // One thread frees a small part of the cache's memory at a time from what nobody can use.
+        if worker.turn == 0 {
+            house.snapshot.cache.sweep(shard, now.wall_ms());
+            shard = (shard + 1) % cache::memory::SHARDS;
+        }
     }
 }
 

@@ -372,10 +372,10 @@ fn guess(
 fn may_guess(status: u16, control: &Control<'_>) -> bool {
     match status {
         _ if control.has(Flag::Public) => true,
-        200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 => true,
-        // These two depend on what the key holds, method and target: nobody can provoke one for others.
-        414 | 501 => true,
-        _ => false,
+        // 414 and 501 depend on what the key holds, target and method: nobody can provoke one for others.
+        status => {
+            matches!(status, 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+        }
     }
 }
 

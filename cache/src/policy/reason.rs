@@ -60,9 +60,7 @@ reasons! {
     /// The client asks for validation, and the route obeys.
     Reload = "reload" => Request,
     /// What is stored was purged.
-    Purged = "purged" => Stale,
-    /// What is stored lacks bytes that are asked for.
-    Partial = "partial" => Partial,
+    Purged = "purged" => Miss,
     /// Answers with this status are never stored.
     Status = "status" => Miss,
     /// The answer says `must-understand` and we do not know its status.
@@ -93,8 +91,6 @@ reasons! {
     Tags = "tags" => Miss,
     /// Larger than what is stored.
     TooLarge = "too-large" => Miss,
-    /// The body ended early.
-    Truncated = "truncated" => Miss,
     /// A HEAD is answered from what is stored for GET, and from nothing else.
     Head = "head" => Miss,
     /// The service was asked for other fields than the key counts: they do not cross the hop.

@@ -149,6 +149,14 @@ impl Selecting {
         Some(out)
     }
 
+    /// The same, whatever part is asked for.
+    #[must_use]
+    pub fn but_range(&self) -> Self {
+        let mut other = self.clone();
+        other.fields.retain(|field| field.known != FieldName::Range);
+        other
+    }
+
     /// Bytes of memory that it owns.
     pub fn footprint(&self) -> usize {
         let fields = self.fields.iter().map(|field| {

@@ -5,22 +5,23 @@
 //! takes nothing from the others. What only the client that caused it may have (an answer of its
 //! own, interim responses, a fault with its cause) goes to it through a [`Slot`].
 
-use super::settle::{self, Absorb, Aim, Settled};
+use super::settle::{self, Aim, Settled};
 use super::{
-    CONDITIONS, Plan, answer, forwarded, is_in_doubt, put_age, put_status, query, stale, tiers,
+    CONDITIONS, Plan, answer, forwarded, is_in_doubt, place, put_age, put_status, query, stale,
+    tiers,
 };
 use crate::forward;
 use crate::house::House;
 use crate::path::Exchange;
 use base::{Deadline, Fault, Framing, Moment, RequestHead, ResponseHead, Wall};
-use cache::{Behind, Place};
+use cache::Behind;
 use cache::entry::{Entry, HOLD_OFF, Holding};
 use cache::fill::{Joined, Lead, Outcome, Waiter};
 use cache::policy::{self, CacheStatus, Reason, Verdict};
 use cache::settings::Rules;
 use cache::stamps::Standing;
 use monitor::{Cached, Facts};
-use service::{Answered, Ask};
+use service::Ask;
 use settings::Route;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -38,17 +39,20 @@ const ROUNDS_MAX: usize = 3;
 /// What came of waiting.
 pub enum Fetched {
     /// An answer.
-    Answer(Answered),
+    Answer(Box<Response>),
     /// It must ask for itself, whoever else does.
     Alone,
     /// Look again: there is something new.
     Again,
 }
 
+/// An answer that is one client's alone and why, or the fault with its cause.
+type Private = Result<(Response, Option<Reason>), Fault>;
+
 /// What the task that leads has for the client that caused it.
 #[derive(Default)]
 struct Slot {
-    private: RefCell<Option<Result<Response, Fault>>>,
+    private: RefCell<Option<Private>>,
     facts: RefCell<Option<Facts>>,
     reader: RefCell<Option<Reader>>,
     own: RefCell<Option<ResponseHead>>,
@@ -80,12 +84,12 @@ pub async fn fetch(
     round: usize,
 ) -> Result<Fetched, Fault> {
     if plan.alone {
-        return alone(house, exchange, route, plan).await.map(Fetched::Answer);
+        return alone(house, exchange, route, plan).await.map(Box::new).map(Fetched::Answer);
     }
     let rules = &route.cache;
     let (stored, reason) = (plan.entry.clone(), plan.reason);
     let mut waits = None;
-    let (waiter, slot) = match house.snapshot.cache.join(plan.variant) {
+    let (waiter, slot) = match house.snapshot.cache.join(plan.variant, &place(house, &plan)) {
         Joined::Waits(waiter) => {
             waits = Some(plan);
             (waiter, None)
@@ -99,7 +103,7 @@ pub async fn fetch(
         }
     };
     let doubted = is_in_doubt(house);
-    let spare = stored.filter(|entry| {
+    let spare = stored.filter(|entry| !policy::is_failure(entry.head.status)).filter(|entry| {
         let query = query(&exchange.head, exchange.framing);
         // A service that is slow is no reason to serve what may have been purged.
         !doubted
@@ -118,7 +122,7 @@ pub async fn fetch(
         return match spare {
             Some(entry) => {
                 entry.failed(now);
-                Ok(Fetched::Answer(Answered::Response(stale(exchange, &entry, now))))
+                Ok(Fetched::Answer(Box::new(stale(exchange, &entry, now))))
             }
             None => Ok(Fetched::Alone),
         };
@@ -148,20 +152,18 @@ fn led(
     let response = match (outcome, slot.private.take()) {
         (Outcome::Entry(entry), _) => {
             if let Some(tier) = slot.tier.get() {
-                return Ok(Fetched::Answer(Answered::Response(from_tier(
-                    exchange, &entry, tier, now,
-                ))));
+                return Ok(Fetched::Answer(Box::new(from_tier(exchange, &entry, tier, now))));
             }
             let kept = (&*entry, slot.reader.take(), slot.own.take());
             own(exchange, kept, reason, now)
         }
         (Outcome::Stale(entry), _) => stale(exchange, &entry, now),
-        (Outcome::Private, Some(Ok(response))) => private(exchange, response, reason),
+        (Outcome::Private, Some(Ok((response, why)))) => private(exchange, response, (reason, why)),
         (_, Some(Err(fault))) => return Err(fault),
         (Outcome::Failed(kind, detail), _) => return Err(Fault::new(kind, detail.to_string())),
         (Outcome::Private | Outcome::Lost, _) => return Ok(Fetched::Alone),
     };
-    Ok(Fetched::Answer(Answered::Response(response)))
+    Ok(Fetched::Answer(Box::new(response)))
 }
 
 /// The answer from a tier behind memory.
@@ -181,8 +183,7 @@ fn own(
 ) -> Response {
     let mut status = CacheStatus::forwarded(reason.forward());
     status.stored = true;
-    exchange.facts.cached =
-        Some(if reason.is_stale() { Cached::Validated } else { Cached::Miss });
+    exchange.facts.cached = Some(if reason.is_stale() { Cached::Validated } else { Cached::Miss });
     let mut response = answer(exchange, (entry, reader), now, &status);
     if let Some(mut own) = own.filter(|own| own.status == response.head.status) {
         put_age(&mut own, policy::age(&entry.life, now));
@@ -192,10 +193,16 @@ fn own(
     response
 }
 
-/// An answer that is this client's alone.
-fn private(exchange: &mut Exchange<'_>, mut response: Response, reason: Reason) -> Response {
+/// An answer that is this client's alone: why the service was asked, and why it was not kept.
+fn private(
+    exchange: &mut Exchange<'_>,
+    mut response: Response,
+    (reason, why): (Reason, Option<Reason>),
+) -> Response {
     exchange.facts.cached = Some(Cached::Private);
-    put_status(&mut response.head, &CacheStatus::forwarded(reason.forward()));
+    let mut status = CacheStatus::forwarded(reason.forward());
+    status.detail = why.map(Reason::name);
+    put_status(&mut response.head, &status);
     response
 }
 
@@ -211,7 +218,7 @@ fn waited(
     let query = query(&exchange.head, exchange.framing);
     let again = if round < ROUNDS_MAX { Fetched::Again } else { Fetched::Alone };
     let cache = &house.snapshot.cache;
-    let place = Place::of(plan.key, &plan.text, cache.seed);
+    let place = place(house, plan);
     // First whether all purges are known here, then which there are.
     let doubted = is_in_doubt(house);
     let begun = exchange.facts.begun.wall_ms();
@@ -241,10 +248,10 @@ fn waited(
             let mut status = CacheStatus::forwarded(plan.reason.forward());
             status.collapsed = true;
             let response = answer(exchange, (&entry, reader), now, &status);
-            Ok(Fetched::Answer(Answered::Response(response)))
+            Ok(Fetched::Answer(Box::new(response)))
         }
         Outcome::Stale(entry) if is_for_us(&entry) => {
-            Ok(Fetched::Answer(Answered::Response(stale(exchange, &entry, now))))
+            Ok(Fetched::Answer(Box::new(stale(exchange, &entry, now))))
         }
         Outcome::Entry(_) | Outcome::Stale(_) | Outcome::Lost => Ok(again),
         Outcome::Private => Ok(Fetched::Alone),
@@ -270,7 +277,7 @@ async fn outcome(waiter: &Waiter, slot: Option<&Slot>, exchange: &mut Exchange<'
 
 /// Refreshes an entry that is served meanwhile, unless somebody does so already.
 pub fn in_background(house: &Rc<House>, exchange: &Exchange<'_>, route: &Route, plan: Plan) {
-    let Some(lead) = house.snapshot.cache.lead(plan.variant) else { return };
+    let Some(lead) = house.snapshot.cache.lead(plan.variant, &place(house, &plan)) else { return };
     let mut head = exchange.head.clone();
     if head.is_head() {
         head.set_method(b"GET");
@@ -343,7 +350,7 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
         ask(Asking { house: &house, route, plan: &plan, by }, &mut head, &mut facts, &mut interim)
             .await
     };
-    let tell = |private: Option<Result<Response, Fault>>, reader: Option<Reader>| {
+    let tell = |private: Option<Private>, reader: Option<Reader>| {
         if let Some(slot) = &slot {
             *slot.facts.borrow_mut() = Some(facts.clone());
             *slot.private.borrow_mut() = private;
@@ -353,9 +360,9 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
     match settled {
         Ok(Settled::Kept(entry, absorb, own)) => {
             if let Some(slot) = &slot {
-                *slot.own.borrow_mut() = own;
+                *slot.own.borrow_mut() = own.map(|own| *own);
             }
-            tell(None, absorb.as_ref().and_then(Absorb::reader));
+            tell(None, absorb.as_ref().and_then(|absorb| absorb.reader()));
             lead.tell(Outcome::Entry(entry));
             // From here on the client's own reader is the client's.
             drop(slot);
@@ -367,8 +374,8 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
             tell(None, None);
             lead.end(Outcome::Stale(entry));
         }
-        Ok(Settled::Private(response)) => {
-            tell(Some(Ok(response)), None);
+        Ok(Settled::Private(response, why)) => {
+            tell(Some(Ok((response, why))), None);
             lead.end(Outcome::Private);
         }
         Err(fault) => {
@@ -385,7 +392,7 @@ async fn alone(
     exchange: &mut Exchange<'_>,
     route: &Route,
     mut plan: Plan,
-) -> Result<Answered, Fault> {
+) -> Result<Response, Fault> {
     let mut head = exchange.head.clone();
     forwarded(house, exchange, route, &mut head, &mut plan);
     if house.snapshot.cache.memory.limit() == 0 && plan.entry.is_none() {
@@ -396,17 +403,17 @@ async fn alone(
     let mut interim = |head: ResponseHead| relay(&head);
     let settled = ask(asking, &mut head, &mut exchange.facts, &mut interim).await?;
     let now = Moment::now().wall_ms();
-    Ok(Answered::Response(match settled {
+    Ok(match settled {
         Settled::Kept(entry, absorb, head) => {
-            let reader = absorb.as_ref().and_then(Absorb::reader);
+            let reader = absorb.as_ref().and_then(|absorb| absorb.reader());
             if let Some(absorb) = absorb {
                 tokio::task::spawn_local(absorb.run(exchange.by));
             }
-            own(exchange, (&*entry, reader, head), plan.reason, now)
+            own(exchange, (&*entry, reader, head.map(|head| *head)), plan.reason, now)
         }
         Settled::Stale(entry) => stale(exchange, &entry, now),
-        Settled::Private(response) => private(exchange, response, plan.reason),
-    }))
+        Settled::Private(response, why) => private(exchange, response, (plan.reason, why)),
+    })
 }
 
 /// What is asked for.
@@ -452,7 +459,7 @@ async fn ask(
         };
         let answered = house.services[route.service].call(&mut ask, facts).await;
         let aim = Aim { plan, entry: entry.take(), conditional, asked, stamp };
-        if let Some(settled) = settle::settle(house, route, head, aim, answered) {
+        if let Some(settled) = settle::settle(house, route, head, &aim, answered) {
             return settled;
         }
         // Our conditions go; the client's own went when they were put in.

@@ -1,6 +1,6 @@
 //! What an answer of the service means for the store, whoever asked.
 
-use super::{Plan, query};
+use super::{Plan, place, query};
 use crate::forward;
 use crate::house::House;
 use base::field::Names;
@@ -39,11 +39,11 @@ pub struct Aim<'a> {
 pub enum Settled {
     /// Something to be kept, or kept already; the body may have to be absorbed still. With it the head
     /// for the client that asked, where it has more than what is kept.
-    Kept(Arc<Entry>, Option<Absorb>, Option<ResponseHead>),
+    Kept(Arc<Entry>, Option<Box<Absorb>>, Option<Box<ResponseHead>>),
     /// The service failed, and this may still be served.
     Stale(Arc<Entry>),
-    /// One client's alone.
-    Private(Response),
+    /// One client's alone; why it was not kept.
+    Private(Response, Option<Reason>),
 }
 
 /// Settles an answer. `None`: the service spoke of something else than what is stored, and has to be
@@ -52,7 +52,7 @@ pub fn settle(
     house: &House,
     route: &Route,
     head: &RequestHead,
-    aim: Aim<'_>,
+    aim: &Aim<'_>,
     answered: Result<Answered, Fault>,
 ) -> Option<Result<Settled, Fault>> {
     let now = Moment::now().wall_ms();
@@ -63,20 +63,20 @@ pub fn settle(
             return Some(Err(Fault::new(FaultKind::BadResponse, detail)));
         }
         Err(fault) => {
-            return Some(spare(&aim, head, route, now).map(Settled::Stale).ok_or(fault));
+            return Some(spare(aim, head, route, now).map(Settled::Stale).ok_or(fault));
         }
     };
     forward::response(&mut response.head, &house.snapshot);
     if response.head.status == 304 && aim.conditional {
-        return freshened(house, route, head, &aim, &response.head, now).map(Ok);
+        return freshened(house, route, head, aim, &response.head, now).map(Ok);
     }
     if policy::is_failure(response.head.status)
-        && let Some(entry) = spare(&aim, head, route, now)
+        && let Some(entry) = spare(aim, head, route, now)
     {
         return Some(Ok(Settled::Stale(entry)));
     }
     let query = query(head, Framing::None);
-    Some(Ok(stored(house, route, (&query, head), &aim, response)))
+    Some(Ok(stored(house, route, (&query, head), aim, response)))
 }
 
 /// The entry that may be served instead of a failure.
@@ -106,27 +106,31 @@ fn freshened(
     let targeted = &house.snapshot.settings.cache.targeted;
     let cache = &house.snapshot.cache;
     let (asked, rules) = (aim.asked, &route.cache);
-    match policy::store(&query, &fresh, asked, now, rules, targeted) {
-        Ok(life) => {
-            policy::strip(&mut fresh, rules, targeted);
-            let entry = Arc::new(entry.freshened(&fresh, life, aim.stamp));
-            if entry.life.is_fresh(now) {
-                cache.shy.forget(aim.plan.key, now);
-            }
-            cache.put(&place(cache, aim.plan), &entry, rules.variants_max, now);
-            Some(Settled::Kept(entry, None, None))
-        }
-        Err(_) => {
-            cache.forget(&place(cache, aim.plan));
-            let content = entry.content()?;
-            let framing = Framing::Length(content.len());
-            Some(Settled::Private(Response { head: fresh, body: content.body(), framing }))
-        }
+    let Ok(life) = policy::store(&query, &fresh, asked, now, rules, targeted) else {
+        cache.forget(&place(house, aim.plan));
+        let content = entry.content()?;
+        let framing = Framing::Length(content.len());
+        let response = Response { head: fresh, body: content.body(), framing };
+        return Some(Settled::Private(response, None));
+    };
+    // A 304 without tags says nothing of them; with too many, purges would miss the entry.
+    let said = not_modified.fields.may_have_any(TAGS) || !rules.tag_fields.is_empty();
+    let named = tags(house, aim.plan, head, not_modified, route).ok()?;
+    policy::strip(&mut fresh, rules, targeted);
+    fresh.fields.retain(|field| !NOT_KEPT.has(field.known));
+    if !fresh.fields.has(FieldName::Date) {
+        fresh.fields.push(b"Date", crate::depart::http_date(now.seconds()).as_bytes());
     }
-}
-
-fn place<'a>(cache: &Cache, plan: &'a Plan) -> Place<'a> {
-    Place::of(plan.key, &plan.text, cache.seed)
+    let mut entry = entry.freshened(&fresh, life, aim.stamp);
+    if said && !named.is_empty() {
+        entry.tags = named.into();
+    }
+    let entry = Arc::new(entry);
+    if entry.life.is_fresh(now) {
+        cache.shy.forget(aim.plan.key, now);
+    }
+    cache.put(&place(house, aim.plan), &entry, rules.variants_max, now);
+    Some(Settled::Kept(entry, None, None))
 }
 
 /// What an answer makes of the store.
@@ -148,11 +152,20 @@ pub fn stored(
             }
             Absorb::begin(house, aim, route, (entry, own), response)
         }
-        Err(_reason) => {
-            cache.shy.mark(aim.plan.key, now);
-            Settled::Private(response)
+        Err(reason) => {
+            if is_for_all(reason, response.head.status) {
+                cache.shy.mark(aim.plan.key, now);
+            }
+            Settled::Private(response, Some(reason))
         }
     }
+}
+
+/// Would the answer to another client not have been kept either? What one client can bring about by
+/// what is not in the key does not keep others from waiting for one fetch.
+const fn is_for_all(reason: Reason, status: u16) -> bool {
+    !matches!(reason, Reason::Authorization | Reason::RequestNoStore | Reason::Tainted)
+        && (status < 400 || matches!(status, 404 | 410))
 }
 
 /// The entry that an answer would become, and the head for the client that asked if it has more.
@@ -163,7 +176,7 @@ fn entry(
     aim: &Aim<'_>,
     response: &Response,
     now: Wall,
-) -> Result<(Entry, Option<ResponseHead>), Reason> {
+) -> Result<(Entry, Option<Box<ResponseHead>>), Reason> {
     let (rules, settings) = (&route.cache, &house.snapshot.settings.cache);
     if aim.plan.tainted {
         return Err(Reason::Tainted);
@@ -180,7 +193,7 @@ fn entry(
     }
     let tags = tags(house, aim.plan, head, &kept, route)?;
     let withholds = policy::strip(&mut kept, rules, &settings.targeted);
-    let own = withholds.then(|| response.head.clone());
+    let own = withholds.then(|| Box::new(response.head.clone()));
     kept.fields.retain(|field| !NOT_KEPT.has(field.known));
     let flow = Arc::new(Flow::default());
     let declared = match response.framing {
@@ -191,6 +204,14 @@ fn entry(
     let entry = Entry::new(head, life, (selecting, range), (tags.into(), aim.stamp));
     Ok((entry, own))
 }
+
+/// Fields in which an answer may name its tags.
+const TAGS: Names = Names::of(&[
+    FieldName::SurrogateKey,
+    FieldName::CacheTag,
+    FieldName::Xkey,
+    FieldName::CacheGroups,
+]);
 
 /// Vendors' tags are for caches like this one, not for those behind it; framing is written anew.
 const NOT_KEPT: Names = Names::of(&[
@@ -245,11 +266,11 @@ impl Absorb {
         house: &House,
         aim: &Aim<'_>,
         route: &Route,
-        (entry, own): (Entry, Option<ResponseHead>),
+        (entry, own): (Entry, Option<Box<ResponseHead>>),
         response: Response,
     ) -> Settled {
         let Holding::Coming(flow, _) = &entry.holding else {
-            return Settled::Private(response);
+            return Settled::Private(response, None);
         };
         let flow = Arc::clone(flow);
         let mut absorb = Self {
@@ -268,7 +289,7 @@ impl Absorb {
         match absorb.poll(&mut cx, AT_HAND_MAX) {
             Poll::Ready(Some(entry)) => Settled::Kept(entry, None, own),
             Poll::Ready(None) | Poll::Pending => {
-                Settled::Kept(Arc::clone(&absorb.entry), Some(absorb), own)
+                Settled::Kept(Arc::clone(&absorb.entry), Some(Box::new(absorb)), own)
             }
         }
     }
@@ -309,6 +330,7 @@ impl Absorb {
                     if self.keeps && self.flow.length() > self.object_max {
                         self.keeps = false;
                         self.flow.slide();
+                        self.cache.shy.mark(self.key, Moment::now().wall_ms());
                     }
                 }
                 Poll::Ready(Err(fault)) => {
@@ -324,6 +346,9 @@ impl Absorb {
         let content: Content = self.flow.content().filter(|_| self.keeps)?;
         let place = Place::of(self.key, &self.text, self.cache.seed);
         let mut entry = self.entry.completed(content);
+        if entry.range.is_some() {
+            entry = self.combined(entry);
+        }
         if !self.rules.tag_pointers.is_empty() {
             entry.tags = self.pointed(&entry)?;
         }
@@ -331,6 +356,26 @@ impl Absorb {
         let now = Moment::now().wall_ms();
         self.cache.put(&place, &entry, self.rules.variants_max, now);
         Some(entry)
+    }
+
+    /// A part together with a stored one that it touches (RFC 9111 §3.4); else as it is.
+    fn combined(&self, new: Entry) -> Entry {
+        let resource = self.cache.get(self.key, &self.text);
+        let parts = resource.iter().flat_map(|resource| &resource.entries);
+        let found = parts
+            .filter(|old| old.range.is_some() && old.is_as_long_as_it_says())
+            .find_map(|old| Some((old.content()?, policy::combine(&old.head, &new.head)?)));
+        let (Some((old, together)), Some(content)) = (found, new.content()) else { return new };
+        if !new.is_as_long_as_it_says() {
+            return new;
+        }
+        let mut pieces = old.pieces(0..together.before);
+        pieces.extend(content.segments().iter().cloned());
+        pieces.extend(old.pieces(old.len() - together.behind..old.len()));
+        let pieces: Vec<Bytes> = pieces.into();
+        let mut head = together.head;
+        head.fields.remove(FieldName::ContentLength);
+        new.combined(&head, Content::join(&pieces), together.content)
     }
 
     /// The tags of an entry and those that its body names.

@@ -1,6 +1,6 @@
 //! What lies behind memory: looked into by whoever leads a fetch, before the service is asked.
 
-use super::{Plan, query};
+use super::{Plan, place, query};
 use crate::house::House;
 use base::{Deadline, Framing, Moment, RequestHead};
 use cache::entry::Entry;
@@ -29,7 +29,7 @@ pub(super) async fn find(
     if plan.tainted || (cache.disk.is_none() && cache.shared.is_none()) {
         return None;
     }
-    let place = Place::of(plan.key, &plan.text, cache.seed);
+    let place = place(house, plan);
     let time = house.snapshot.settings.cache.shared_time;
     let since = cache.stamps.now();
     let look = |tier, time| Looking { cache, tier, place, rules: &route.cache, time, since };

@@ -40,7 +40,7 @@ fn a_connection_carries_one_request_at_a_time() {
     let gate = Gate::new();
     let wait = gate.clone();
     let origin = Origin::play(move |_| vec![Action::Wait(wait.clone()), send(OK)]);
-    let gateway = before(&origin);
+    let gateway = start(&one_thread(&origin).top("cache = false"));
     let mut clients: Vec<_> = (0..5).map(|_| gateway.client()).collect();
     for client in &mut clients {
         client.request("GET", "/");
@@ -59,7 +59,7 @@ fn no_more_idle_connections_are_kept_than_allowed() {
     let gate = Gate::new();
     let wait = gate.clone();
     let origin = Origin::play(move |_| vec![Action::Wait(wait.clone()), send(OK)]);
-    let gateway = start(&one_thread(&origin).service("idle_max = 2"));
+    let gateway = start(&one_thread(&origin).top("cache = false").service("idle_max = 2"));
     let mut clients: Vec<_> = (0..5).map(|_| gateway.client()).collect();
     for client in &mut clients {
         client.request("GET", "/");
