@@ -167,7 +167,7 @@ impl Stage {
                     tokio::time::sleep(2100 * MS).await;
                 }
                 let before = origin.fetches();
-                origin.become_(Life::Alive);
+                origin.turns(Life::Alive);
                 let (slowest, back) = ask_at_once(clients, &path).await?;
                 clients = back;
                 fetches.push(origin.fetches() - before);
@@ -242,7 +242,7 @@ impl Stage {
             }
             let fresh =
                 load::run(&plan(&gateway, 500.0, seconds / 3, paths(LASTING)), |_| {}).await?;
-            origin.become_(life);
+            origin.turns(life);
             tokio::time::sleep(1100 * MS).await;
             let stale = load::run(&plan(&gateway, 500.0, seconds, paths(0)), |_| {}).await?;
             let tries = origin.tries();
@@ -287,7 +287,7 @@ impl Stage {
             },
         })?;
         let gateway = self.gateway(&origin, "memory = \"6 GiB\"").await?;
-        ask_each(&gateway, 0, move |number, _| number < entries).await?;
+        ask_each(&gateway, move |number, _| number < entries).await?;
         let mut client = Client::connect(gateway.address).await?;
         let mut admin = Client::connect(gateway.admin).await?;
         let kept = stored(&origin, &mut client, 0..entries).await?;
@@ -352,7 +352,7 @@ impl Stage {
             let gateway = self.gateway(&origin, "memory = \"256 MiB\"").await?;
             let (rest, _) = gateway.resident()?;
             let begun = Moment::now();
-            let passed = ask_each(&gateway, 0, move |_, so_far| so_far < length).await?;
+            let passed = ask_each(&gateway, move |_, so_far| so_far < length).await?;
             let seconds = Moment::now().since(begun).as_secs_f64();
             let (now, peak) = gateway.resident()?;
             let factor = peak as f64 / LIMIT as f64;
@@ -385,7 +385,7 @@ impl Stage {
         let disk = "disk = { path = \"@DIR@/cache\", size = \"1 GiB\" }\n";
         let cache = format!("memory = \"64 MiB\"\n{}", if self.disk { disk } else { "" });
         let mut gateway = self.gateway(&origin, &cache).await?;
-        ask_each(&gateway, 0, |number, _| number < KEYS).await?;
+        ask_each(&gateway, |number, _| number < KEYS).await?;
         let paths = (0..KEYS).map(|number| format!("/o/{number}")).collect();
         let plan = plan(&gateway, RATE, calm + after, paths);
         let mut marks: Vec<Mark> = Vec::new();
@@ -493,15 +493,14 @@ async fn ask_at_once(clients: Vec<Client>, path: &str) -> Result<(Duration, Vec<
     Ok((slowest, back))
 }
 
-/// Asks for each number from `first` on, on 32 connections, while `more` of the number and the bytes
+/// Asks for each number from 0 on, on 32 connections, while `more` of the number and the bytes
 /// received so far; these bytes.
 async fn ask_each(
     gateway: &Gateway,
-    first: u64,
     more: impl Fn(u64, u64) -> bool + Clone + Send + 'static,
 ) -> Result<u64> {
     const CONNECTIONS: usize = 32;
-    let (next, received) = (Arc::new(AtomicU64::new(first)), Arc::new(AtomicU64::new(0)));
+    let (next, received) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let mut client = Client::connect(gateway.address).await?;
