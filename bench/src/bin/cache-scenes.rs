@@ -25,6 +25,7 @@ const MS: Duration = Duration::from_millis(1);
 const SCENE_MAX: Duration = Duration::from_hours(1);
 
 /// What the cache does for clients, through a real gateway.
+#[expect(clippy::struct_excessive_bools, reason = "the flags of a command line")]
 #[derive(Parser)]
 #[command(name = "bench/cache")]
 struct Arguments {
@@ -63,32 +64,22 @@ enum Scene {
     Restart,
 }
 
-/// Where the gateway is, and how long to look.
+/// Where the gateway is, and what is wanted of it.
 struct Stage {
     binary: PathBuf,
-    quick: bool,
-    full: bool,
-    kill: bool,
-    disk: bool,
+    options: Arguments,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let options = Arguments::parse();
     let beside = || std::env::current_exe().ok()?.parent().map(|folder| folder.join("fleetfoot"));
-    let Some(binary) = arguments.fleetfoot.or_else(beside) else { return ExitCode::from(2) };
-    let stage = Stage {
-        binary,
-        quick: arguments.quick,
-        full: arguments.full,
-        kill: arguments.kill,
-        disk: !arguments.no_disk,
-    };
-    let scenes = if arguments.scenes.is_empty() {
-        Scene::value_variants().to_vec()
-    } else {
-        arguments.scenes
-    };
+    let Some(binary) = options.fleetfoot.clone().or_else(beside) else { return ExitCode::from(2) };
+    let mut scenes = options.scenes.clone();
+    if scenes.is_empty() {
+        scenes = Scene::value_variants().to_vec();
+    }
+    let stage = Stage { binary, options };
     println!("| scene | must hold | measured | holds |\n| --- | --- | --- | --- |");
     let mut all = true;
     for scene in scenes {
@@ -142,7 +133,7 @@ impl Stage {
         const CLIENTS: usize = 1_000;
         const EXPIRING: u64 = 1_000;
         const SLACK: Duration = Duration::from_millis(20);
-        let rounds = if self.quick { 2 } else { 7 };
+        let rounds = if self.options.quick { 2 } else { 7 };
         let origin = Origin::start(Page {
             delay: 200 * MS,
             bytes: |_| 1024,
@@ -167,7 +158,7 @@ impl Stage {
                     tokio::time::sleep(2100 * MS).await;
                 }
                 let before = origin.fetches();
-                origin.become_(Life::Alive);
+                origin.turns(Life::Alive);
                 let (slowest, back) = ask_at_once(clients, &path).await?;
                 clients = back;
                 fetches.push(origin.fetches() - before);
@@ -194,7 +185,7 @@ impl Stage {
 
     /// One key that expires all the time.
     async fn hot(&self) -> Result<bool> {
-        let seconds = if self.quick { 10 } else { 60 };
+        let seconds = if self.options.quick { 10 } else { 60 };
         let origin = Origin::start(Page {
             delay: 200 * MS,
             bytes: |_| 1024,
@@ -224,7 +215,7 @@ impl Stage {
     async fn dead(&self) -> Result<bool> {
         const KEYS: u64 = 20;
         const LASTING: u64 = 1_000;
-        let seconds = if self.quick { 5 } else { 30 };
+        let seconds = if self.options.quick { 5 } else { 30 };
         let mut all = true;
         for life in [Life::Refuses, Life::Breaks, Life::Hangs] {
             let origin = Origin::start(Page {
@@ -242,7 +233,7 @@ impl Stage {
             }
             let fresh =
                 load::run(&plan(&gateway, 500.0, seconds / 3, paths(LASTING)), |_| {}).await?;
-            origin.become_(life);
+            origin.turns(life);
             tokio::time::sleep(1100 * MS).await;
             let stale = load::run(&plan(&gateway, 500.0, seconds, paths(0)), |_| {}).await?;
             let tries = origin.tries();
@@ -278,7 +269,7 @@ impl Stage {
     async fn purge(&self) -> Result<bool> {
         const TAGS: u64 = 1_000;
         const ROUNDS: u64 = 21;
-        let entries: u64 = if self.quick { 50_000 } else { 1_000_000 };
+        let entries: u64 = if self.options.quick { 50_000 } else { 1_000_000 };
         let origin = Origin::start(Page {
             delay: Duration::ZERO,
             bytes: |_| 100,
@@ -287,7 +278,7 @@ impl Stage {
             },
         })?;
         let gateway = self.gateway(&origin, "memory = \"6 GiB\"").await?;
-        ask_each(&gateway, 0, move |number, _| number < entries).await?;
+        ask_each(&gateway, move |number, _| number < entries).await?;
         let mut client = Client::connect(gateway.address).await?;
         let mut admin = Client::connect(gateway.admin).await?;
         let kept = stored(&origin, &mut client, 0..entries).await?;
@@ -334,7 +325,7 @@ impl Stage {
     /// Much more than fits, and what the process then has.
     async fn memory(&self) -> Result<bool> {
         const LIMIT: u64 = 256 << 20;
-        let gib: u64 = if self.full { 100 } else { 16 };
+        let gib: u64 = if self.options.full { 100 } else { 16 };
         let mut all = true;
         let kinds: [(&str, fn(u64) -> usize, u64); 3] = [
             ("web sizes, median 10 kB", |n| web_size(n, 10_000.0) as usize, gib << 30),
@@ -343,7 +334,7 @@ impl Stage {
             ("small ones, median 400 B", |n| web_size(n, 400.0) as usize, 1 << 30),
         ];
         for (name, bytes, length) in kinds {
-            let length = if self.quick { length.min(1 << 30) / 2 } else { length };
+            let length = if self.options.quick { length.min(1 << 30) / 2 } else { length };
             let origin = Origin::start(Page {
                 delay: Duration::ZERO,
                 bytes,
@@ -352,7 +343,7 @@ impl Stage {
             let gateway = self.gateway(&origin, "memory = \"256 MiB\"").await?;
             let (rest, _) = gateway.resident()?;
             let begun = Moment::now();
-            let passed = ask_each(&gateway, 0, move |_, so_far| so_far < length).await?;
+            let passed = ask_each(&gateway, move |_, so_far| so_far < length).await?;
             let seconds = Moment::now().since(begun).as_secs_f64();
             let (now, peak) = gateway.resident()?;
             let factor = peak as f64 / LIMIT as f64;
@@ -376,16 +367,17 @@ impl Stage {
     async fn restart(&self) -> Result<bool> {
         const KEYS: u64 = 20_000;
         const RATE: f64 = 2_000.0;
-        let (calm, after) = if self.quick { (3, 6) } else { (10, 20) };
+        let (calm, after) = if self.options.quick { (3, 6) } else { (10, 20) };
         let origin = Origin::start(Page {
             delay: 5 * MS,
             bytes: |_| 8 * 1024,
             fields: |_| "Cache-Control: max-age=86400\r\n".to_owned(),
         })?;
         let disk = "disk = { path = \"@DIR@/cache\", size = \"1 GiB\" }\n";
-        let cache = format!("memory = \"64 MiB\"\n{}", if self.disk { disk } else { "" });
+        let cache =
+            format!("memory = \"64 MiB\"\n{}", if self.options.no_disk { "" } else { disk });
         let mut gateway = self.gateway(&origin, &cache).await?;
-        ask_each(&gateway, 0, |number, _| number < KEYS).await?;
+        ask_each(&gateway, |number, _| number < KEYS).await?;
         let paths = (0..KEYS).map(|number| format!("/o/{number}")).collect();
         let plan = plan(&gateway, RATE, calm + after, paths);
         let mut marks: Vec<Mark> = Vec::new();
@@ -397,7 +389,7 @@ impl Stage {
         let restart = async {
             tokio::time::sleep(Duration::from_secs(calm)).await;
             let begun = Moment::now();
-            gateway.restart(!self.kill).await?;
+            gateway.restart(!self.options.kill).await?;
             Ok::<_, std::io::Error>((begun, Moment::now().since(begun)))
         };
         let (report, restart) = tokio::join!(load::run(&plan, &mut watch), restart);
@@ -412,8 +404,8 @@ impl Stage {
         Ok(row(
             &format!(
                 "restart{}{} under {RATE} requests/s, {KEYS} keys of 8 KiB, memory 64 MiB",
-                if self.kill { " (killed)" } else { "" },
-                if self.disk { "" } else { " without disk" },
+                if self.options.kill { " (killed)" } else { "" },
+                if self.options.no_disk { " without disk" } else { "" },
             ),
             "hit ratio back to 90 % of what it was within 10 s",
             &format!(
@@ -493,15 +485,14 @@ async fn ask_at_once(clients: Vec<Client>, path: &str) -> Result<(Duration, Vec<
     Ok((slowest, back))
 }
 
-/// Asks for each number from `first` on, on 32 connections, while `more` of the number and the bytes
+/// Asks for each number from 0 on, on 32 connections, while `more` of the number and the bytes
 /// received so far; these bytes.
 async fn ask_each(
     gateway: &Gateway,
-    first: u64,
     more: impl Fn(u64, u64) -> bool + Clone + Send + 'static,
 ) -> Result<u64> {
     const CONNECTIONS: usize = 32;
-    let (next, received) = (Arc::new(AtomicU64::new(first)), Arc::new(AtomicU64::new(0)));
+    let (next, received) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let mut client = Client::connect(gateway.address).await?;

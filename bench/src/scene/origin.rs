@@ -83,7 +83,7 @@ impl Origin {
     }
 
     /// From now on it is like this; tries are counted from zero.
-    pub fn become_(&self, life: Life) {
+    pub fn turns(&self, life: Life) {
         self.counts.life.store(life as u8, Relaxed);
         self.counts.tries().clear();
         self.counts.took_ns_max.store(0, Relaxed);

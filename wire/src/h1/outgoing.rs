@@ -16,6 +16,9 @@ use std::task::{Context, Poll, ready};
 /// Most bytes of chunked framing and data gathered before a write.
 const GATHER: usize = 16 << 10;
 
+/// Bytes of a body that are copied behind the head rather than written as a piece of their own.
+const TOGETHER: usize = 2 << 10;
+
 /// Most pieces of one write, the head among them.
 const PIECES: usize = 33;
 
@@ -171,6 +174,15 @@ impl Outgoing {
         if !self.front.is_empty() && self.sent == 0 && self.body.prepend(&self.front) {
             self.prefix = self.front.len();
             self.front.clear();
+        }
+        if here <= TOGETHER && !self.front.is_empty() && matches!(self.body, Body::Shared(_)) {
+            // One piece is cheaper to write than two: copied, it leaves with the head.
+            self.front.extend_from_slice(&self.body.data(here));
+            self.body.used(here);
+            if let Coding::Length(left) = &mut self.coding {
+                *left -= here as u64;
+            }
+            return Poll::Ready(Ok(()));
         }
         self.waiting = Waiting::Peer;
         let front = &self.front[self.sent..];
