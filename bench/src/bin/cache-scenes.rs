@@ -64,6 +64,9 @@ enum Scene {
     Restart,
 }
 
+/// A name, the size of the nth object, and how many bytes of them.
+type Kind = (&'static str, fn(u64) -> usize, u64);
+
 /// Where the gateway is, and what is wanted of it.
 struct Stage {
     binary: PathBuf,
@@ -327,7 +330,7 @@ impl Stage {
         const LIMIT: u64 = 256 << 20;
         let gib: u64 = if self.options.full { 100 } else { 16 };
         let mut all = true;
-        let kinds: [(&str, fn(u64) -> usize, u64); 3] = [
+        let kinds: [Kind; 3] = [
             ("web sizes, median 10 kB", |n| web_size(n, 10_000.0) as usize, gib << 30),
             ("large ones, median 400 kB", |n| web_size(n, 400_000.0) as usize, gib << 30),
             // A hundred times the limit would be a hundred million requests.

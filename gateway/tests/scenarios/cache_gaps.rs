@@ -185,8 +185,8 @@ fn a_bare_max_stale_is_answered_well_either_way() {
     cached.get("/a");
     outlive_a_second();
     let response = cached.ask("GET", "/a", "Cache-Control: max-stale\r\n");
-    let fetched = cached.fetches().to_string();
-    assert_eq!(response.text(), fetched, "neither what is stored nor what was fetched");
+    // Stale, and refreshed behind the client's back, or fetched.
+    assert!(matches!(response.text().as_str(), "1" | "2"), "{}", response.text());
 }
 
 // 184, 185: what a validation brings.

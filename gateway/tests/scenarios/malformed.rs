@@ -147,7 +147,7 @@ rows! {
     method_with_dash: line("M-SEARCH /case HTTP/1.1") => Forwarded(same("M-SEARCH /case HTTP/1.1"));
     method_of_every_token_byte: line("!#$%&'*+-.^_`|~0Az /case HTTP/1.1")
         => Forwarded(same("!#$%&'*+-.^_`|~0Az /case HTTP/1.1"));
-    method_purge: line("PURGE /case HTTP/1.1") => Refused(&[405]);
+    method_report: line("REPORT /case HTTP/1.1") => Forwarded(same("REPORT /case HTTP/1.1"));
     method_with_colon: line("GET: /case HTTP/1.1") => Refused(&[400]);
     method_with_parenthesis: line("G(T /case HTTP/1.1") => Refused(&[400]);
     method_with_nul: line("GE\0T /case HTTP/1.1") => Refused(&[400]);
