@@ -20,6 +20,9 @@ use tokio::task::JoinSet;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
+/// Bytes of the body of a number.
+type Sizes = fn(u64) -> usize;
+
 const MS: Duration = Duration::from_millis(1);
 /// Nothing may hang.
 const SCENE_MAX: Duration = Duration::from_hours(1);
@@ -63,9 +66,6 @@ enum Scene {
     /// A restart under load, with the disk.
     Restart,
 }
-
-/// A name, the size of the nth object, and how many bytes of them.
-type Kind = (&'static str, fn(u64) -> usize, u64);
 
 /// Where the gateway is, and what is wanted of it.
 struct Stage {
@@ -330,7 +330,7 @@ impl Stage {
         const LIMIT: u64 = 256 << 20;
         let gib: u64 = if self.options.full { 100 } else { 16 };
         let mut all = true;
-        let kinds: [Kind; 3] = [
+        let kinds: [(&str, Sizes, u64); 3] = [
             ("web sizes, median 10 kB", |n| web_size(n, 10_000.0) as usize, gib << 30),
             ("large ones, median 400 kB", |n| web_size(n, 400_000.0) as usize, gib << 30),
             // A hundred times the limit would be a hundred million requests.
