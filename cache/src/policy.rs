@@ -45,6 +45,7 @@ pub use validate::{HeadEffect, by_head, freshen, has_validator, is_about, make_c
 pub use vary::{Selecting, variant, variant_by_favourite};
 
 use base::Fields;
+use wire::h1::encode::decimal as write_number;
 
 /// A request as the cache sees it: as received, before anything is changed for the next hop.
 #[derive(Clone, Copy, Debug)]
@@ -74,18 +75,4 @@ fn cookies(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
         let at = pair.iter().position(|&b| b == b'=').unwrap_or(pair.len());
         (&pair[..at], pair.get(at + 1..).unwrap_or_default())
     })
-}
-
-/// Appends a number in decimal, without the machinery of `format!`.
-fn write_number(out: &mut Vec<u8>, number: u64) {
-    let (mut digits, mut at, mut rest) = ([0_u8; 20], 20, number);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
