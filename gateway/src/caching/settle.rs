@@ -165,7 +165,8 @@ pub fn stored(
 /// what is not in the key does not keep others from waiting for one fetch.
 const fn is_for_all(reason: Reason, status: u16) -> bool {
     !matches!(reason, Reason::Authorization | Reason::RequestNoStore | Reason::Tainted)
-        && matches!(status, 200..206 | 207..304 | 305..400 | 404 | 410)
+        && !matches!(status, 206 | 304)
+        && matches!(status, 200..400 | 404 | 410)
 }
 
 /// The entry that an answer would become, and the head for the client that asked if it has more.
