@@ -185,3 +185,86 @@ fn read_head(left: &mut Left<'_>) -> Option<ResponseHead> {
 fn legal(reason: &[u8]) -> Option<&[u8]> {
     reason.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)).then_some(reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{self, Query};
+    use crate::settings::Rules;
+    use base::{Fields, Wall};
+    use proptest::prelude::*;
+
+    const TEXT: &[u8] = b"http://shop.test/p/7";
+
+    fn made(body: &[u8], tags: &[u64]) -> Entry {
+        let mut fields = Fields::new();
+        fields.push(b"Accept-Language", b"de");
+        let query = Query { method: b"GET", fields: &fields, has_body: false, upgrade: false };
+        let mut head = ResponseHead::with_reason(200, b"Fine");
+        for (name, value) in [
+            ("Date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            ("Cache-Control", "max-age=60"),
+            ("Vary", "Accept-Language"),
+            ("Content-Language", "de"),
+        ] {
+            head.fields.push(name.as_bytes(), value.as_bytes());
+        }
+        let (now, rules) = (Wall(784_111_777_000), Rules::standard());
+        let life = policy::store(&query, &head, now, now, &rules, &[]).expect("it says how long");
+        let selecting = Selecting::of(&query, &head, &rules).expect("one field");
+        let content = Content::join(&[Bytes::copy_from_slice(body)]);
+        let held = (head.packed(), Holding::Whole(content));
+        Entry::new(held, life, (selecting, None), (tags.into(), 42))
+    }
+
+    fn lines(head: &ResponseHead) -> Vec<(Vec<u8>, Vec<u8>)> {
+        head.fields.iter().map(|field| (field.name.to_vec(), field.value.to_vec())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_is_read_back_as_it_was(
+            body in prop::collection::vec(any::<u8>(), 0..20_000),
+            tags in prop::collection::vec(any::<u64>(), 0..5),
+        ) {
+            let before = made(&body, &tags);
+            let value = entry(TEXT, &before).expect("its body is here");
+            let Some(Framed::Entry(after)) = read(&value, TEXT) else { panic!("not read") };
+            prop_assert_eq!(lines(&after.head), lines(&before.head));
+            prop_assert_eq!(after.head.reason(), b"Fine");
+            prop_assert_eq!(after.life, before.life);
+            prop_assert_eq!(&after.selecting, &before.selecting);
+            prop_assert_eq!((&after.tags, after.stamp), (&before.tags, 42));
+            prop_assert_eq!(after.content().map(|content| content.segments().concat()), Some(body));
+            prop_assert!(read(&value, b"http://shop.test/p/8").is_none(), "another key's");
+        }
+
+        #[test]
+        fn what_is_cut_or_made_up_is_nothing(
+            cut in 0_usize..400,
+            at in 0_usize..400,
+            byte in any::<u8>(),
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut value = entry(TEXT, &made(b"hello", &[1])).expect("its body is here");
+            prop_assert!(read(&value[..cut.min(value.len() - 1)], TEXT).is_none());
+            // A changed byte may be read as something else (checksums are the tiers'), but never panics.
+            let at = at % value.len();
+            value[at] = byte;
+            let _something_or_nothing = read(&value, TEXT);
+            prop_assert!(read(&noise, TEXT).is_none());
+        }
+    }
+
+    #[test]
+    fn an_index_and_an_alias_are_read_back() {
+        let lists =
+            [names([&b"accept"[..], b"cookie"].into_iter()), names([&b"te"[..]].into_iter())];
+        let value = index(TEXT, lists.iter().map(Vec::as_slice));
+        let Some(Framed::Index(found)) = read(&value, TEXT) else { panic!("not read") };
+        assert_eq!(found, lists);
+        assert_eq!(each(&found[0]).collect::<Vec<_>>(), [&b"accept"[..], b"cookie"]);
+        let Some(Framed::Alias(key)) = read(&alias(TEXT, 7), TEXT) else { panic!("not read") };
+        assert_eq!(key, 7);
+    }
+}
