@@ -286,7 +286,8 @@ impl Absorb {
         };
         // Most bodies have come with their head.
         let mut cx = Context::from_waker(Waker::noop());
-        match absorb.poll(&mut cx, AT_HAND_MAX) {
+        let most = AT_HAND_MAX.min(absorb.object_max);
+        match absorb.poll(&mut cx, most) {
             Poll::Ready(Some(entry)) => Settled::Kept(entry, None, own),
             Poll::Ready(None) | Poll::Pending => {
                 Settled::Kept(Arc::clone(&absorb.entry), Some(Box::new(absorb)), own)
@@ -310,8 +311,15 @@ impl Absorb {
     /// than `most` has been absorbed.
     fn poll(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Option<Arc<Entry>>> {
         loop {
-            if self.flow.length() > most {
+            let length = self.flow.length();
+            if length > most {
                 return Poll::Pending;
+            }
+            // Not before its first reader has a place: nobody can follow what slides.
+            if self.keeps && length > self.object_max {
+                self.keeps = false;
+                self.flow.slide();
+                self.cache.shy.mark(self.key, Moment::now().wall_ms());
             }
             match self.flow.poll_room(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -327,11 +335,6 @@ impl Absorb {
                     let data = Bytes::copy_from_slice(&self.body.data(n));
                     self.body.used(n);
                     self.flow.push(data);
-                    if self.keeps && self.flow.length() > self.object_max {
-                        self.keeps = false;
-                        self.flow.slide();
-                        self.cache.shy.mark(self.key, Moment::now().wall_ms());
-                    }
                 }
                 Poll::Ready(Err(fault)) => {
                     self.flow.end(Err(&fault));

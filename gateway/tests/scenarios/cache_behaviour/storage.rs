@@ -138,3 +138,20 @@ fn the_page_of_metrics_tells_of_the_cache() {
     let series = page.lines().filter(|line| line.starts_with("fleetfoot_cache_")).count();
     assert!(series >= 10, "{series} series of the cache:\n{page}");
 }
+
+/// A small `object_max`: a body of unknown length that is at hand at once is found too large before
+/// anybody reads it, and has to come through all the same.
+#[test]
+fn a_small_object_too_large_comes_through() {
+    let chunked = |_: usize, _: &Request| {
+        let body = "x".repeat(0x1000);
+        let start = format!("HTTP/1.1 200 OK\r\n{FRESH}Transfer-Encoding: chunked\r\n\r\n");
+        vec![send(format!("{start}1000\r\n{body}\r\n0\r\n\r\n"))]
+    };
+    let settings = "[cache]\nearly = false\nobject_max = \"1 KiB\"\n";
+    let cached = Cached::with(|text| text.rest(settings), chunked);
+    for _ in 0..3 {
+        assert_eq!(cached.get("/chunked").text().len(), 0x1000);
+    }
+    assert_eq!(cached.fetches(), 3, "nothing is stored");
+}
