@@ -17,7 +17,7 @@ use settings::Route;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use wire::content::{Content, Flow, NobodyReads, Reader};
+use wire::content::{self, Content, Flow, NobodyReads, Reader};
 use wire::timer::within;
 use wire::{Body, Response};
 
@@ -248,6 +248,10 @@ fn tags(
 /// Most of a body that is absorbed before anybody is told of it.
 const AT_HAND_MAX: u64 = 64 << 10;
 
+/// Bytes of bodies that may be held beside what is stored, at least; else as many as may be stored.
+/// Beyond, bodies are passed on without being kept, a window for each.
+const BESIDE_MIN: u64 = 64 << 20;
+
 /// A body on its way into the store.
 pub struct Absorb {
     cache: Arc<Cache>,
@@ -316,10 +320,13 @@ impl Absorb {
                 return Poll::Pending;
             }
             // Not before its first reader has a place: nobody can follow what slides.
-            if self.keeps && length > self.object_max {
+            let is_large = length > self.object_max;
+            if self.keeps && (is_large || (length > AT_HAND_MAX && self.is_crowded())) {
                 self.keeps = false;
                 self.flow.slide();
-                self.cache.shy.mark(self.key, Moment::now().wall_ms());
+                if is_large {
+                    self.cache.shy.mark(self.key, Moment::now().wall_ms());
+                }
             }
             match self.flow.poll_room(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -332,7 +339,7 @@ impl Absorb {
                     return Poll::Ready(self.keep());
                 }
                 Poll::Ready(Ok(n)) => {
-                    let data = Bytes::copy_from_slice(&self.body.data(n));
+                    let data = content::copied(&self.body.data(n));
                     self.body.used(n);
                     self.flow.push(data);
                 }
@@ -343,6 +350,12 @@ impl Absorb {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Do slow readers hold so much beside what is stored that no more may be collected?
+    fn is_crowded(&self) -> bool {
+        let limit = self.cache.memory.limit() as u64;
+        content::held() > limit.saturating_mul(2).saturating_add(BESIDE_MIN)
     }
 
     fn keep(&self) -> Option<Arc<Entry>> {
