@@ -8,6 +8,7 @@ use crate::memory::Weigh;
 use crate::policy::{self, ContentRange, Life, Query, Range, Reason, Selecting};
 use crate::settings::Rules;
 use crate::stamps::{Marks, Stamps, Standing};
+use base::field::Names;
 use base::{ResponseHead, Wall};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -191,6 +192,11 @@ impl Resource {
     /// What a purge may name.
     pub fn marks<'a>(&'a self, tags: &'a [u64]) -> Marks<'a> {
         Marks { url: self.url, host: self.host, place: crate::spot(&self.text), tags }
+    }
+
+    /// Does one of the answers vary by one of these fields?
+    pub fn varies_by_any(&self, names: Names) -> bool {
+        self.entries.iter().any(|entry| entry.selecting.has_any(names))
     }
 
     /// The first entry that answers a request like this, whole or the part it asks for.

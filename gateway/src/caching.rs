@@ -104,6 +104,16 @@ pub fn query(head: &RequestHead, framing: Framing) -> Query<'_> {
     }
 }
 
+/// The head of a request as the service would see it. What an answer was selected by is that, not
+/// what the client said: who claims another's X-Forwarded-For does not get the other's page.
+fn crossed(house: &House, exchange: &Exchange<'_>) -> Option<RequestHead> {
+    let route = &house.snapshot.settings.routes[usize::from(exchange.facts.route?)];
+    let mut head = exchange.head.clone();
+    let hop = Hop { peer: exchange.peer, framing: exchange.framing, expects: exchange.expects };
+    forward::request(&mut head, hop, &house.snapshot, route);
+    Some(head)
+}
+
 /// Writes the key of a request and hands it out with its text.
 pub fn with_key<T>(
     house: &House,
@@ -170,6 +180,9 @@ pub fn look(
         let Some(resource) = cache.get(key, text) else {
             return (key, Seen::Nothing(Reason::Absent));
         };
+        let rewritten = resource.varies_by_any(forward::REWRITTEN);
+        let crossed = if rewritten { crossed(house, exchange) } else { None };
+        let query = crossed.as_ref().map_or(query, |head| self::query(head, exchange.framing));
         let chosen = match resource.choose(&query, rules, &cache.stamps, now) {
             Ok(chosen) => chosen,
             Err(why) => return (key, Seen::Nothing(why)),
@@ -290,6 +303,9 @@ fn plan(
     let head = &exchange.head;
     with_key(house, exchange, (head, &query), rules, |_, text| {
         let resource = house.snapshot.cache.get(key, text);
+        let rewritten = resource.as_ref().is_some_and(|r| r.varies_by_any(forward::REWRITTEN));
+        let crossed = if rewritten { crossed(house, exchange) } else { None };
+        let query = crossed.as_ref().map_or(query, |head| self::query(head, exchange.framing));
         let variant = variant(key, &query, rules, resource.as_deref(), entry.is_some());
         let shy = &house.snapshot.cache.shy;
         let alone = round == ALONE || shy.is(key, exchange.facts.begun.wall_ms());

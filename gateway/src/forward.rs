@@ -211,6 +211,36 @@ const OVERRIDES: Names = Names::of(&[
     FieldName::XMethodOverride,
 ]);
 
+/// Fields of a request that the service does not see as the client sent them.
+pub const REWRITTEN: Names = Names::of(&[
+    FieldName::Connection,
+    FieldName::KeepAlive,
+    FieldName::ProxyConnection,
+    FieldName::Te,
+    FieldName::Upgrade,
+    FieldName::ProxyAuthorization,
+    FieldName::Http2Settings,
+    FieldName::Expect,
+    FieldName::Via,
+    FieldName::Forwarded,
+    FieldName::XForwardedFor,
+    FieldName::XForwardedProto,
+    FieldName::XForwardedHost,
+    FieldName::XForwardedPort,
+    FieldName::XForwardedPrefix,
+    FieldName::XForwardedScheme,
+    FieldName::XForwardedServer,
+    FieldName::XForwardedSsl,
+    FieldName::XRealIp,
+    FieldName::XOriginalUrl,
+    FieldName::XRewriteUrl,
+    FieldName::XHost,
+    FieldName::XOriginalHost,
+    FieldName::XHttpMethodOverride,
+    FieldName::XHttpMethod,
+    FieldName::XMethodOverride,
+]);
+
 /// Drops the fields that Connection nominates (RFC 9110 §7.6.1). Framing and Host cannot be
 /// nominated away: they are not for one connection only, and who tries is attacking the next hop.
 fn drop_nominated(fields: &mut Fields) {

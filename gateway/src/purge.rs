@@ -32,12 +32,26 @@ pub fn parse(text: &[u8], snapshot: &Snapshot) -> Result<Purge, String> {
             "soft" => purge.soft = flag(key, value)?,
             "all" => purge.scopes.extend(flag(key, value)?.then_some(Scope::All)),
             "tags" => purge.scopes.extend(names(key, value)?.into_iter().map(Scope::Tag)),
-            "hosts" => purge.scopes.extend(
-                names(key, value)?.into_iter().map(|host| Scope::Host(host.to_ascii_lowercase())),
-            ),
+            "hosts" => {
+                for host in names(key, value)? {
+                    let bare = without_scheme(&host);
+                    let bare = bare.strip_suffix('/').unwrap_or(&bare);
+                    if !is_host(bare) {
+                        return Err(format!("\"{host}\" is no host, as shop.example"));
+                    }
+                    purge.scopes.push(Scope::Host(bare.to_owned()));
+                }
+            }
             "prefixes" => {
                 for prefix in names(key, value)? {
-                    purge.scopes.push(Scope::Prefix(without_scheme(&prefix).into_bytes()));
+                    let bare = without_scheme(&prefix);
+                    let slash = bare.find('/').unwrap_or(bare.len());
+                    if !is_host(&bare[..slash]) {
+                        return Err(format!(
+                            "\"{prefix}\" does not begin with a host, as shop.example/products/"
+                        ));
+                    }
+                    purge.scopes.push(Scope::Prefix(bare.into_bytes()));
                 }
             }
             "urls" => {
@@ -75,6 +89,11 @@ fn names(key: &str, value: &Value) -> Result<Vec<String>, String> {
     list.iter().map(name).collect()
 }
 
+/// May this stand for a host in a key? Anything else would purge nothing and say that it did.
+fn is_host(host: &str) -> bool {
+    !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && !b"/?#@\\*".contains(&b))
+}
+
 /// `http://Shop.example/p/` as what keys hold: `shop.example/p/`.
 fn without_scheme(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -92,6 +111,13 @@ fn url_scope(url: &str, snapshot: &Snapshot) -> Result<u128, String> {
         format!("\"{url}\" is no URL with a path, as http://shop.example/products/7")
     })?;
     let (host, target) = bare.split_at(slash);
+    if !is_host(host) {
+        return Err(format!("\"{url}\" has no host, as http://shop.example/products/7"));
+    }
+    // What nobody can ask for is a slip of whoever purges, who would believe it purged.
+    if let Some(bad) = target.chars().find(|c| *c == '#' || *c == ' ' || c.is_ascii_control()) {
+        return Err(format!("\"{url}\" has {bad:?}, which no target has; encode it or leave it out"));
+    }
     // Entries are marked without the scheme: one purge is for both.
     let origin = Origin { scheme: b"http", host: host.as_bytes() };
     Ok(caching::invalidate::url(snapshot, origin, target.as_bytes()))

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -125,7 +126,42 @@ impl Content {
 }
 
 fn fitted(joined: Vec<u8>) -> Bytes {
-    Bytes::from(joined.into_boxed_slice())
+    Bytes::from_owner(Counted::new(joined.into_boxed_slice()))
+}
+
+/// A copy of these bytes, counted in [`held`] as long as anybody has it.
+pub fn copied(bytes: &[u8]) -> Bytes {
+    fitted(bytes.to_vec())
+}
+
+/// Bytes of bodies that somebody has: a store, a flow, or an answer that is being sent long after the
+/// store has let go of it.
+pub fn held() -> u64 {
+    HELD.load(Ordering::Relaxed)
+}
+
+static HELD: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that are counted.
+struct Counted(Box<[u8]>);
+
+impl Counted {
+    fn new(bytes: Box<[u8]>) -> Self {
+        HELD.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Self(bytes)
+    }
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        HELD.fetch_sub(self.0.len() as u64, Ordering::Relaxed);
+    }
 }
 
 /// Writes down where the first pieces lie, at most `left` bytes of them; answers how many.

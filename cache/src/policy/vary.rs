@@ -7,7 +7,7 @@
 use super::reason::Reason;
 use super::{Query, accept};
 use crate::settings::{Profile, Rules};
-use base::field::{is_name, members};
+use base::field::{Names, is_name, members};
 use base::{FieldName, Fields, ResponseHead};
 
 /// Most request fields that one answer may vary by.
@@ -98,6 +98,11 @@ impl Selecting {
     /// Was it selected by nothing?
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
+    }
+
+    /// Was it selected by one of these fields?
+    pub fn has_any(&self, names: Names) -> bool {
+        self.fields.iter().any(|field| names.has(field.known))
     }
 
     /// Does this request select the same answer?

@@ -7,7 +7,7 @@
 
 use super::settle::{self, Aim, Settled};
 use super::{
-    CONDITIONS, Plan, answer, forwarded, is_in_doubt, place, put_age, put_status, query, stale,
+    CONDITIONS, Plan, answer, crossed, forwarded, is_in_doubt, place, put_age, put_status, query, stale,
     tiers,
 };
 use crate::forward;
@@ -219,6 +219,15 @@ fn waited(
     let again = if round < ROUNDS_MAX { Fetched::Again } else { Fetched::Alone };
     let cache = &house.snapshot.cache;
     let place = place(house, plan);
+    let crossed = match &outcome {
+        Outcome::Entry(entry) | Outcome::Stale(entry)
+            if entry.selecting.has_any(forward::REWRITTEN) =>
+        {
+            crossed(house, exchange)
+        }
+        _ => None,
+    };
+    let query = crossed.as_ref().map_or(query, |head| super::query(head, exchange.framing));
     // First whether all purges are known here, then which there are.
     let doubted = is_in_doubt(house);
     let begun = exchange.facts.begun.wall_ms();

@@ -17,7 +17,7 @@ use settings::Route;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use wire::content::{Content, Flow, NobodyReads, Reader};
+use wire::content::{self, Content, Flow, NobodyReads, Reader};
 use wire::timer::within;
 use wire::{Body, Response};
 
@@ -249,6 +249,10 @@ fn tags(
 /// Most of a body that is absorbed before anybody is told of it.
 const AT_HAND_MAX: u64 = 64 << 10;
 
+/// Bytes of bodies that may be held beside what is stored, at least; else as many as may be stored.
+/// Beyond, bodies are passed on without being kept, a window for each.
+const BESIDE_MIN: u64 = 64 << 20;
+
 /// A body on its way into the store.
 pub struct Absorb {
     cache: Arc<Cache>,
@@ -287,7 +291,8 @@ impl Absorb {
         };
         // Most bodies have come with their head.
         let mut cx = Context::from_waker(Waker::noop());
-        match absorb.poll(&mut cx, AT_HAND_MAX) {
+        let most = AT_HAND_MAX.min(absorb.object_max);
+        match absorb.poll(&mut cx, most) {
             Poll::Ready(Some(entry)) => Settled::Kept(entry, None, own),
             Poll::Ready(None) | Poll::Pending => {
                 Settled::Kept(Arc::clone(&absorb.entry), Some(Box::new(absorb)), own)
@@ -311,8 +316,18 @@ impl Absorb {
     /// than `most` has been absorbed.
     fn poll(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Option<Arc<Entry>>> {
         loop {
-            if self.flow.length() > most {
+            let length = self.flow.length();
+            if length > most {
                 return Poll::Pending;
+            }
+            // Not before its first reader has a place: nobody can follow what slides.
+            let is_large = length > self.object_max;
+            if self.keeps && (is_large || (length > AT_HAND_MAX && self.is_crowded())) {
+                self.keeps = false;
+                self.flow.slide();
+                if is_large {
+                    self.cache.shy.mark(self.key, Moment::now().wall_ms());
+                }
             }
             match self.flow.poll_room(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -325,14 +340,9 @@ impl Absorb {
                     return Poll::Ready(self.keep());
                 }
                 Poll::Ready(Ok(n)) => {
-                    let data = Bytes::copy_from_slice(&self.body.data(n));
+                    let data = content::copied(&self.body.data(n));
                     self.body.used(n);
                     self.flow.push(data);
-                    if self.keeps && self.flow.length() > self.object_max {
-                        self.keeps = false;
-                        self.flow.slide();
-                        self.cache.shy.mark(self.key, Moment::now().wall_ms());
-                    }
                 }
                 Poll::Ready(Err(fault)) => {
                     self.flow.end(Err(&fault));
@@ -341,6 +351,12 @@ impl Absorb {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Do slow readers hold so much beside what is stored that no more may be collected?
+    fn is_crowded(&self) -> bool {
+        let limit = self.cache.memory.limit() as u64;
+        content::held() > limit.saturating_mul(2).saturating_add(BESIDE_MIN)
     }
 
     fn keep(&self) -> Option<Arc<Entry>> {

@@ -278,3 +278,34 @@ fn unsafe_requests_invalidate_groups() {
     other.response("POST");
     assert_eq!(cached.get("/a").text(), "2");
 }
+
+/// A purge that says it is done is: what names nothing that a key could hold is a mistake, and hosts
+/// are known with a scheme or the usual port as well.
+#[test]
+fn a_purge_that_could_hit_nothing_is_refused() {
+    let cached = Cached::safe(|n, request| ok(request, FRESH, &n.to_string()));
+    let mut fetched = 0;
+    for host in ["shop.test:80", "shop.test:443", "http://shop.test", "https://SHOP.test/"] {
+        fetched += 1;
+        assert_eq!(cached.get("/page").text(), fetched.to_string());
+        cached.purge(&format!("{{\"hosts\": [\"{host}\"]}}"));
+    }
+    for what in [
+        r#"{"hosts": ["shop.test/page"]}"#,
+        r#"{"hosts": ["*"]}"#,
+        r#"{"hosts": ["*.shop.test"]}"#,
+        r#"{"prefixes": ["/page"]}"#,
+        r#"{"prefixes": ["http:///page"]}"#,
+        r#"{"urls": ["/page"]}"#,
+        r##"{"urls": ["http://shop.test/page#part"]}"##,
+        r#"{"urls": ["http://shop.test/pa ge"]}"#,
+        r#"{"urls": ["http://user@shop.test/page"]}"#,
+    ] {
+        let mut client = Client::connect(cached.gateway.admin());
+        let (admin, length) = (cached.gateway.admin(), what.len());
+        client.send(format!(
+            "POST /purge HTTP/1.1\r\nHost: {admin}\r\nContent-Length: {length}\r\n\r\n{what}"
+        ));
+        assert_eq!(client.response("POST").status, 400, "{what}");
+    }
+}

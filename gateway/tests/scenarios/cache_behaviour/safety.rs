@@ -364,3 +364,24 @@ fn what_the_gateway_says_itself_comes_from_no_cache() {
     cached.origin.restart();
     assert_eq!(cached.get("/down").status, 200, "the gateway's own failure was kept");
 }
+
+/// What a proxy says of a client selects an answer as the service saw it, not as the client claims it.
+#[test]
+fn a_claimed_address_does_not_select_anothers_page() {
+    let cached = Cached::rfc(|n, request| {
+        let by = "Cache-Control: max-age=60\r\nVary: X-Forwarded-For, X-Real-IP, X-Forwarded-Proto\r\n";
+        let address = request.head.one("x-forwarded-for").unwrap_or_default();
+        ok(request, by, &format!("{n} for {address}"))
+    });
+    let own = cached.get("/mine").text();
+    assert!(own.ends_with("for 127.0.0.1"), "{own}");
+    assert_eq!(cached.get("/mine").text(), own, "it is found again");
+    for claim in [
+        "X-Forwarded-For: 10.0.0.9\r\n",
+        "X-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 10.0.0.9\r\n",
+        "X-Forwarded-Proto: https\r\n",
+    ] {
+        assert_eq!(cached.ask("GET", "/mine", claim).text(), own, "{claim}: one client, one page");
+    }
+    assert_eq!(cached.origin.requests().len(), 1);
+}

@@ -138,3 +138,49 @@ fn the_page_of_metrics_tells_of_the_cache() {
     let series = page.lines().filter(|line| line.starts_with("fleetfoot_cache_")).count();
     assert!(series >= 10, "{series} series of the cache:\n{page}");
 }
+
+/// A small `object_max`: a body of unknown length that is at hand at once is found too large before
+/// anybody reads it, and has to come through all the same.
+#[test]
+fn a_small_object_too_large_comes_through() {
+    let chunked = |_: usize, _: &Request| {
+        let body = "x".repeat(0x1000);
+        let start = format!("HTTP/1.1 200 OK\r\n{FRESH}Transfer-Encoding: chunked\r\n\r\n");
+        vec![send(format!("{start}1000\r\n{body}\r\n0\r\n\r\n"))]
+    };
+    let settings = "[cache]\nearly = false\nobject_max = \"1 KiB\"\n";
+    let cached = Cached::with(|text| text.rest(settings), chunked);
+    for _ in 0..3 {
+        assert_eq!(cached.get("/chunked").text().len(), 0x1000);
+    }
+    assert_eq!(cached.fetches(), 3, "nothing is stored");
+}
+
+/// Who reads slowly holds what the store has long let go of. All of them together do not hold more
+/// than the store may, and a bit; and what comes then is answered, whole.
+#[test]
+fn slow_readers_of_many_objects_are_bounded() {
+    const SIZE: u64 = 7 << 20;
+    let script = |_: &Request| {
+        let start = format!("HTTP/1.1 200 OK\r\n{FRESH}Content-Length: {SIZE}\r\n\r\n");
+        vec![Action::Body, send(start), Action::Fill(SIZE)]
+    };
+    let origin = Origin::forgetful(script);
+    let sections = "[cache]\nearly = false\nmemory = \"32 MiB\"\nobject_max = \"8 MiB\"\n";
+    let gateway =
+        Gateway::start(&crate::stage::FLEETFOOT, &Text::to(&[origin.address()]).rest(sections));
+    drink(&gateway, "/first", SIZE);
+    let rest = gateway.memory().resident;
+    let slow: Vec<_> = (0..48)
+        .map(|n| {
+            let mut client = scenario::Client::connect_small(gateway.address());
+            client.send(head("GET", &format!("/{n}"), ""));
+            assert!(client.head().line.starts_with("HTTP/1.1 200"));
+            client
+        })
+        .collect();
+    drink(&gateway, "/last", SIZE);
+    let growth = gateway.memory().peak.saturating_sub(rest);
+    assert!(growth < 220 << 20, "grew by {} MiB", growth >> 20);
+    drop(slow);
+}
