@@ -369,7 +369,8 @@ fn what_the_gateway_says_itself_comes_from_no_cache() {
 #[test]
 fn a_claimed_address_does_not_select_anothers_page() {
     let cached = Cached::rfc(|n, request| {
-        let by = "Cache-Control: max-age=60\r\nVary: X-Forwarded-For, X-Real-IP, X-Forwarded-Proto\r\n";
+        let by =
+            "Cache-Control: max-age=60\r\nVary: X-Forwarded-For, X-Real-IP, X-Forwarded-Proto\r\n";
         let address = request.head.one("x-forwarded-for").unwrap_or_default();
         ok(request, by, &format!("{n} for {address}"))
     });
