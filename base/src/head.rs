@@ -108,6 +108,13 @@ impl RequestHead {
         self.line = 0;
     }
 
+    /// The same head in memory lent by the thread, with room for more fields.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let Self { version, method, target, received, host, line, ref fields } = *self;
+        Self { version, method, target, received, host, line, fields: fields.copied() }
+    }
+
     /// Replaces the method.
     pub fn set_method(&mut self, method: &[u8]) {
         self.method = self.fields.keep(method);

@@ -96,7 +96,7 @@ pub async fn fetch(
         }
         Joined::Leads(lead, waiter) => {
             let slot = Rc::new(Slot::default());
-            let head = exchange.head.clone();
+            let head = exchange.head.copied();
             let job = job(house, exchange, route, (head, plan), exchange.by);
             tokio::task::spawn_local(lead_on(job, lead, Some(Rc::clone(&slot))));
             (waiter, Some(slot))
@@ -287,7 +287,7 @@ async fn outcome(waiter: &Waiter, slot: Option<&Slot>, exchange: &mut Exchange<'
 /// Refreshes an entry that is served meanwhile, unless somebody does so already.
 pub fn in_background(house: &Rc<House>, exchange: &Exchange<'_>, route: &Route, plan: Plan) {
     let Some(lead) = house.snapshot.cache.lead(plan.variant, &place(house, &plan)) else { return };
-    let mut head = exchange.head.clone();
+    let mut head = exchange.head.copied();
     if head.is_head() {
         head.set_method(b"GET");
     }
@@ -402,7 +402,7 @@ async fn alone(
     route: &Route,
     mut plan: Plan,
 ) -> Result<Response, Fault> {
-    let mut head = exchange.head.clone();
+    let mut head = exchange.head.copied();
     forwarded(house, exchange, route, &mut head, &mut plan);
     if house.snapshot.cache.memory.limit() == 0 && plan.entry.is_none() {
         plan.entry = tiers::find(house, route, &plan, &head).await.map(|(entry, _)| entry);
