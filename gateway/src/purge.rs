@@ -116,7 +116,9 @@ fn url_scope(url: &str, snapshot: &Snapshot) -> Result<u128, String> {
     }
     // What nobody can ask for is a slip of whoever purges, who would believe it purged.
     if let Some(bad) = target.chars().find(|c| *c == '#' || *c == ' ' || c.is_ascii_control()) {
-        return Err(format!("\"{url}\" has {bad:?}, which no target has; encode it or leave it out"));
+        return Err(format!(
+            "\"{url}\" has {bad:?}, which no target has; encode it or leave it out"
+        ));
     }
     // Entries are marked without the scheme: one purge is for both.
     let origin = Origin { scheme: b"http", host: host.as_bytes() };

@@ -7,8 +7,8 @@
 
 use super::settle::{self, Aim, Settled};
 use super::{
-    CONDITIONS, Plan, answer, crossed, forwarded, is_in_doubt, place, put_age, put_status, query, stale,
-    tiers,
+    CONDITIONS, Plan, answer, crossed, forwarded, is_in_doubt, place, put_age, put_status, query,
+    stale, tiers,
 };
 use crate::forward;
 use crate::house::House;
