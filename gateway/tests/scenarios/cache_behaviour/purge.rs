@@ -297,7 +297,7 @@ fn a_purge_that_could_hit_nothing_is_refused() {
         r#"{"prefixes": ["/page"]}"#,
         r#"{"prefixes": ["http:///page"]}"#,
         r#"{"urls": ["/page"]}"#,
-        r##"{"urls": ["http://shop.test/page#part"]}"##,
+        r#"{"urls": ["http://shop.test/page#part"]}"#,
         r#"{"urls": ["http://shop.test/pa ge"]}"#,
         r#"{"urls": ["http://user@shop.test/page"]}"#,
     ] {
