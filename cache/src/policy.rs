@@ -68,11 +68,12 @@ fn is_listed(list: &[String], name: &[u8]) -> bool {
     })
 }
 
-/// The cookies of a request: name and value each.
+/// The cookies of a request: name and value each. Blanks around a name do not count: there are
+/// services that read past them.
 fn cookies(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
     let pairs = fields.all(base::FieldName::Cookie).flat_map(|line| line.split(|&b| b == b';'));
     pairs.map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).map(|pair| {
         let at = pair.iter().position(|&b| b == b'=').unwrap_or(pair.len());
-        (&pair[..at], pair.get(at + 1..).unwrap_or_default())
+        (pair[..at].trim_ascii_end(), pair.get(at + 1..).unwrap_or_default())
     })
 }

@@ -43,6 +43,9 @@ fn write_target(target: &[u8], rules: &KeyRules, out: &mut Vec<u8>) {
 fn write_query(query: &[u8], rules: &KeyRules, out: &mut Vec<u8>) {
     let counts = |parameter: &&[u8]| {
         let name = name_of(parameter);
+        if is_cloak(parameter, name) {
+            return true;
+        }
         rules.query.as_ref().is_none_or(|only| is_listed(only, name))
             && !is_listed(&rules.ignore_query, name)
     };
@@ -61,6 +64,13 @@ fn write_query(query: &[u8], rules: &KeyRules, out: &mut Vec<u8>) {
     } else {
         parameters.for_each(&mut write);
     }
+}
+
+/// Might a service see another parameter in this one than we do? Many cut at `;` as well, decode names,
+/// take `+` for a blank, or `a[]` for `a`. Such a one always counts: else a stranger could hide what
+/// the service goes by in what the key leaves out.
+fn is_cloak(parameter: &[u8], name: &[u8]) -> bool {
+    parameter.contains(&b';') || name.iter().any(|b| b"%+[".contains(b))
 }
 
 fn name_of(parameter: &[u8]) -> &[u8] {

@@ -386,3 +386,36 @@ fn a_claimed_address_does_not_select_anothers_page() {
     }
     assert_eq!(cached.origin.requests().len(), 1);
 }
+
+/// What the key leaves out of the query cannot carry what it should count, in another spelling.
+#[test]
+fn parameters_cannot_be_cloaked() {
+    for rules in [
+        r#"{ key = { query = ["a"] } }"#,
+        r#"{ key = { ignore_query = ["utm_*"] } }"#,
+        r#"{ key = { query = ["a"], sort_query = true } }"#,
+    ] {
+        let cached = Cached::route(rules, |_, request| ok(request, FRESH, &request.target));
+        for evil in ["utm_x=1;a=evil", "%61=evil", "a%5b%5d=evil", "a[]=evil", "+a=evil"] {
+            cached.get(&format!("/page?{evil}"));
+            cached.get(&format!("/page?a=1&{evil}"));
+        }
+        for honest in ["/page", "/page?a=1"] {
+            let text = cached.get(honest).text();
+            assert!(!text.contains("evil"), "{rules}: {honest} is {text}");
+        }
+    }
+}
+
+/// A cookie that a lenient service would find is found here.
+#[test]
+fn blanks_do_not_hide_a_cookie() {
+    let rules = r#"{ bypass_cookies = ["session"], key = { cookies = ["currency"] } }"#;
+    let cached = Cached::route(rules, |_, request| {
+        ok(request, FRESH, request.head.one("cookie").unwrap_or_default())
+    });
+    for evil in ["session = evil", "session\t=evil", "a=b;  session =evil", "currency =evil"] {
+        cached.ask("GET", "/page", &format!("Cookie: {evil}\r\n"));
+    }
+    assert_eq!(cached.get("/page").text(), "");
+}
