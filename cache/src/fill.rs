@@ -188,8 +188,11 @@ impl Fills {
 impl Fill {
     fn seat(fill: &Arc<Self>) -> Waiter {
         let mut state = lock(&fill.state);
-        state.waiting.push(None);
-        let seat = state.waiting.len() - 1;
+        // Who comes when the outcome is known waits for nothing.
+        let seat = if state.outcome.is_some() { usize::MAX } else { state.waiting.len() };
+        if state.outcome.is_none() {
+            state.waiting.push(None);
+        }
         drop(state);
         Waiter { fill: Arc::clone(fill), seat }
     }

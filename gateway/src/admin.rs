@@ -44,6 +44,10 @@ type Page = Response<Full<Bytes>>;
 
 async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Page, Infallible> {
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !get && request.headers().contains_key(http::header::ORIGIN) {
+        // A page that an operator has open could reach loopback through the browser.
+        return Ok(text(StatusCode::FORBIDDEN, "not from a page of a browser\n"));
+    }
     let page = match (request.uri().path(), get) {
         ("/", true) => text(StatusCode::OK, INDEX),
         ("/health", true) => text(StatusCode::OK, "alive\n"),

@@ -309,3 +309,19 @@ fn a_purge_that_could_hit_nothing_is_refused() {
         assert_eq!(client.response("POST").status, 400, "{what}");
     }
 }
+
+/// Whatever page an operator has open, his browser cannot be made to purge.
+#[test]
+fn a_page_in_a_browser_cannot_purge() {
+    let cached = Cached::rfc(tagged);
+    cached.get("/a/1");
+    let mut client = scenario::Client::connect(cached.gateway.admin());
+    let what = "{\"all\":true}";
+    client.send(format!(
+        "POST /purge HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil.test\r\n\
+         Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{what}",
+        what.len()
+    ));
+    assert_eq!(client.response("POST").status, 403);
+    assert_eq!(cached.get("/a/1").text(), "1");
+}
