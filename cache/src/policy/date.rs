@@ -19,6 +19,9 @@ struct Day {
     date: i64,
 }
 
+/// The last second of year 9999: later ones, such as a leap second there, could not be written.
+const LAST: i64 = 253_402_300_799;
+
 /// Seconds since 1970 of a date in any of the three formats. Two-digit years that seem to lie more
 /// than 50 years after `now` are in the past.
 pub fn parse(text: &[u8], now: Wall) -> Option<i64> {
@@ -140,7 +143,7 @@ fn seconds(day: &Day, clock: &[u8]) -> Option<i64> {
     }
     let months: i64 = (0..day.month).map(|month| days_in(day.year, month)).sum();
     let days = days_before(day.year) + months + day.date - 1;
-    Some(days * 86_400 + hour * 3_600 + minute * 60 + second)
+    Some((days * 86_400 + hour * 3_600 + minute * 60 + second).min(LAST))
 }
 
 /// Appends the date of this moment in the preferred format.
@@ -176,4 +179,18 @@ pub fn write(at: Wall, out: &mut Vec<u8>) {
 fn two(out: &mut Vec<u8>, number: u64) {
     out.push(b'0' + (number / 10 % 10) as u8);
     out.push(b'0' + (number % 10) as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_date_is_later_than_can_be_written() {
+        let (last, now) = (b"Fri, 31 Dec 9999 23:59:60 gmt", Wall(0));
+        assert_eq!(parse(last, now), Some(LAST));
+        let mut text = Vec::new();
+        write(Wall(LAST.unsigned_abs() * 1_000), &mut text);
+        assert_eq!(text, b"Fri, 31 Dec 9999 23:59:59 GMT");
+    }
 }
