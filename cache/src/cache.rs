@@ -75,6 +75,7 @@ impl Shelf {
         Ok(Self { disk, purges, salt })
     }
 }
+
 /// Where an entry belongs.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
@@ -315,30 +316,31 @@ impl Cache {
 
     /// Forgets, here before it returns and everywhere some time later.
     pub fn purge(&self, purge: &Purge) {
-        match &self.shared {
-            Some(shared) => drop(shared.purge(purge)),
-            None => {
-                self.stamps.purge(purge);
-            }
-        }
-        if let Some(purges) = self.disk.as_ref().and_then(|shelf| shelf.purges.as_ref()) {
-            purges.note_later(purge);
+        if let Some(shared) = &self.shared {
+            drop(shared.purge(purge));
+        } else if let Some(purges) = self.purges() {
+            drop(purges.purge(&self.stamps, purge));
+        } else {
+            self.stamps.purge(purge);
         }
     }
 
     /// Forgets, and waits until all gateways that share the cache have, or cannot be told, and a
     /// restart would not revive it.
     pub async fn purge_everywhere(&self, purge: &Purge) -> Reached {
-        let reached = if let Some(shared) = &self.shared {
-            shared.purge(purge).await
-        } else {
-            self.stamps.purge(purge);
-            Reached::All(1)
-        };
-        if let Some(purges) = self.disk.as_ref().and_then(|shelf| shelf.purges.as_ref()) {
-            let _writer_is_gone = purges.note(purge).await;
+        if let Some(shared) = &self.shared {
+            return shared.purge(purge).await;
         }
-        reached
+        match self.purges() {
+            Some(purges) => _ = purges.purge(&self.stamps, purge).await,
+            None => _ = self.stamps.purge(purge),
+        }
+        Reached::All(1)
+    }
+
+    /// What remembers purges over a restart, where no shared tier does.
+    fn purges(&self) -> Option<&Purges> {
+        self.disk.as_ref().and_then(|shelf| shelf.purges.as_ref())
     }
 
     /// Forgets all variants of what lies at this place.

@@ -17,9 +17,9 @@ use crate::stamps::{Aims, Purge, Stamps};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,15 +28,15 @@ const MAGIC: &[u8; 8] = b"ffpurge1";
 const START: usize = 16;
 /// A longer file is not replayed but given up, with all entries: a start must not take long.
 const BYTES_MAX: u64 = 32 << 20;
-/// Purges that wait to be written; whoever has one more waits for room.
+/// Purges that wait to be written.
 const WAITING_MAX: usize = 1_024;
 
-type Job = (Vec<u8>, Option<oneshot::Sender<()>>);
+type Job = (Vec<u8>, oneshot::Sender<()>);
 
 /// The file, and the thread that writes it.
 #[derive(Debug)]
 pub struct Purges {
-    jobs: SyncSender<Job>,
+    jobs: Mutex<SyncSender<Job>>,
     /// A purge could not be queued: the file does not tell of all.
     lost: Arc<AtomicBool>,
     salt: u64,
@@ -67,12 +67,10 @@ impl Purges {
             let mut writer = writer;
             while let Ok((purge, told)) = inbox.recv() {
                 writer.append(&purge);
-                if let Some(told) = told {
-                    let _nobody_waits = told.send(());
-                }
+                let _nobody_waits = told.send(());
             }
         })?;
-        Ok(Self { jobs, lost, salt })
+        Ok(Self { jobs: Mutex::new(jobs), lost, salt })
     }
 
     /// Part of every key on disk.
@@ -80,19 +78,18 @@ impl Purges {
         self.salt
     }
 
-    /// Notes a purge that has taken effect here. The answer comes when it is safe on disk.
-    pub fn note(&self, purge: &Purge) -> oneshot::Receiver<()> {
+    /// Purges and notes it, one after the other: the file has purges in the order of their numbers, or
+    /// a replay would give them others. The answer comes when it is safe on disk; dropped when too many
+    /// wait already, and then the file is given up.
+    pub fn purge(&self, stamps: &Stamps, purge: &Purge) -> oneshot::Receiver<()> {
         let (told, tells) = oneshot::channel();
-        let _ending = self.jobs.send((encode(&Aims::from(purge)), Some(told)));
-        tells
-    }
-
-    /// The same for whoever cannot wait: it is written a moment later, or if too many wait already, the
-    /// file is given up.
-    pub fn note_later(&self, purge: &Purge) {
-        if self.jobs.try_send((encode(&Aims::from(purge)), None)).is_err() {
+        let aims = Aims::from(purge);
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        stamps.strike(&aims);
+        if jobs.try_send((encode(&aims), told)).is_err() {
             self.lost.store(true, Ordering::Relaxed);
         }
+        tells
     }
 }
 
@@ -185,11 +182,9 @@ mod tests {
         let folder = folder("purges");
         let stamps = Stamps::new();
         let purges = Purges::open(&folder, &stamps, 7).unwrap();
-        stamps.purge(&tag("a"));
-        purges.note(&tag("a")).blocking_recv().unwrap();
+        purges.purge(&stamps, &tag("a")).blocking_recv().unwrap();
         let between = stamps.now();
-        stamps.purge(&tag("b"));
-        purges.note(&tag("b")).blocking_recv().unwrap();
+        purges.purge(&stamps, &tag("b")).blocking_recv().unwrap();
         drop(purges);
         let again = Stamps::new();
         let purges = Purges::open(&folder, &again, 8).unwrap();
@@ -204,7 +199,7 @@ mod tests {
     fn a_file_that_is_not_whole_makes_all_that_is_on_disk_unfindable() {
         let folder = folder("purges-cut");
         let purges = Purges::open(&folder, &Stamps::new(), 7).unwrap();
-        purges.note(&tag("a")).blocking_recv().unwrap();
+        purges.purge(&Stamps::new(), &tag("a")).blocking_recv().unwrap();
         drop(purges);
         let whole = fs::read(folder.join(NAME)).unwrap();
         for end in 0..whole.len() {
