@@ -218,6 +218,12 @@ impl Names {
         Self(set)
     }
 
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     /// Is this name among them?
     pub const fn has(self, name: FieldName) -> bool {
         self.0 & name.bit() != 0

@@ -212,34 +212,8 @@ const OVERRIDES: Names = Names::of(&[
 ]);
 
 /// Fields of a request that the service does not see as the client sent them.
-pub const REWRITTEN: Names = Names::of(&[
-    FieldName::Connection,
-    FieldName::KeepAlive,
-    FieldName::ProxyConnection,
-    FieldName::Te,
-    FieldName::Upgrade,
-    FieldName::ProxyAuthorization,
-    FieldName::Http2Settings,
-    FieldName::Expect,
-    FieldName::Via,
-    FieldName::Forwarded,
-    FieldName::XForwardedFor,
-    FieldName::XForwardedProto,
-    FieldName::XForwardedHost,
-    FieldName::XForwardedPort,
-    FieldName::XForwardedPrefix,
-    FieldName::XForwardedScheme,
-    FieldName::XForwardedServer,
-    FieldName::XForwardedSsl,
-    FieldName::XRealIp,
-    FieldName::XOriginalUrl,
-    FieldName::XRewriteUrl,
-    FieldName::XHost,
-    FieldName::XOriginalHost,
-    FieldName::XHttpMethodOverride,
-    FieldName::XHttpMethod,
-    FieldName::XMethodOverride,
-]);
+pub const REWRITTEN: Names =
+    NOT_FORWARDED.and(HEARSAY).and(OVERRIDES).and(Names::of(&[FieldName::Via]));
 
 /// Drops the fields that Connection nominates (RFC 9110 §7.6.1). Framing and Host cannot be
 /// nominated away: they are not for one connection only, and who tries is attacking the next hop.
