@@ -35,3 +35,26 @@ impl fmt::Display for ByteSize {
         write!(f, "{} B", self.0)
     }
 }
+
+/// A part of a whole, in ten-thousandths: `5%` is 500. May be more than the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Share(pub u32);
+
+impl Share {
+    /// So many hundredths.
+    pub const fn percent(percent: u32) -> Self {
+        Self(percent * 100)
+    }
+
+    /// As a factor: 0.05 for 5 %.
+    pub fn factor(self) -> f64 {
+        f64::from(self.0) / 10_000.0
+    }
+}
+
+impl fmt::Display for Share {
+    /// As [`crate::unit::parse_share`] reads it: `5%`, `0.25%`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", f64::from(self.0) / 100.0)
+    }
+}

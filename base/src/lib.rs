@@ -9,7 +9,7 @@ pub mod head;
 pub mod moment;
 pub mod unit;
 
-pub use bound::ByteSize;
+pub use bound::{ByteSize, Share};
 pub use fault::{Fault, FaultKind, Replay, Side};
 pub use field::{FieldName, Fields};
 pub use head::{Framing, RequestHead, ResponseHead, Version};

@@ -2,7 +2,7 @@
 //!
 //! A unit is required: a bare number is an error that names the units.
 
-use crate::ByteSize;
+use crate::{ByteSize, Share};
 use std::time::Duration;
 
 /// Reads `10s`, `1m30s`, `250 ms`, `2h`, `1d`.
@@ -42,6 +42,23 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     u64::try_from(total)
         .map(Duration::from_nanos)
         .map_err(|_| format!("`{text}` is longer than 584 years"))
+}
+
+/// Reads `5%`, `0.25 %`, `300%`.
+///
+/// # Errors
+/// A sentence that says what is wrong and what is allowed.
+pub fn parse_share(text: &str) -> Result<Share, String> {
+    const ALLOWED: &str = "use a percentage of at most two decimals, such as \"5%\" or \"0.25%\"";
+    let wrong = || format!("`{text}` is no share; {ALLOWED}");
+    let number = text.trim().strip_suffix('%').ok_or_else(wrong)?.trim_end();
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || decimals.len() > 2 || !digits(whole) || !digits(decimals) {
+        return Err(wrong());
+    }
+    let parts: u32 = format!("{whole}{decimals:0<2}").parse().map_err(|_| wrong())?;
+    Ok(Share(parts))
 }
 
 /// Reads `16 KiB`, `512 MiB`, `1 GiB`, `10 MB`, `900 B`.

@@ -1,0 +1,64 @@
+//! One server of a pool, as all threads see it.
+
+use crate::health::{Condition, Health};
+use crate::load::Load;
+use crate::settings::Server;
+use base::Moment;
+use std::time::Duration;
+
+/// Which server, as long as the process lives: never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(pub u32);
+
+/// One server of a pool. Its state outlives reloads and changes of its place in the pool.
+#[derive(Debug)]
+pub struct Member {
+    /// Which.
+    pub id: MemberId,
+    /// The server.
+    pub server: Server,
+    /// As a URL ([`crate::settings::url`]).
+    pub url: String,
+    pub(crate) load: Load,
+    pub(crate) health: Health,
+}
+
+/// What is known of a server, for people and metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// Which.
+    pub id: MemberId,
+    /// As a URL.
+    pub url: String,
+    /// Whether it may be asked.
+    pub condition: Condition,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// What an answer takes, by its peak-EWMA; `None` before the first.
+    pub latency: Option<Duration>,
+    /// How often it was ejected, ever.
+    pub ejections: u64,
+    /// The weight it is asked with now, slow start and all: its weight at most.
+    pub weight: f64,
+    /// Its priority.
+    pub priority: u8,
+    /// Its zone.
+    pub zone: Option<String>,
+}
+
+impl Member {
+    /// What an answer takes by now, by its peak-EWMA; `None` before the first.
+    pub fn latency(&self, now: Moment) -> Option<Duration> {
+        self.load.latency(now)
+    }
+
+    /// Requests in flight, of all threads.
+    pub fn in_flight(&self) -> u32 {
+        self.load.in_flight()
+    }
+
+    /// Whether it may be asked at `now`.
+    pub fn condition(&self, now: Moment) -> Condition {
+        self.health.condition(now)
+    }
+}
