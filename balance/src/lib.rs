@@ -14,7 +14,7 @@ mod pick;
 mod pool;
 mod view;
 
-pub use health::{Checked, Condition, Cause};
+pub use health::{Cause, Checked, Condition};
 pub use load::Outcome;
 pub use member::{Member, MemberId, Standing};
 pub use pick::{Choice, Nobody, Why, Wish};

@@ -4,6 +4,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $variant:ident = $text:literal, $side:ident;)*) => {
@@ -65,6 +66,14 @@ kinds! {
     TooManyConnections = "too_many_connections", Gateway;
     /// More connections to a server than `connections_max` would be needed.
     ServiceFull = "service_full", Gateway;
+    /// No server of the service is alive, or none is known.
+    NoServer = "no_server", Gateway;
+    /// More requests than the service can take: this one was not let through.
+    Overloaded = "overloaded", Gateway;
+    /// More requests than a rate of the route allows.
+    RateLimited = "rate_limited", Client;
+    /// What was left of the deadline could not suffice.
+    DeadlineShort = "deadline_short", Gateway;
     /// Our own bug.
     Internal = "internal", Gateway;
     /// A server's name could not be resolved.
@@ -118,6 +127,8 @@ pub struct Fault {
     pub replay: Replay,
     /// What was tried and with what, for the log; never sent to a client whole.
     pub detail: String,
+    /// After how long it may be worth trying again (Retry-After).
+    pub retry_after: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -125,7 +136,7 @@ impl Fault {
     /// A fault that allows no replay.
     #[cold]
     pub fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
-        Self { kind, replay: Replay::Never, detail: detail.into(), source: None }
+        Self { kind, replay: Replay::Never, detail: detail.into(), retry_after: None, source: None }
     }
 
     /// With its cause.
@@ -139,6 +150,13 @@ impl Fault {
     #[must_use]
     pub fn replay(mut self, replay: Replay) -> Self {
         self.replay = replay;
+        self
+    }
+
+    /// With a time after which it may be worth trying again.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
         self
     }
 

@@ -31,7 +31,7 @@ pub fn line(house: &House, exchange: &Exchange<'_>, now: Moment) -> Vec<u8> {
         text(&mut line, "route", route.name.as_bytes());
         let service = &house.services[route.service];
         text(&mut line, "service", service.settings.name.as_bytes());
-        if let Some(server) = facts.server.and_then(|i| service.endpoints.get(usize::from(i))) {
+        if let Some(server) = facts.server.and_then(|id| service.endpoint(id)) {
             text(&mut line, "server", server.authority.as_bytes());
             number(&mut line, "attempts", facts.attempts);
             number(&mut line, "reused", facts.reused);

@@ -130,7 +130,7 @@ pub(crate) type Done = Result<ExitCode, Failure>;
 pub(crate) fn check(config: &Path) -> Done {
     let settings = settings::load(config).map_err(mistakes)?;
     let cache = std::sync::Arc::new(cache::Cache::in_memory(&settings.cache));
-    gateway::house::Snapshot::new(settings.clone(), cache)
+    gateway::house::Snapshot::new(settings.clone(), cache, None)
         .map_err(|error| Failure::mistake(gateway::gateway::chain(&error)))?;
     let (services, routes) = (settings.services.len(), settings.routes.len());
     say(&format!("{}: fine ({services} services, {routes} routes)\n", config.display()))

@@ -59,6 +59,11 @@ pub fn problem(fault: &Fault) -> Response {
     if fault.kind == FaultKind::ConnectRefused {
         head.fields.push(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
     }
+    if let Some(after) = fault.retry_after {
+        // Whole seconds, rounded up (RFC 9110 §10.2.3).
+        let seconds = after.as_millis().div_ceil(1_000).max(1);
+        head.fields.push(b"Retry-After", seconds.to_string().as_bytes());
+    }
     let mut problem = serde_json::Map::new();
     problem.insert("type".into(), "about:blank".into());
     problem.insert("title".into(), base::head::reason_phrase(status).into());
@@ -93,8 +98,13 @@ pub const fn status_of(kind: FaultKind) -> u16 {
         | K::ServerClosed
         | K::BadResponse
         | K::ResponseCut => 502,
-        K::TooManyConnections | K::ServiceFull => 503,
-        K::NotCached | K::ConnectTimeout | K::FirstByteTimeout | K::TotalTimeout => 504,
+        K::RateLimited => 429,
+        K::TooManyConnections | K::ServiceFull | K::NoServer | K::Overloaded => 503,
+        K::NotCached
+        | K::DeadlineShort
+        | K::ConnectTimeout
+        | K::FirstByteTimeout
+        | K::TotalTimeout => 504,
         K::BadVersion => 505,
     }
 }

@@ -85,7 +85,7 @@ fn explain_route(
         let _ = writeln!(out, "          {prepend} is put before the path");
     }
     let _ = writeln!(out, "service:  {}, servers in turn:", service.name);
-    for server in &service.servers {
+    for server in service.servers.iter().map(|spot| &spot.server) {
         let _ = writeln!(out, "          {}", service::settings::url(server));
     }
     let total = route.timeout.unwrap_or(service.total_time);

@@ -370,14 +370,12 @@ mod tests {
 
     fn rewritten(target: &str, strip: Option<&str>, prepend: Option<&str>) -> String {
         let mut head = RequestHead::build(Version::Http11, b"GET", target.as_bytes());
+        let pattern = settings::pattern::parse("*").unwrap();
+        let rules = cache::settings::Rules::standard();
         let route = Route {
-            name: String::new(),
-            pattern: settings::pattern::parse("*").unwrap(),
-            service: 0,
             strip: strip.map(Into::into),
             prepend: prepend.map(Into::into),
-            timeout: None,
-            cache: cache::settings::Rules::standard(),
+            ..Route::plain(String::new(), pattern, 0, rules)
         };
         rewrite_path(&mut head, &route);
         String::from_utf8(head.target().to_vec()).unwrap()

@@ -120,7 +120,7 @@ impl Gateway {
         });
         let cache = Cache::start(&settings.cache, &tokio::runtime::Handle::current(), say);
         let cache = Arc::new(cache.map_err(NotReady::Disk)?);
-        let snapshot = Arc::new(Snapshot::new(settings, cache)?);
+        let snapshot = Arc::new(Snapshot::new(settings, cache, None)?);
         let workers = sockets
             .into_iter()
             .enumerate()
@@ -186,7 +186,7 @@ impl Gateway {
         }
         let cache = Arc::clone(&before.cache);
         cache.settle(&settings.cache);
-        let snapshot = Arc::new(Snapshot::new(settings, cache)?);
+        let snapshot = Arc::new(Snapshot::new(settings, cache, Some(&before))?);
         let mut settled = Vec::new();
         for worker in &self.workers {
             let (done, waits) = oneshot::channel();

@@ -4,13 +4,14 @@
 //! settings from start to end whatever is reloaded meanwhile.
 
 use crate::route::Router;
+use base::Moment;
 use base::Version;
 use base::field::Prepared;
 use cache::Cache;
 use monitor::log::Log;
 use monitor::{Ledger, RouteMeter};
 use rustls::ServerConfig;
-use service::{Service, Tls};
+use service::{Service, Shared};
 use settings::Settings;
 use std::io;
 use std::rc::Rc;
@@ -29,7 +30,8 @@ pub struct Snapshot {
     pub limits: Arc<Limits>,
     /// How TLS is spoken to clients.
     pub tls: Option<Arc<ServerConfig>>,
-    services: Vec<(Arc<service::settings::Settings>, Option<Tls>)>,
+    /// The services as all threads share them, by their place in the settings.
+    pub services: Vec<Arc<Shared>>,
     /// Does any route cache?
     pub caches: bool,
     /// What is stored, whatever settings are in force.
@@ -87,15 +89,27 @@ pub enum NotReady {
 
 impl Snapshot {
     /// Makes settings ready: reads certificates, opens the log. `cache` is what was stored under
-    /// former settings.
+    /// former settings; services keep what they have learned `before`.
     ///
     /// # Errors
     /// What could not be had.
-    pub fn new(settings: Settings, cache: Arc<Cache>) -> Result<Self, NotReady> {
+    pub fn new(
+        settings: Settings,
+        cache: Arc<Cache>,
+        before: Option<&Self>,
+    ) -> Result<Self, NotReady> {
+        let now = Moment::now();
+        let known = |name: &str| {
+            let mut all = before?.services.iter();
+            all.find(|service| service.settings.name == name)
+        };
         let services = settings
             .services
             .iter()
-            .map(|service| Ok((Arc::new(service.clone()), Tls::from_settings(service)?)))
+            .map(|service| {
+                let before = known(&service.name).map(|before| &**before);
+                Ok(Arc::new(Shared::new(service, before, now)?))
+            })
             .collect::<Result<_, TlsError>>()?;
         Ok(Self {
             router: Router::new(&settings.routes),
@@ -142,17 +156,16 @@ impl House {
         let services: Vec<Service> = snapshot
             .services
             .iter()
-            .map(|(settings, tls)| {
+            .map(|shared| {
                 let known = before.map(|house| house.services.iter());
                 let known =
-                    known.and_then(|mut all| all.find(|s| s.settings.name == settings.name));
-                let settings = Arc::clone(settings);
-                Service::new(settings, tls.clone(), head_max, ledger, known, turn)
+                    known.and_then(|mut all| all.find(|s| s.settings.name == shared.settings.name));
+                Service::new(Arc::clone(shared), head_max, ledger, known, turn as u64)
             })
             .collect();
         for gone in before.into_iter().flat_map(|house| &house.services) {
             if !services.iter().any(|service| service.settings.name == gone.settings.name) {
-                gone.retire_all_but(&[]);
+                gone.retire();
             }
         }
         let house = Rc::new(Self {
@@ -173,12 +186,12 @@ impl House {
         let mut routes: Vec<&str> = settings.routes.iter().map(|r| r.name.as_str()).collect();
         routes.push(UNROUTED);
         let services: Vec<&str> = settings.services.iter().map(|s| s.name.as_str()).collect();
-        let servers: Vec<(&str, String)> = settings
-            .services
+        let views: Vec<_> = self.snapshot.services.iter().map(|s| s.pool.view()).collect();
+        let servers: Vec<(&str, &str)> = services
             .iter()
-            .flat_map(|s| s.servers.iter().map(|e| (s.name.as_str(), service::settings::url(e))))
+            .zip(&views)
+            .flat_map(|(name, view)| view.members().iter().map(|m| (*name, m.url.as_str())))
             .collect();
-        let servers: Vec<(&str, &str)> = servers.iter().map(|(s, url)| (*s, &**url)).collect();
         self.ledger.keep(&routes, &services, &servers);
     }
 

@@ -50,8 +50,12 @@ pub struct Facts {
     pub answered: Option<Moment>,
     /// The route, as an index into the routes in force.
     pub route: Option<u16>,
-    /// The server that answered or failed, as an index into its service.
-    pub server: Option<u16>,
+    /// The server that answered or failed, by its number (`balance::MemberId`).
+    pub server: Option<u32>,
+    /// The service asked, as an index into the services in force; `None` before one is chosen.
+    pub service: Option<u16>,
+    /// A second request was sent beside the first, before that had failed.
+    pub hedged: bool,
     /// How often a service was asked.
     pub attempts: u8,
     /// The connection to the service had been used before.
@@ -75,6 +79,8 @@ impl Facts {
             answered: None,
             route: None,
             server: None,
+            service: None,
+            hedged: false,
             attempts: 0,
             reused: false,
             status: 0,

@@ -98,7 +98,7 @@ fn may_be_h2(service: &Service, endpoint: &Endpoint) -> bool {
         Http::Two => true,
         Http::Auto => match endpoint.spoken.get() {
             Some(spoken) => spoken == Spoken::Two,
-            None => service.tls.is_some(),
+            None => service.shared.tls.is_some(),
         },
     }
 }

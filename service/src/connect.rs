@@ -80,7 +80,7 @@ pub(crate) fn timed_out(endpoint: &Endpoint, total: Deadline) -> Fault {
 
 async fn connect(service: &Service, endpoint: &Endpoint) -> Result<Dialled, Fault> {
     let stream = connect_tcp(endpoint).await?;
-    let (io, spoken) = match (endpoint.server.scheme, &service.tls) {
+    let (io, spoken) = match (endpoint.member.server.scheme, &service.shared.tls) {
         (Scheme::Https, Some(tls)) => connect_tls(endpoint, stream, tls).await?,
         (Scheme::Http | Scheme::Https, _) => (Io::Plain(stream), None),
     };
@@ -135,7 +135,7 @@ async fn connect_tls(
         let detail = format!("no TLS with {}", endpoint.authority);
         Fault::new(FaultKind::BadTls, detail).because(error)
     };
-    let name = tls.name.as_deref().unwrap_or(&endpoint.server.host).to_owned();
+    let name = tls.name.as_deref().unwrap_or(&endpoint.member.server.host).to_owned();
     let name = ServerName::try_from(name).map_err(|error| bad(io::Error::other(error)))?;
     let connector = TlsConnector::from(std::sync::Arc::clone(&tls.config));
     let stream = connector.connect(name, stream).await.map_err(bad)?;

@@ -1,6 +1,7 @@
 //! One server of a service as one thread sees it: its idle connections and its HTTP/2 connection.
 
 use crate::settings::{Scheme, Server};
+use balance::Member;
 use base::Moment;
 use monitor::ServerMeter;
 use std::cell::{Cell, RefCell};
@@ -22,8 +23,8 @@ pub(crate) enum Spoken {
 /// One server of a service.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// Its address as the settings say it.
-    pub server: Server,
+    /// The server as all threads see it.
+    pub member: Arc<Member>,
     /// `host:port`, for Host and logs.
     pub authority: String,
     /// What this thread counts of it.
@@ -49,10 +50,10 @@ pub struct Endpoint {
 const ADDRESSES_TTL: Duration = Duration::from_secs(10);
 
 impl Endpoint {
-    pub(crate) fn new(server: Server, idle_max: usize, meter: Arc<ServerMeter>) -> Self {
-        let authority = authority(&server);
+    pub(crate) fn new(member: Arc<Member>, idle_max: usize, meter: Arc<ServerMeter>) -> Self {
+        let authority = authority(&member.server);
         Self {
-            server,
+            member,
             authority,
             meter,
             idle: RefCell::default(),
@@ -121,15 +122,16 @@ impl Endpoint {
     /// # Errors
     /// The name cannot be resolved.
     pub(crate) async fn addresses(&self, now: Moment) -> std::io::Result<Rc<[SocketAddr]>> {
-        if let Ok(ip) = self.server.host.parse::<IpAddr>() {
-            return Ok(Rc::new([SocketAddr::new(ip, self.server.port)]));
+        let server = &self.member.server;
+        if let Some(ip) = server.address.or_else(|| server.host.parse::<IpAddr>().ok()) {
+            return Ok(Rc::new([SocketAddr::new(ip, server.port)]));
         }
         if let Some((when, known)) = &*self.addresses.borrow()
             && now.since(*when) < ADDRESSES_TTL
         {
             return Ok(Rc::clone(known));
         }
-        let name = (self.server.host.as_str(), self.server.port);
+        let name = (server.host.as_str(), server.port);
         let found: Rc<[SocketAddr]> = tokio::net::lookup_host(name).await?.collect();
         *self.addresses.borrow_mut() = Some((now, Rc::clone(&found)));
         Ok(found)

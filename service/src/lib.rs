@@ -9,7 +9,9 @@ mod connect;
 mod endpoint;
 mod service;
 pub mod settings;
+mod shared;
 
 pub use attempt::{Answered, Ask};
 pub use endpoint::Endpoint;
 pub use service::{Service, Tls};
+pub use shared::Shared;

@@ -2,13 +2,18 @@
 
 use crate::attempt::{self, Answered, Ask};
 use crate::endpoint::Endpoint;
-use crate::settings::{Http, Scheme, Settings};
-use base::{Fault, Moment, Replay};
+use crate::settings::{Http, Settings};
+use crate::shared::Shared;
+use balance::{Member, MemberId, Nobody, Outcome, Pool, Reader, Wish};
+use base::{Fault, FaultKind, Moment, Replay};
+use fastrand::Rng;
 use monitor::{Facts, Ledger, ServiceMeter};
 use rustls::ClientConfig;
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use wire::tls::TlsError;
 
 /// How TLS is spoken to a service.
@@ -19,21 +24,18 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// From a service's settings; `None` if no server speaks TLS.
+    /// From a service's settings.
     ///
     /// # Errors
     /// Which file cannot be used, and why.
-    pub fn from_settings(settings: &Settings) -> Result<Option<Self>, TlsError> {
-        if settings.servers.iter().all(|server| server.scheme == Scheme::Http) {
-            return Ok(None);
-        }
+    pub fn new(settings: &Settings) -> Result<Self, TlsError> {
         let alpn: &[&[u8]] = match settings.http {
             Http::Auto => &[b"h2", b"http/1.1"],
             Http::One => &[b"http/1.1"],
             Http::Two => &[b"h2"],
         };
         let config = wire::tls::client(&settings.tls, alpn)?;
-        Ok(Some(Self { config, name: settings.tls.name.clone() }))
+        Ok(Self { config, name: settings.tls.name.clone() })
     }
 }
 
@@ -42,69 +44,93 @@ impl Tls {
 pub struct Service {
     /// What it is told.
     pub settings: Arc<Settings>,
-    /// Its servers, in the order of the settings.
-    pub endpoints: Vec<Rc<Endpoint>>,
-    pub(crate) tls: Option<Tls>,
+    /// What all threads share of it.
+    pub shared: Arc<Shared>,
+    /// The servers that this thread has asked, by their number.
+    endpoints: RefCell<HashMap<MemberId, Rc<Endpoint>>>,
+    reader: RefCell<Reader>,
+    rng: RefCell<Rng>,
     pub(crate) head_max: (usize, usize),
+    ledger: Arc<Ledger>,
     meter: Arc<ServiceMeter>,
-    turn: Cell<usize>,
 }
 
 impl Service {
-    /// A service under these settings. Servers that `before`, the same service under former
-    /// settings, already had keep their connections; the others of `before` are retired.
-    /// `head_max` bounds an answer's head in bytes and fields; `turn` is where the round begins.
+    /// A service on one thread. Servers that `before`, the same service under former settings,
+    /// already had keep their connections; the others of `before` are retired. `head_max` bounds an
+    /// answer's head in bytes and fields; `seed` is where this thread's chances begin.
     pub fn new(
-        settings: Arc<Settings>,
-        tls: Option<Tls>,
+        shared: Arc<Shared>,
         head_max: (usize, usize),
-        ledger: &Ledger,
+        ledger: &Arc<Ledger>,
         before: Option<&Self>,
-        turn: usize,
+        seed: u64,
     ) -> Self {
+        let settings = Arc::clone(&shared.settings);
         // A connection made under other rules of TLS or HTTP is not the connection asked for.
         let same = before.filter(|before| {
             before.settings.tls == settings.tls
                 && before.settings.http == settings.http
                 && before.settings.idle_max == settings.idle_max
         });
-        let endpoints: Vec<_> = settings
-            .servers
-            .iter()
-            .map(|server| {
-                let known =
-                    same.and_then(|same| same.endpoints.iter().find(|e| e.server == *server));
-                known.cloned().unwrap_or_else(|| {
-                    let url = crate::settings::url(server);
-                    let meter = ledger.server(&settings.name, &url);
-                    Rc::new(Endpoint::new(server.clone(), settings.idle_max, meter))
-                })
-            })
+        let view = shared.pool.view();
+        let stays = |id: &MemberId| view.members().iter().any(|member| member.id == *id);
+        let endpoints: HashMap<_, _> = same
+            .map(|same| same.endpoints.borrow().clone())
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|(id, _)| stays(id))
             .collect();
-        let this = Self {
-            meter: ledger.service(&settings.name),
-            settings,
-            endpoints,
-            tls,
-            head_max,
-            turn: Cell::new(turn),
-        };
         if let Some(before) = before {
-            before.retire_all_but(&this.endpoints);
+            let gone = before.endpoints.borrow();
+            let gone = gone.iter().filter(|(id, _)| !endpoints.contains_key(id));
+            gone.for_each(|(_, endpoint)| endpoint.retire());
         }
-        this
+        Self {
+            meter: ledger.service(&settings.name),
+            ledger: Arc::clone(ledger),
+            settings,
+            endpoints: RefCell::new(endpoints),
+            reader: RefCell::new(shared.pool.reader()),
+            rng: RefCell::new(Rng::with_seed(seed)),
+            shared,
+            head_max,
+        }
     }
 
-    /// Retires every server that is not among `kept`.
-    pub fn retire_all_but(&self, kept: &[Rc<Endpoint>]) {
-        let gone = self.endpoints.iter().filter(|e| !kept.iter().any(|k| Rc::ptr_eq(k, e)));
-        gone.for_each(|endpoint| endpoint.retire());
+    /// Retires every server: the settings no longer name this service.
+    pub fn retire(&self) {
+        self.endpoints.borrow().values().for_each(|endpoint| endpoint.retire());
     }
 
-    /// Closes connections that have been idle for too long.
+    /// The server of this number, if this thread has asked it.
+    pub fn endpoint(&self, id: u32) -> Option<Rc<Endpoint>> {
+        self.endpoints.borrow().get(&MemberId(id)).cloned()
+    }
+
+    /// This thread's side of a server.
+    fn endpoint_of(&self, member: &Arc<Member>) -> Rc<Endpoint> {
+        if let Some(known) = self.endpoints.borrow().get(&member.id) {
+            return Rc::clone(known);
+        }
+        let meter = self.ledger.server(&self.settings.name, &member.url);
+        let endpoint = Rc::new(Endpoint::new(Arc::clone(member), self.settings.idle_max, meter));
+        self.endpoints.borrow_mut().insert(member.id, Rc::clone(&endpoint));
+        endpoint
+    }
+
+    /// Closes connections that have been idle for too long, and those of servers that are gone.
     pub fn sweep(&self, now: Moment) {
         let oldest = now.as_nanos().saturating_sub(self.settings.idle_time.as_nanos() as u64);
-        self.endpoints.iter().for_each(|endpoint| endpoint.sweep(Moment::from_nanos(oldest)));
+        let view = self.shared.pool.view();
+        self.endpoints.borrow_mut().retain(|id, endpoint| {
+            endpoint.sweep(Moment::from_nanos(oldest));
+            let stays = view.members().iter().any(|member| member.id == *id);
+            if !stays {
+                endpoint.retire();
+            }
+            stays
+        });
     }
 
     /// Asks the service. A connection that could not be made, and a kept-alive one that died before a
@@ -116,8 +142,8 @@ impl Service {
         let asked = Moment::recent(); // the exchange began in this same turn
         facts.asked = Some(asked);
         let spare = ask.body.spare();
-        let first = self.next();
-        let mut result = self.try_one(first, ask, facts, false).await;
+        let first = self.choose(Wish { may_probe: spare.is_some(), ..Wish::default() })?;
+        let mut result = self.try_one(Rc::clone(&first), ask, facts, false).await;
         if let Err(fault) = &result
             && let Some(spare) = spare.filter(wire::Body::is_untouched)
             && self.may_replay(fault, ask, facts)
@@ -125,7 +151,9 @@ impl Service {
             self.meter.retries.add(1);
             ask.body = spare;
             // After a failed connection another server; after a dead one the same, freshly dialled.
-            let second = if facts.reused { first } else { self.next() };
+            let tried = [first.member.id];
+            let wish = Wish { tried: &tried, ..Wish::default() };
+            let second = if facts.reused { first } else { self.choose(wish).unwrap_or(first) };
             result = Box::pin(self.try_one(second, ask, facts, true)).await;
         }
         if result.is_ok() {
@@ -142,32 +170,65 @@ impl Service {
         match fault.replay {
             Replay::Never => false,
             Replay::IfIdempotent => shared && ask.head.is_idempotent(),
-            Replay::Always => shared || self.endpoints.len() > 1,
+            Replay::Always => shared || self.shared.pool.view().members().len() > 1,
         }
     }
 
     async fn try_one(
         &self,
-        index: usize,
+        endpoint: Rc<Endpoint>,
         ask: &mut Ask<'_>,
         facts: &mut Facts,
         fresh: bool,
     ) -> Result<Answered, Fault> {
-        let endpoint = &self.endpoints[index];
-        facts.server = Some(index as u16);
+        facts.server = Some(endpoint.member.id.0);
         facts.attempts = facts.attempts.saturating_add(1);
         endpoint.meter.requests.add(1);
-        let result = attempt::attempt(self, endpoint, ask, facts, fresh).await;
+        let turn = Turn::begin(&self.shared.pool, Rc::clone(&endpoint), Moment::recent());
+        let result = attempt::attempt(self, &endpoint, ask, facts, fresh).await;
         if result.is_err() {
             endpoint.meter.failures.add(1);
         }
+        turn.end(if result.is_ok() { Outcome::Good } else { Outcome::Unanswered });
         result
     }
 
-    /// Whose turn it is (round robin).
-    fn next(&self) -> usize {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        turn % self.endpoints.len()
+    /// Which server to ask.
+    fn choose(&self, wish: Wish<'_>) -> Result<Rc<Endpoint>, Fault> {
+        let mut reader = self.reader.borrow_mut();
+        let choice = reader.load().pick(wish, Moment::recent(), &mut self.rng.borrow_mut());
+        choice.map(|choice| self.endpoint_of(choice.member)).map_err(|nobody| {
+            let detail = format!("nobody to ask of service {}", self.settings.name);
+            let after = match nobody {
+                Nobody::NoneAlive(after) => after,
+                Nobody::Empty | Nobody::AllTried => Duration::from_secs(1),
+            };
+            Fault::new(FaultKind::NoServer, detail).retry_after(after)
+        })
+    }
+}
+
+/// One request at one server, as the balancer counts it: dropped before its end, it was cancelled.
+struct Turn<'a> {
+    pool: &'a Pool,
+    endpoint: Rc<Endpoint>,
+    begun: Moment,
+    outcome: Outcome,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(pool: &'a Pool, endpoint: Rc<Endpoint>, begun: Moment) -> Self {
+        pool.begin(&endpoint.member);
+        Self { pool, endpoint, begun, outcome: Outcome::Cancelled }
+    }
+
+    fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.pool.end(&self.endpoint.member, self.begun, Moment::now(), self.outcome);
     }
 }

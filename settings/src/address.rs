@@ -102,7 +102,7 @@ pub(crate) fn server(text: &str) -> Result<Server, Wrong> {
             }
         },
     };
-    Ok(Server { scheme, host, port })
+    Ok(Server { scheme, host, port, address: None })
 }
 
 /// What of `rest` stands before the path; a path other than `/`, a query and a fragment are wrong.

@@ -4,6 +4,7 @@ use crate::address;
 use crate::lower::routes::everything;
 use crate::model::{Forward, Listener, Settings};
 use crate::report::{Mistake, Place, Report, Wrong};
+use balance::settings::Spot;
 use std::net::SocketAddr;
 use wire::settings::Limits;
 
@@ -15,6 +16,7 @@ use wire::settings::Limits;
 pub fn for_url(to: &[String], listen: &[String], admin: Option<&str>) -> Result<Settings, Report> {
     let mut flags = Flags { mistakes: Vec::new() };
     let servers = flags.all("--to", to, address::server);
+    let spots = servers.into_iter().map(Spot::from).collect();
     if to.is_empty() {
         let hint = Some("--to http://localhost:3000".to_owned());
         flags.note("--to", "no URL of a service to pass requests to".to_owned(), Vec::new(), hint);
@@ -33,7 +35,9 @@ pub fn for_url(to: &[String], listen: &[String], admin: Option<&str>) -> Result<
         forward: Forward::standard(),
         monitor: monitor::settings::Settings::standard(),
         cache: cache::settings::Settings::standard(),
-        services: vec![service::settings::Settings::standard("origin".to_owned(), servers)],
+        deadlines: service::settings::Deadlines::standard(),
+        rate_redis: None,
+        services: vec![service::settings::Settings::standard("origin".to_owned(), spots)],
         routes: vec![everything(cache::settings::Rules::standard())],
     })
 }

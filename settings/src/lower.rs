@@ -41,6 +41,8 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
         forward: forward.unwrap_or_else(Forward::standard),
         monitor: monitor.unwrap_or(monitor::settings::Settings::standard()),
         cache,
+        deadlines: service::settings::Deadlines::standard(),
+        rate_redis: None,
         services: services.into_iter().map(|(_, service)| service).collect::<Option<_>>()?,
         routes: routes?,
     })

@@ -1,5 +1,6 @@
 //! The settings of a whole gateway, validated: what `lower` makes of a file.
 
+use service::settings::{Class, Rate};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use wire::settings::{Limits, TlsServer};
@@ -25,6 +26,10 @@ pub struct Settings {
     pub monitor: monitor::settings::Settings,
     /// What is kept of answers, and where.
     pub cache: cache::settings::Settings,
+    /// How deadlines come and go.
+    pub deadlines: service::settings::Deadlines,
+    /// The Redis that counts shared rates; `None`: each gateway counts its own.
+    pub rate_redis: Option<String>,
     /// The services, in the order of the file.
     pub services: Vec<service::settings::Settings>,
     /// The routes, in the order of the file.
@@ -109,6 +114,17 @@ pub struct Route {
     pub pattern: Pattern,
     /// Index into `Settings::services`.
     pub service: usize,
+    /// Where requests go instead, each to one of these by weight; empty: all to `service`, which is
+    /// the first of these otherwise.
+    pub split: Vec<(usize, u32)>,
+    /// A service that is sent a copy of this share of requests, and never waited for.
+    pub shadow: Option<(usize, base::Share)>,
+    /// How much its requests matter …
+    pub class: Class,
+    /// … unless this field says so: `critical`, `normal` or `background`.
+    pub class_field: Option<String>,
+    /// How often its requests may come.
+    pub rates: Vec<Rate>,
     /// Taken off the front of the path before it is forwarded; starts with `/`, does not end in it.
     pub strip: Option<String>,
     /// Put before the path (after `strip`); starts with `/`, does not end in it.
@@ -117,6 +133,31 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// What is kept of its answers.
     pub cache: cache::settings::Rules,
+}
+
+impl Route {
+    /// A route that says only which requests go to which service, and what is kept of answers.
+    pub fn plain(
+        name: String,
+        pattern: Pattern,
+        service: usize,
+        cache: cache::settings::Rules,
+    ) -> Self {
+        Self {
+            name,
+            pattern,
+            service,
+            split: Vec::new(),
+            shadow: None,
+            class: Class::Normal,
+            class_field: None,
+            rates: Vec::new(),
+            strip: None,
+            prepend: None,
+            timeout: None,
+            cache,
+        }
+    }
 }
 
 /// Which requests a route takes: `GET shop.example/products/{id}`.

@@ -130,7 +130,8 @@ impl File {
 
     fn service(&mut self, service: &service::settings::Settings) {
         self.header(&format!("[service.{}]", service.name));
-        let servers: Vec<_> = service.servers.iter().map(service::settings::url).collect();
+        let servers: Vec<_> =
+            service.servers.iter().map(|spot| service::settings::url(&spot.server)).collect();
         self.texts("servers", &servers);
         match &service.host {
             HostRule::Client => self.text("host", &"client"),

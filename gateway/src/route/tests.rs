@@ -7,14 +7,9 @@ use settings::pattern;
 fn routes(patterns: &[&str]) -> Vec<Route> {
     patterns
         .iter()
-        .map(|text| Route {
-            name: (*text).to_owned(),
-            pattern: pattern::parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}")),
-            service: 0,
-            strip: None,
-            prepend: None,
-            timeout: None,
-            cache: cache::settings::Rules::standard(),
+        .map(|text| {
+            let found = pattern::parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+            Route::plain((*text).to_owned(), found, 0, cache::settings::Rules::standard())
         })
         .collect()
 }

@@ -64,15 +64,8 @@ fn implied<'s>(
 /// The route `*` to the first service.
 pub(crate) fn everything(cache: Rules) -> Route {
     let path = vec![Segment::Rest(String::new())];
-    Route {
-        name: "*".to_owned(),
-        pattern: Pattern { methods: Vec::new(), host: None, path },
-        service: 0,
-        strip: None,
-        prepend: None,
-        timeout: None,
-        cache,
-    }
+    let pattern = Pattern { methods: Vec::new(), host: None, path };
+    Route::plain("*".to_owned(), pattern, 0, cache)
 }
 
 fn route<'s>(
@@ -102,13 +95,10 @@ fn route<'s>(
     let unnamed = text.map(|text| At { value: text.value, span: text.span });
     let name = named.or(unnamed).unwrap_or(At { value: String::new(), span });
     let route = service.zip(pattern.clone()).map(|(service, pattern)| Route {
-        name: name.value.clone(),
-        pattern: pattern.value,
-        service,
         strip: strip.map(|found| found.value),
         prepend,
         timeout,
-        cache,
+        ..Route::plain(name.value.clone(), pattern.value, service, cache)
     });
     Found { route, pattern, name }
 }

@@ -4,7 +4,7 @@ use super::value;
 use crate::address;
 use crate::options::{SERVICE_NAME_WORDS, SERVICES, duration};
 use crate::reader::{At, Reader, Scope, Table};
-use service::settings::{HostRule, Http, Server, Settings};
+use service::settings::{HostRule, Http, Settings, Spot};
 use std::time::Duration;
 use toml::de::DeTable;
 use wire::settings::{TlsClient, Trust};
@@ -66,10 +66,17 @@ fn service<'s>(
         tls: tls(reader, &table, name.value).unwrap_or(standard.tls),
         name: standard.name,
         servers: standard.servers,
+        discover: None,
+        balance: standard.balance,
+        check: None,
+        retry: standard.retry,
+        hedge: None,
+        limit: standard.limit,
+        prewarm: 0,
     })
 }
 
-fn servers<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Option<Vec<Server>> {
+fn servers<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Option<Vec<Spot>> {
     let servers = reader.parsed_all(table, "servers", address::server)?;
     let array = table.entries["servers"].get_ref().as_array();
     if array.is_some_and(|array| array.is_empty()) {
@@ -77,7 +84,7 @@ fn servers<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Option<Vec<Server>
         let hint = Some("servers = [\"http://10.0.0.1:3000\"]".to_owned());
         reader.note(table.entries["servers"].span(), what, "at least one URL".to_owned(), hint);
     }
-    Some(servers.into_iter().map(|server| server.value).collect())
+    Some(servers.into_iter().map(|server| Spot::from(server.value)).collect())
 }
 
 fn times(
