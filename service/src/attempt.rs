@@ -4,6 +4,7 @@ use crate::connect::{self, Dialled, dial};
 use crate::endpoint::{Endpoint, Spoken};
 use crate::service::Service;
 use crate::settings::{HostRule, Http};
+use crate::streams::Shared;
 use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead};
 use monitor::Facts;
 use std::future::poll_fn;
@@ -120,34 +121,39 @@ async fn ready(
     if !may_be_h2(service, endpoint) {
         return connect(service, endpoint, connect_by, by).await;
     }
+    // A retry wants another connection than the one that failed.
+    let failed = if fresh { ask.h2_used } else { None };
+    if let Some(shared) = endpoint.streams.with_room(failed) {
+        return Ok(take(shared, ask, true));
+    }
     // A crowd makes one connection; nobody waits for it longer than it would take to make one.
-    let Ok(mut shared) = within(connect_by, endpoint.h2.lock()).await else {
+    let Ok(making) = within(connect_by, endpoint.streams.making.lock()).await else {
         return Err(connect::timed_out(endpoint, by));
     };
     if !may_be_h2(service, endpoint) {
         // Whoever held the lock found out that HTTP/1.1 is spoken: no need to go one by one.
-        drop(shared);
+        drop(making);
         return connect(service, endpoint, connect_by, by).await;
     }
-    // A retry wants another connection than the one that failed, and takes one that somebody else has
-    // made since.
-    let failed = fresh && ask.h2_used == Some(endpoint.h2_made.get());
-    if let Some(connection) = &mut *shared
-        && !failed
-        && connection.is_open()
-    {
-        ask.h2_used = Some(endpoint.h2_made.get());
-        endpoint.h2_used.set(Moment::recent());
-        return Ok(Ready::Two(connection.clone(), true));
+    if let Some(shared) = endpoint.streams.with_room(failed) {
+        return Ok(take(shared, ask, true));
     }
-    let made = connect(service, endpoint, connect_by, by).await?;
-    endpoint.h2_made.set(endpoint.h2_made.get() + 1);
-    ask.h2_used = Some(endpoint.h2_made.get());
-    *shared = match &made {
-        Ready::Two(connection, _) => Some(connection.clone()),
-        Ready::One(_) => None,
-    };
-    Ok(made)
+    match connect(service, endpoint, connect_by, by).await {
+        Ok(Ready::Two(connection, _)) => {
+            let number = endpoint.streams.made(connection.clone());
+            Ok(take(Shared { connection, number }, ask, false))
+        }
+        Err(fault) if fault.kind == FaultKind::ServiceFull => {
+            // No more connections: a stream becomes free sooner or later.
+            endpoint.streams.any().map(|shared| take(shared, ask, true)).ok_or(fault)
+        }
+        other => other,
+    }
+}
+
+fn take(shared: Shared, ask: &mut Ask<'_>, reused: bool) -> Ready {
+    ask.h2_used = Some(shared.number);
+    Ready::Two(shared.connection, reused)
 }
 
 /// Makes a connection, by `by`; `total` is when the whole exchange ends.
@@ -163,10 +169,7 @@ async fn connect(
     }
     Ok(match dial(service, endpoint, by, total).await? {
         Dialled::One(connection) => Ready::One(endpoint.lend(Box::new(connection))),
-        Dialled::Two(connection) => {
-            endpoint.h2_used.set(Moment::recent());
-            Ready::Two(connection, false)
-        }
+        Dialled::Two(connection) => Ready::Two(connection, false),
     })
 }
 
@@ -341,7 +344,9 @@ async fn ask_h2(
                 let fault = patience.fault(sending, asking.waits_for_source());
                 if fault.kind.side() == base::Side::Upstream {
                     // Perhaps the connection is dead and nobody told us: others should not try it.
-                    endpoint.leave_h2();
+                    if let Some(number) = ask.h2_used {
+                        endpoint.streams.leave_one(number);
+                    }
                 }
                 return Err(fault);
             }

@@ -10,6 +10,7 @@ mod endpoint;
 mod service;
 pub mod settings;
 mod shared;
+mod streams;
 
 pub use attempt::{Answered, Ask};
 pub use endpoint::Endpoint;
