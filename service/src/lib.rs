@@ -5,6 +5,7 @@
 //! and are never shared; deadlines stand around every wait.
 
 mod attempt;
+pub mod budget;
 mod connect;
 mod endpoint;
 mod service;
@@ -12,6 +13,7 @@ pub mod settings;
 mod shared;
 
 pub use attempt::{Answered, Ask};
+pub use budget::Budget;
 pub use endpoint::Endpoint;
 pub use service::{Service, Tls};
 pub use shared::Shared;
