@@ -7,6 +7,7 @@
 mod attempt;
 pub mod budget;
 mod connect;
+pub mod deadline;
 mod endpoint;
 mod service;
 pub mod settings;
@@ -14,6 +15,7 @@ mod shared;
 
 pub use attempt::{Answered, Ask};
 pub use budget::Budget;
+pub use deadline::Early;
 pub use endpoint::Endpoint;
 pub use service::{Service, Tls};
 pub use shared::Shared;
