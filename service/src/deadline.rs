@@ -232,7 +232,7 @@ fn read(fields: &Fields, name: &[u8], parse: impl Fn(&[u8]) -> Option<Duration>)
 }
 
 /// One or more digits; saturates.
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

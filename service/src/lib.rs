@@ -9,6 +9,7 @@ pub mod budget;
 mod connect;
 pub mod deadline;
 mod endpoint;
+pub mod retry;
 mod service;
 pub mod settings;
 mod shared;
