@@ -5,14 +5,21 @@
 //! and are never shared; deadlines stand around every wait.
 
 mod attempt;
+pub mod budget;
 mod connect;
+pub mod deadline;
 mod endpoint;
+pub mod hedge;
+pub mod retry;
 mod service;
 pub mod settings;
 mod shared;
 mod streams;
 
 pub use attempt::{Answered, Ask};
+pub use budget::Budget;
+pub use deadline::Early;
 pub use endpoint::Endpoint;
+pub use hedge::Hedge;
 pub use service::{Service, Tls};
 pub use shared::Shared;
