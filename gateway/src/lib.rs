@@ -15,6 +15,8 @@ pub mod house;
 pub mod listen;
 pub mod purge;
 pub mod route;
+pub mod shadow;
+pub mod steering;
 pub mod tunnel;
 pub mod worker;
 
