@@ -4,14 +4,21 @@
 //! request while watching for the answer, try once more where that is safe. Pools belong to a thread
 //! and are never shared; deadlines stand around every wait.
 
+mod admission;
 mod attempt;
 mod connect;
 mod endpoint;
+mod limit;
+mod queue;
+pub mod rate;
 mod service;
 pub mod settings;
 mod shared;
 
+pub use admission::{Admission, Counts, Permit, Standing};
 pub use attempt::{Answered, Ask};
 pub use endpoint::Endpoint;
+pub use limit::{Learning, Limit};
+pub use queue::{Key, Queue, Sent};
 pub use service::{Service, Tls};
 pub use shared::Shared;
