@@ -10,16 +10,17 @@
 //!   `limit × clamp(tolerance × baseline / short, ½, 1) + √limit / 2`, a part of the way each window;
 //!   it does not grow while less than half of it is used.
 //! - The baseline learns from *easy* samples alone: of requests that came in while at most [`EASY`] of
-//!   the limit was in flight. It follows them down at once, and up by a tenth a second: a service that
+//!   the limit was in flight, or no more than `least`. It follows them down at once, and up by a tenth a second: a service that
 //!   becomes slower for good has a new baseline within half a minute.
 //! - A service that stands at its limit gives no easy samples. Then the limit *dips* to [`EASY`] of
 //!   itself for a moment, every few seconds. Where requests queue in the service, latency falls with
 //!   the limit, and so does the baseline: a baseline that was learned under overload heals itself,
-//!   by as much as `EASY` at each dip. This is no pinned probe (Envoy's, of three in flight, answers
+//!   by as much as `EASY` at each dip. Where it does not fall, the service has become slower, and the
+//!   baseline is what it takes now, at once. This is no pinned probe (Envoy's, of three in flight, answers
 //!   503): a dip is a part of the limit, a twentieth of the time at most, and whoever comes waits.
 //! - Timeouts and the like are losses: a window in which a tenth is lost costs a tenth of the limit.
 //!
-//! The limit is always within `least..=most`, but in a dip, when it is at least 1.
+//! The limit is always within `least..=most`, dips included.
 
 use crate::settings;
 use base::Moment;
@@ -52,13 +53,17 @@ const EASY_SAMPLES: u32 = 24;
 const DOWN: f64 = 0.3;
 /// The baseline rises by this part of itself a second.
 const UP: f64 = 0.1;
+/// A dip that leaves so much of the latency shows that requests do not queue.
+const FLAT: f64 = 0.8;
 /// Pauses between dips: short while the baseline moves, longer and longer while it stands.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// See [`PAUSE_MIN`].
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// A dip is at most a part of this of the time.
 const DIP_SHARE: u32 = 20;
-/// Longest dip.
+/// A dip lasts for four times what requests take, or as long as this if that is more …
+const DIP_TIME_MIN: Duration = Duration::from_millis(300);
+/// … and no longer than this.
 const DIP_TIME_MAX: Duration = Duration::from_secs(1);
 /// A change of the baseline that is worth another look soon.
 const MOVED: f64 = 0.08;
@@ -157,6 +162,8 @@ pub struct Learning {
     limit: f64,
     /// In seconds.
     baseline: Option<f64>,
+    /// The last window's latency.
+    short: f64,
     /// When the baseline was last moved.
     moved: Moment,
     window: Tally,
@@ -180,6 +187,7 @@ impl Learning {
             most: f64::from(u32::MAX),
             limit: f64::from(start),
             baseline: None,
+            short: 0.0,
             moved: Moment::from_nanos(0),
             window: Tally::default(),
             window_begun: None,
@@ -202,8 +210,13 @@ impl Learning {
 
     /// How many may be in flight.
     pub fn current(&self) -> u32 {
-        let limit = if self.dip.is_some() { self.limit * EASY } else { self.limit };
-        (limit.round() as u32).max(1)
+        let limit = if self.dip.is_some() { self.easy_limit() } else { self.limit };
+        limit.round() as u32
+    }
+
+    /// Up to so many in flight a sample is easy.
+    fn easy_limit(&self) -> f64 {
+        (self.limit * EASY).max(self.least)
     }
 
     /// What first bytes take when nothing queues.
@@ -220,7 +233,7 @@ impl Learning {
             self.window.lost += 1;
         } else {
             self.window.add(took);
-            if f64::from(in_flight) <= (self.limit * EASY).max(1.0).round() {
+            if self.baseline.is_none() || f64::from(in_flight) <= self.easy_limit().round() {
                 self.easy.add(took);
             }
         }
@@ -251,8 +264,11 @@ impl Learning {
             self.easy = Tally::default();
             let elapsed = now.since(self.moved).as_secs_f64().clamp(0.0, 2.5);
             self.moved = now;
+            // Half as many in flight and as slow as before: it is the service, and not its queue.
+            let is_flat = self.dip.is_some() && easy >= FLAT * self.short;
             let moved = match self.baseline {
                 None => easy,
+                Some(_) if is_flat => easy,
                 Some(known) if easy < known => known + (easy - known) * DOWN,
                 Some(known) => easy.min(known * (1.0 + UP * elapsed)),
             };
@@ -286,7 +302,8 @@ impl Learning {
             self.limit *= 1.0 - 0.1 * (lost * 10.0).min(1.0);
         }
         if let Some(baseline) = self.baseline.filter(|_| window.answered > 0) {
-            let gradient = (TOLERANCE * baseline + SLACK) / window.mean();
+            self.short = window.mean();
+            let gradient = (TOLERANCE * baseline + SLACK) / self.short;
             let aim = if used > self.limit {
                 // Not in force: what is in flight now is what brought this latency about (Little).
                 used * gradient.min(1.0)
@@ -299,10 +316,11 @@ impl Learning {
             }
         }
         self.limit = self.limit.clamp(self.least, self.most);
-        if now >= self.next_dip && used >= self.limit * 0.8 && self.baseline.is_some() {
-            let baseline = self.baseline.unwrap_or_default();
-            let time = Duration::from_secs_f64(6.0 * baseline).clamp(WINDOW_TIME * 3, DIP_TIME_MAX);
-            self.dip = Some((now, now + time));
+        let is_full = used >= self.limit * 0.8 && self.limit > self.least;
+        if now >= self.next_dip && is_full && self.baseline.is_some() {
+            let time = Duration::from_secs_f64(4.0 * self.short);
+            self.easy = Tally::default();
+            self.dip = Some((now, now + time.clamp(DIP_TIME_MIN, DIP_TIME_MAX)));
         }
     }
 }
