@@ -189,6 +189,7 @@ async fn exchange_h1(
         expects: server.expects_continue() && !server.has_begun(),
         interim: &mut interim,
         by: Deadline::NEVER,
+        rated: None,
         // Woken for this request a moment ago, the thread has read the clock (see `worker`).
         facts: Facts::begin(Moment::recent()),
     };
@@ -549,6 +550,7 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
         expects: false,
         interim: &mut interim,
         by: Deadline::NEVER,
+        rated: None,
         facts: Facts::begin(Moment::now()),
     };
     let departure = {

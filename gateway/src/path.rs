@@ -7,6 +7,7 @@
 //! ```text
 //! connection ─► serve
 //!                 1 route     which service, by host, path and method   else 404, 405
+//!                             and whether its rates allow one more      else 429
 //!                 2 answer    what we answer ourselves: CONNECT, TRACE and OPTIONS that end here
 //!                 3 cache     an answer from store, or one fetch for all who want the same
 //!                 4 forward   what crosses the hop and what must not
@@ -21,6 +22,7 @@ use crate::caching::{self, Look};
 use crate::depart;
 use crate::forward::{self, Crossing, Hop};
 use crate::house::House;
+use crate::rates;
 use crate::route::Found;
 use base::field::Prepared;
 use base::{Deadline, Fault, FaultKind, FieldName, Framing, RequestHead, ResponseHead};
@@ -72,6 +74,8 @@ pub struct Exchange<'a> {
     pub interim: &'a mut dyn FnMut(&ResponseHead),
     /// When all must be over; set as soon as the route is known.
     pub by: Deadline,
+    /// What is left of the rates of its route: the value of `RateLimit`.
+    pub rated: Option<String>,
     /// What is told of it.
     pub facts: Facts,
 }
@@ -114,6 +118,7 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
     exchange.facts.route = Some(index as u16);
     let longest = route.timeout.unwrap_or(service.settings.total_time);
     exchange.by = Deadline::after(exchange.facts.begun, longest);
+    rates::check(house, exchange, index).await?;
     // 2 answer
     if let Some(answer) = forward::ends_here(&mut exchange.head)? {
         return Ok(Answered::Response(answer));

@@ -35,18 +35,18 @@ pub struct House {
 
 /// A family that another room has counted.
 #[derive(Clone, Debug)]
-pub struct Family {
+pub struct Family<'a> {
     /// Its name.
     pub name: &'static str,
     /// `counter` or `gauge`.
     pub kind: &'static str,
     /// In a sentence.
     pub help: &'static str,
-    /// Labels from closed sets, and a value each.
-    pub samples: Vec<(Vec<(&'static str, &'static str)>, f64)>,
+    /// Labels from closed sets or from the settings, and a value each.
+    pub samples: Vec<(Vec<(&'static str, &'a str)>, f64)>,
 }
 
-impl Family {
+impl Family<'_> {
     /// A family of one sample without labels.
     pub fn one(name: &'static str, kind: &'static str, help: &'static str, value: u64) -> Self {
         Self { name, kind, help, samples: vec![(Vec::new(), value as f64)] }

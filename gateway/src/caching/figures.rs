@@ -8,14 +8,14 @@ use monitor::expose::Family;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// All families.
-pub fn families(cache: &Cache) -> Vec<Family> {
+pub fn families(cache: &Cache) -> Vec<Family<'_>> {
     let mut families = memory(cache);
     disk(cache, &mut families);
     shared(cache, &mut families);
     families
 }
 
-fn memory(cache: &Cache) -> Vec<Family> {
+fn memory(cache: &Cache) -> Vec<Family<'_>> {
     let memory = &cache.memory;
     vec![
         Family::one(
@@ -63,7 +63,7 @@ fn memory(cache: &Cache) -> Vec<Family> {
     ]
 }
 
-fn disk(cache: &Cache, families: &mut Vec<Family>) {
+fn disk(cache: &Cache, families: &mut Vec<Family<'_>>) {
     let Some(shelf) = &cache.disk else { return };
     let meters = shelf.disk.meters();
     let get = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
@@ -85,7 +85,7 @@ fn disk(cache: &Cache, families: &mut Vec<Family>) {
     families.push(Family::one(name, "gauge", "Bytes of files of the disk tier.", bytes));
 }
 
-fn shared(cache: &Cache, families: &mut Vec<Family>) {
+fn shared(cache: &Cache, families: &mut Vec<Family<'_>>) {
     let Some(shared) = &cache.shared else { return };
     let meter = shared.meter();
     let get = |tally: &Tally| tally.get() as f64;
