@@ -191,6 +191,7 @@ async fn exchange_h1(
         interim: &mut interim,
         by: Deadline::NEVER,
         steering: Steering::NONE,
+        rated: None,
         // Woken for this request a moment ago, the thread has read the clock (see `worker`).
         facts: Facts::begin(Moment::recent()),
     };
@@ -552,6 +553,7 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
         interim: &mut interim,
         by: Deadline::NEVER,
         steering: Steering::NONE,
+        rated: None,
         facts: Facts::begin(Moment::now()),
     };
     let departure = {

@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod house;
 pub mod listen;
 pub mod purge;
+pub mod rates;
 pub mod route;
 pub mod shadow;
 pub mod steering;

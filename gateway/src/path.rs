@@ -7,6 +7,7 @@
 //! ```text
 //! connection ─► serve
 //!                 1 route     which service, by host, path and method   else 404, 405
+//!                             and whether its rates allow one more      else 429
 //!                 2 answer    what we answer ourselves: CONNECT, TRACE and OPTIONS that end here
 //!                 3 cache     an answer from store, or one fetch for all who want the same
 //!                 4 forward   what crosses the hop and what must not
@@ -21,6 +22,7 @@ use crate::caching::{self, Look};
 use crate::depart;
 use crate::forward::{self, Crossing, Hop};
 use crate::house::House;
+use crate::rates;
 use crate::route::Found;
 use crate::shadow;
 use crate::steering::{self, Steering};
@@ -76,6 +78,8 @@ pub struct Exchange<'a> {
     pub by: Deadline,
     /// What it asks of whoever chooses a server for it; known as soon as the route is.
     pub steering: Steering,
+    /// What is left of the rates of its route: the value of `RateLimit`.
+    pub rated: Option<String>,
     /// What is told of it.
     pub facts: Facts,
 }
@@ -117,6 +121,7 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
     exchange.facts.route = Some(index as u16);
     exchange.steering = steering::steer(house, exchange, index);
     exchange.facts.service = Some(exchange.steering.service as u16);
+    rates::check(house, exchange, index).await?;
     // 2 answer
     if let Some(answer) = forward::ends_here(&mut exchange.head)? {
         return Ok(Answered::Response(answer));

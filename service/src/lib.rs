@@ -15,6 +15,7 @@ mod endpoint;
 pub mod hedge;
 mod limit;
 mod queue;
+pub mod rate;
 pub mod retry;
 mod service;
 pub mod settings;
