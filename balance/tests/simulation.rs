@@ -265,9 +265,9 @@ fn a_server_that_breaks_down_is_left_at_once_and_comes_back() {
     let odd = Model { failing: |t| f64::from(u8::from(t > 10.0 && t < 25.0)), ..model() };
     for seed in 0..3 {
         let mut world = ten(Policy::PeakEwma, odd.clone(), seed);
-        (world.warm, world.seconds) = (0.0, 65.0);
+        (world.warm, world.seconds) = (0.0, 80.0);
         let report = run(&world);
-        let (broken, back) = (report.share_in(0, 10..25), report.share_in(0, 55..65));
+        let (broken, back) = (report.share_in(0, 10..25), report.share_in(0, 55..80));
         assert!(broken < 0.001, "seed {seed}: {broken}");
         assert!(back >= 0.08, "seed {seed}: {back}");
     }
@@ -290,13 +290,18 @@ fn a_stray_failure_starves_nobody() {
 #[test]
 fn a_server_that_recovers_has_its_share_within_three_decays() {
     let odd = Model { factor: |t| if t < 30.0 { 5.0 } else { 1.0 }, ..model() };
-    for seed in 0..5 {
-        for rate in [20.0, 2_400.0] {
+    // Sixty requests are few to tell a share from: the mean of many runs. That of a server that was
+    // never slow is 0.985 and 1.015.
+    for (rate, runs, least) in [(20.0, 40, 0.4), (2_400.0, 4, 0.8)] {
+        let share = |seed| {
             let mut world = ten(Policy::PeakEwma, odd.clone(), seed);
             (world.rate, world.warm, world.seconds) = (rate, 0.0, 90.0);
             let share = run(&world).share_in(0, 60..90) * 10.0;
-            assert!(share >= 0.8, "{rate}/s, seed {seed}: {share}");
-        }
+            assert!(share >= least, "{rate}/s, seed {seed}: {share}");
+            share
+        };
+        let mean = (0..runs).map(share).sum::<f64>() / runs as f64;
+        assert!(mean >= 0.9, "{rate}/s: {mean}");
     }
 }
 
@@ -326,8 +331,7 @@ fn a_heavier_server_has_more_in_every_load() {
             let world = World { settings, models, workers: 12, rate, seconds, warm: 0.0, seed: 3 };
             let report = run(&world);
             let heavy: f64 = (0..5).map(|server| report.share(server)).sum();
-            eprintln!("{policy:?}, {rate}/s: {heavy}");
-            assert!((0.6..0.95).contains(&heavy), "{policy:?}, {rate}/s: {heavy}");
+            assert!((0.65..0.8).contains(&heavy), "{policy:?}, {rate}/s: {heavy}");
         }
     }
 }
