@@ -265,9 +265,9 @@ fn a_server_that_breaks_down_is_left_at_once_and_comes_back() {
     let odd = Model { failing: |t| f64::from(u8::from(t > 10.0 && t < 25.0)), ..model() };
     for seed in 0..3 {
         let mut world = ten(Policy::PeakEwma, odd.clone(), seed);
-        (world.warm, world.seconds) = (0.0, 65.0);
+        (world.warm, world.seconds) = (0.0, 80.0);
         let report = run(&world);
-        let (broken, back) = (report.share_in(0, 10..25), report.share_in(0, 55..65));
+        let (broken, back) = (report.share_in(0, 10..25), report.share_in(0, 55..80));
         assert!(broken < 0.001, "seed {seed}: {broken}");
         assert!(back >= 0.08, "seed {seed}: {back}");
     }
@@ -275,14 +275,18 @@ fn a_server_that_breaks_down_is_left_at_once_and_comes_back() {
 
 #[test]
 fn a_stray_failure_starves_nobody() {
-    for rate in [10.0, 100.0, 2_400.0] {
-        for seed in 0..3 {
-            let odd = Model { failing: |_| 0.001, ..model() };
-            let mut world = ten(Policy::PeakEwma, odd, seed);
-            (world.rate, world.warm) = (rate, 0.0);
-            world.seconds = (50_000.0 / rate).min(2_000.0);
-            let share = run(&world).share(0) * 10.0;
-            assert!(share > 0.7, "{rate}/s, seed {seed}: {share}");
+    // With f instead of f² in the cost the means are 0.92 and 0.39 at worst.
+    let [rare, often]: [fn(f64) -> f64; 2] = [|_| 0.001, |_| 0.01];
+    for (failing, least) in [(rare, 0.9), (often, 0.75)] {
+        for rate in [10.0, 100.0, 2_400.0] {
+            let share = |seed| {
+                let mut world = ten(Policy::PeakEwma, Model { failing, ..model() }, seed);
+                (world.rate, world.warm) = (rate, 0.0);
+                world.seconds = (50_000.0 / rate).min(2_000.0);
+                run(&world).share(0) * 10.0
+            };
+            let mean = (0..4).map(share).sum::<f64>() / 4.0;
+            assert!(mean > least, "{rate}/s: {mean}");
         }
     }
 }
@@ -290,13 +294,18 @@ fn a_stray_failure_starves_nobody() {
 #[test]
 fn a_server_that_recovers_has_its_share_within_three_decays() {
     let odd = Model { factor: |t| if t < 30.0 { 5.0 } else { 1.0 }, ..model() };
-    for seed in 0..5 {
-        for rate in [20.0, 2_400.0] {
+    // Sixty requests are few to tell a share from: the mean of many runs. That of a server that was
+    // never slow is 0.985 and 1.015.
+    for (rate, runs, least) in [(20.0, 40, 0.4), (2_400.0, 4, 0.8)] {
+        let share = |seed| {
             let mut world = ten(Policy::PeakEwma, odd.clone(), seed);
             (world.rate, world.warm, world.seconds) = (rate, 0.0, 90.0);
             let share = run(&world).share_in(0, 60..90) * 10.0;
-            assert!(share >= 0.8, "{rate}/s, seed {seed}: {share}");
-        }
+            assert!(share >= least, "{rate}/s, seed {seed}: {share}");
+            share
+        };
+        let mean = (0..runs).map(share).sum::<f64>() / runs as f64;
+        assert!(mean >= 0.9, "{rate}/s: {mean}");
     }
 }
 
@@ -326,8 +335,7 @@ fn a_heavier_server_has_more_in_every_load() {
             let world = World { settings, models, workers: 12, rate, seconds, warm: 0.0, seed: 3 };
             let report = run(&world);
             let heavy: f64 = (0..5).map(|server| report.share(server)).sum();
-            eprintln!("{policy:?}, {rate}/s: {heavy}");
-            assert!((0.6..0.95).contains(&heavy), "{policy:?}, {rate}/s: {heavy}");
+            assert!((0.65..0.8).contains(&heavy), "{policy:?}, {rate}/s: {heavy}");
         }
     }
 }

@@ -26,6 +26,9 @@ struct Arguments {
     seconds: f64,
 }
 
+/// Changes a figure.
+const ROUNDS: u32 = 50;
+
 fn main() {
     let arguments = Arguments::parse();
     let length = Duration::from_secs_f64(arguments.seconds);
@@ -46,7 +49,6 @@ fn main() {
         let spots = spots(1_000);
         let pool = pool(policy.clone(), 1_000);
         let begun = Moment::now();
-        const ROUNDS: u32 = 50;
         for round in 0..ROUNDS as usize {
             pool.update(&spots[..1_000 - round % 2], begun);
         }
