@@ -27,6 +27,9 @@ fn tune() {
         ("b 92 % +1 s short", World { load: 0.92, requests: 30_000, ..World::STALLS }),
         ("b 92 % +1 s cancels", World { load: 0.92, cancels: true, ..World::STALLS }),
     ] {
+        if std::env::var("WORLD").is_ok_and(|only| !name.contains(&only)) {
+            continue;
+        }
         let mut all: Vec<_> = (0..seeds).map(|seed| both(world, seed)).collect();
         all.sort_by(|a, b| (a.1.p50 / a.0.p50).total_cmp(&(b.1.p50 / b.0.p50)));
         let mean = |of: &dyn Fn(&(Measured, Measured)) -> f64| {
