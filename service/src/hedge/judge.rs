@@ -23,16 +23,17 @@ const WINDOW: Duration = Duration::from_secs(5);
 const WINDOW_MAX: Duration = Duration::from_mins(1);
 /// Answers that make a usual time.
 const SLICE_MIN: u64 = 200;
-/// What of a rise above the usual time without hedging is no matter, as a logarithm: 20 % …
+/// What of a rise above the usual time without hedging is no matter, as a logarithm: 30 % …
 const RISE: f64 = 0.26;
-/// … and when the rest of one slice after the other calls for a trial: 80 % at once, 40 % twice.
+/// … and when the rest, summed over slices, calls for a trial: at once if the time has doubled, the
+/// second time if it is two thirds longer.
 const RISEN: f64 = 0.5;
-/// Logarithm of the fall in a trial that convicts: 10 %.
+/// Logarithm of the fall in a trial that convicts: the time before it was a fifth longer.
 const FALL: f64 = 0.182;
 /// A trial that does not convict raises the usual time without hedging to what it found, by 50 % at
 /// most: queues may not have been empty yet.
 const RAISE_MAX: f64 = 0.4;
-/// Slices of which a trial consists behind the first.
+/// Slices of a trial, behind the first, that acquit; one can convict.
 const TRIAL_SLICES: u32 = 4;
 /// Standard errors that are more than chance.
 const ERRORS: f64 = 3.0;
@@ -74,7 +75,7 @@ pub(super) struct Judge {
 enum Phase {
     Learning,
     On,
-    /// Off for some slices; these came before it, and these in it.
+    /// Off for some slices: the usual time before it, and how many there were.
     Trial(Usual, u32),
     Off(Moment, Off),
 }
