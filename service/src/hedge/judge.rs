@@ -1,4 +1,4 @@
-//! Whether hedging pays: what one thread decides once a second from what all have recorded.
+//! Whether hedging pays: what one thread decides twice a second from what all have recorded.
 //!
 //! The measure is the *usual time*: the geometric mean of all but the slowest answers. Queues show in
 //! it at once, stalls that hedging is there for do not, and unlike a median it does not jump where a
@@ -34,7 +34,7 @@ const FALL: f64 = 0.182;
 /// most: queues may not have been empty yet.
 const RAISE_MAX: f64 = 0.4;
 /// Slices of a trial, behind the first, that acquit; one can convict.
-const TRIAL_SLICES: u32 = 4;
+const TRIAL_SLICES: u32 = 6;
 /// Standard errors that are more than chance.
 const ERRORS: f64 = 3.0;
 /// How long it stays off the first time, and at most.
@@ -152,7 +152,8 @@ impl Judge {
         self.delay = self.whole.exceeded_by(u64::from(self.extra.0), 10_000);
         self.step(now);
         let open = now.since(opened);
-        let full = in_window >= self.learn_min() / WINDOWS as u64;
+        // All but the one just begun suffice.
+        let full = in_window >= self.learn_min().div_ceil(WINDOWS as u64 - 1);
         if open < WINDOW || (!full && open < WINDOW_MAX) {
             return None;
         }
