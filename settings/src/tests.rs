@@ -4,6 +4,7 @@ mod caching;
 mod laws;
 mod messages;
 mod patterns;
+mod reference;
 mod values;
 
 use crate::reader::World;

@@ -28,8 +28,8 @@ pub(super) fn servers<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Option<
     for one in &found {
         let Some(spot) = spot(reader, one) else { continue };
         if let Some(first) = spots.iter().find(|first| first.value.server == spot.value.server) {
-            let what =
-                format!("{}\"{}\" twice", table.scope.key("servers"), url(&spot.value.server));
+            let written = &reader.text[spot.span.clone()];
+            let what = format!("{}{written} twice", table.scope.key("servers"));
             let there = (&first.span.clone(), "first here".to_owned());
             let hint = one.alone.is_none().then(|| "a weight gives it more requests".to_owned());
             reader.note_pair(what, (&spot.span, String::new()), there, hint);

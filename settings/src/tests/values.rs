@@ -2,8 +2,6 @@
 
 use super::{SHOP, settings};
 use crate::model::{Forward, Listener, Settings};
-use crate::options::{Default, Key, Kind, ROOT, Section};
-use crate::schema;
 use service::settings::{HostRule, Http, Scheme, Server};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,8 +17,9 @@ fn a_service_is_all_it_takes() {
     assert_eq!(found.forward, Forward::standard());
     assert_eq!(found.monitor, monitor::settings::Settings::standard());
     assert_eq!(found.cache, cache::settings::Settings::standard());
-    let server = Server { scheme: Scheme::Http, host: "localhost".to_owned(), port: 3000 };
-    let shop = service::settings::Settings::standard("shop".to_owned(), vec![server]);
+    let server =
+        Server { scheme: Scheme::Http, host: "localhost".to_owned(), port: 3000, address: None };
+    let shop = service::settings::Settings::standard("shop".to_owned(), vec![server.into()]);
     assert_eq!(found.services, [shop]);
     assert_eq!(
         found.routes,
@@ -109,8 +108,9 @@ timeout = "2s"
     assert!(found.forward.trusted[0].contains([10, 9, 8, 7].into()));
     let zebra = &found.services[0];
     assert_eq!((zebra.name.as_str(), zebra.http), ("zebra", Http::Two));
-    let server = Server { scheme: Scheme::Https, host: "2001:db8::1".to_owned(), port: 3000 };
-    assert_eq!(zebra.servers, [server]);
+    let server =
+        Server { scheme: Scheme::Https, host: "2001:db8::1".to_owned(), port: 3000, address: None };
+    assert_eq!(zebra.servers, [server.into()]);
     assert_eq!(zebra.host, HostRule::Fixed("shop.example:81".to_owned()));
     // What is not set never contradicts what is.
     assert_eq!(zebra.connect_time, Duration::from_secs(1));
@@ -208,169 +208,4 @@ fn variables_are_put_in() {
         let text = format!("{SHOP}[[route]]\nmatch = \"*\"\nto = \"shop\"\nname = \"{written}\"");
         assert_eq!(settings(&text).routes[0].name, found, "{written}");
     }
-}
-
-/// Calls `visit` with every key and the text that leads to it, in a file without mistakes.
-fn every_key(visit: &mut dyn FnMut(&Section, &Key, &str)) {
-    fn walk(section: &'static Section, visit: &mut dyn FnMut(&Section, &Key, &str)) {
-        let header = match section.header {
-            "[service.NAME]" => SHOP.to_owned(),
-            "[service.NAME.tls]" => format!("{SHOP}[service.shop.tls]\n"),
-            "[[route]]" => format!("{SHOP}[[route]]\nmatch = \"*\"\nto = \"shop\"\n"),
-            "[tls]" => format!("{SHOP}[tls]\ncertificates = [{{ chain = \"a\", key = \"b\" }}]\n"),
-            "[[tls.certificates]]" => {
-                format!("{SHOP}[[tls.certificates]]\nchain = \"a\"\nkey = \"b\"\n")
-            }
-            "" => String::new(),
-            "[cache.disk]" => format!("{SHOP}[cache.disk]\npath = \"a\"\nsize = \"1 GiB\"\n"),
-            "[route.cache]" | "[route.cache.key]" => {
-                format!("{SHOP}[[route]]\nmatch = \"*\"\nto = \"shop\"\n{}\n", section.header)
-            }
-            header => format!("{SHOP}{header}\n"),
-        };
-        for key in section.keys {
-            match key.kind {
-                Kind::Table(inner)
-                | Kind::Tables(inner)
-                | Kind::Named(inner)
-                | Kind::Switch(inner) => walk(inner, visit),
-                _ => visit(section, key, &header),
-            }
-        }
-    }
-    walk(&ROOT, visit);
-}
-
-/// A file with one key set, whatever it was before.
-fn with(section: &Section, key: &Key, header: &str, value: &str) -> String {
-    let line = format!("{} = {value}\n", key.name);
-    if section.header.is_empty() {
-        return format!(
-            "{line}tls = {{ certificates = [{{ chain = \"a\", key = \"b\" }}] }}\n{SHOP}"
-        );
-    }
-    let room = match key.name {
-        "redis_mode" | "fence" => "redis = \"redis://a\"\n",
-        "redis_master" => "redis = \"redis://a\"\nredis_mode = \"sentinel\"\n",
-        "redis_trust" => "redis = \"rediss://a\"\n",
-        _ => "",
-    };
-    let line = format!("{room}{line}");
-    let start = format!("{} = ", key.name);
-    let kept = header.lines().filter(|line| !line.starts_with(&start));
-    format!("{}\n{line}", kept.collect::<Vec<_>>().join("\n"))
-}
-
-#[test]
-fn the_defaults_in_the_reference_are_those_in_force() {
-    let mut seen = 0;
-    every_key(&mut |section, key, header| {
-        let Default::Value(value) = key.default else { return };
-        let written = with(section, key, header, value);
-        let line = format!("{} = {value}\n", key.name);
-        assert_eq!(settings(&written), settings(&written.replacen(&line, "", 1)), "{written}");
-        seen += 1;
-    });
-    assert!(seen > 25, "{seen}");
-}
-
-#[test]
-fn every_example_is_legal() {
-    every_key(&mut |section, key, header| {
-        assert!(!key.examples.is_empty(), "{}", key.name);
-        for example in key.examples {
-            settings(&with(section, key, header, example));
-        }
-    });
-}
-
-#[test]
-fn the_bounds_are_inside() {
-    every_key(&mut |section, key, header| {
-        let values = match &key.kind {
-            Kind::Count { least, most, .. } => [least.to_string(), most.to_string()],
-            Kind::Size { least, most, .. } => [format!("\"{least}\""), format!("\"{most}\"")],
-            Kind::Time { least, most, .. } => {
-                [*least, *most].map(|time| format!("\"{}\"", crate::options::duration(time)))
-            }
-            _ => return,
-        };
-        for value in values {
-            if section.header == "[cache]" && key.name == "object_max" {
-                settings(&format!("{}memory = \"1024 TiB\"", with(section, key, header, &value)));
-                continue;
-            }
-            let room = match key.name {
-                "total_time" => "connections_max = 1_000_000\n",
-                "connections_max" => "total_time = \"7d\"\n",
-                _ => "total_time = \"7d\"\nconnections_max = 1_000_000\n",
-            };
-            let room = if section.header == "[service.NAME]" { room } else { "" };
-            settings(&format!("{}{room}", with(section, key, header, &value)));
-        }
-    });
-}
-
-#[test]
-fn the_schema_knows_every_key_and_no_other() {
-    let schema = schema::json_schema();
-    assert_eq!(schema["additionalProperties"], false);
-    let mut seen = 0;
-    every_key(&mut |section, key, _| {
-        let path = match section.header {
-            "" => String::new(),
-            "[service.NAME]" => "/properties/service/additionalProperties".to_owned(),
-            "[service.NAME.tls]" => {
-                "/properties/service/additionalProperties/properties/tls".to_owned()
-            }
-            "[[route]]" => "/properties/route/items".to_owned(),
-            "[[tls.certificates]]" => "/properties/tls/properties/certificates/items".to_owned(),
-            "[cache]" => "/properties/cache/anyOf/1".to_owned(),
-            "[cache.disk]" => "/properties/cache/anyOf/1/properties/disk".to_owned(),
-            "[cache.key]" => "/properties/cache/anyOf/1/properties/key".to_owned(),
-            "[route.cache]" => "/properties/route/items/properties/cache/anyOf/1".to_owned(),
-            "[route.cache.key]" => {
-                "/properties/route/items/properties/cache/anyOf/1/properties/key".to_owned()
-            }
-            header => format!("/properties/{}", header.trim_matches(['[', ']'])),
-        };
-        let table = schema.pointer(&path).expect("the section is there");
-        assert_eq!(table["additionalProperties"], false, "{path}");
-        let found = &table["properties"][key.name];
-        assert!(found["description"].as_str().is_some_and(|text| text.ends_with('.')), "{found}");
-        assert_eq!(found["examples"].as_array().map(Vec::len), Some(key.examples.len()));
-        assert_eq!(found.get("default").is_some(), matches!(key.default, Default::Value(_)));
-        assert!(found.get("type").is_some() || found.get("anyOf").is_some(), "{found}");
-        seen += 1;
-    });
-    assert!(seen > 35, "{seen}");
-}
-
-#[test]
-fn every_alias_leads_to_a_key() {
-    every_key(&mut |section, _, _| {
-        for (alias, key) in section.aliases {
-            assert!(section.key(key).is_some() && section.key(alias).is_none(), "{alias}");
-        }
-    });
-}
-
-/// Holds a file under `docs` to what the program says; `UPDATE=1` writes it.
-fn check_page(name: &str, page: &str) {
-    let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, page).unwrap_or_else(|error| panic!("{path}: {error}"));
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page, "docs/{name} is stale: UPDATE=1 cargo test -p settings");
-}
-
-#[test]
-fn the_reference_page_is_up_to_date() {
-    check_page("settings.md", &crate::reference());
-}
-
-#[test]
-fn the_schema_for_editors_is_up_to_date() {
-    check_page("settings.schema.json", &format!("{:#}\n", schema::json_schema()));
 }
