@@ -228,13 +228,13 @@ fn deadlines<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Deadlines {
     let field = if off {
         None
     } else {
-        reader.parsed(table, "field", |text| {
-            token_name(text, "a field").map_err(|wrong| match text {
-                "off" | "false" | "none" | "no" => {
-                    wrong.hint("switch it off with false, without quotes")
-                }
-                _ => wrong,
-            })
+        reader.parsed(table, "field", |text| match text {
+            "off" | "false" | "none" | "no" => {
+                let wrong =
+                    Wrong::all(text, format!("\"{text}\" is no field"), "a field, or false");
+                Err(wrong.hint("switch it off with false, without quotes"))
+            }
+            _ => token_name(text, "a field"),
         })
     };
     Deadlines {

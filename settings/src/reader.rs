@@ -233,7 +233,10 @@ impl<'s> Reader<'s> {
         let near = closest(name, table.section.keys.iter().map(|key| key.name));
         let meant = table.section.aliases.iter().find(|(alias, _)| *alias == name);
         let hint = match (meant.map(|(_, key)| *key).or(near), elsewhere) {
-            (Some(near), _) => Some(format!("did you mean \"{near}\"?")),
+            (Some(near), _) => Some(match meant.and_then(|_| inner_example(table, near)) {
+                Some(example) => format!("did you mean {near} = {example}?"),
+                None => format!("did you mean \"{near}\"?"),
+            }),
             (None, Some(section)) if section.header.is_empty() => {
                 Some(format!("\"{name}\" stands at the top of the file, before the first section"))
             }
@@ -526,6 +529,13 @@ impl<'s> Reader<'s> {
         self.note(text.span.clone(), what, allowed.to_owned(), hint);
         None
     }
+}
+
+/// What a key looks like that another program spreads over several, or writes otherwise.
+fn inner_example(table: &Table<'_>, key: &str) -> Option<&'static str> {
+    let key = table.section.key(key)?;
+    let inner = matches!(key.kind, Kind::Table(_) | Kind::Switch(_) | Kind::Weights { .. });
+    key.examples.iter().copied().find(|example| inner && example.starts_with('{'))
 }
 
 /// The number or truth that a string was meant to be.

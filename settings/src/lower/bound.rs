@@ -24,9 +24,9 @@ impl<T> Bound<T> {
     }
 
     /// Points at the bound: its place, or how much it is where it was not set.
-    pub(super) fn note<'s>(
+    pub(super) fn note(
         &self,
-        reader: &mut Reader<'s>,
+        reader: &mut Reader<'_>,
         what: String,
         here: (&Range<usize>, String),
         shown: &str,

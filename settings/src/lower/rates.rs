@@ -34,15 +34,17 @@ impl Counting {
                 value.get_ref().as_table().is_none_or(|table| table.contains_key("redis"))
             });
         let lost = cache.shared.is_none() && reader.has_mistakes();
-        let cache = (!wrong && !lost && !reader.torn()).then(|| match &cache.shared {
-            Some(Shared::Redis(redis)) => match (&redis.mode, redis.urls.as_slice()) {
-                (RedisMode::Single, [url]) => Ok(url.clone()),
-                (RedisMode::Cluster, _) => Err("redis of [cache] is a cluster"),
-                _ => Err("redis of [cache] is behind sentinels"),
+        let cache = match &cache.shared {
+            _ if wrong || lost || reader.torn() => None,
+            Some(Shared::Redis(redis)) => match (&redis.mode, redis.urls.first()) {
+                (_, None) => None,
+                (RedisMode::Single, Some(url)) => Some(Ok(url.clone())),
+                (RedisMode::Cluster, _) => Some(Err("redis of [cache] is a cluster")),
+                (RedisMode::Sentinel(_), _) => Some(Err("redis of [cache] is behind sentinels")),
             },
-            Some(Shared::Memcached(_)) => Err("[cache] shares through memcached"),
-            None => Err("there is no redis to count in"),
-        });
+            Some(Shared::Memcached(_)) => Some(Err("[cache] shares through memcached")),
+            None => Some(Err("there is no redis to count in")),
+        };
         Self { own: own.map(|found| found.value), cache }
     }
 

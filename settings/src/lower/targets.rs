@@ -36,7 +36,8 @@ pub(super) fn targets<'s>(
     let place = table.place("to")?;
     let start = table.scope.table();
     let key = table.scope.key("to");
-    if found.is_empty() && table.get("to")?.get_ref().as_table().is_some_and(|all| all.is_empty()) {
+    let written = table.get("to")?.get_ref().as_table();
+    if written.is_some_and(toml::map::Map::is_empty) {
         let hint = services.first().map(|service| format!("to = \"{}\"", service.name));
         let allowed = "at least one service and its weight".to_owned();
         reader.note(place, format!("{key}an empty table"), allowed, hint);
@@ -179,8 +180,12 @@ pub(super) fn check_hash<'s>(
         }
         let what = format!("{start}{} has no {{{name}}}", pattern.value);
         let label = format!("service \"{}\" hashes requests by it", service.name);
-        let there = (place, "by is set here".to_owned());
         let hint = "name it in match, or hash by something that every route has: path, client";
+        if pattern.span == *place {
+            reader.note(place.clone(), what, label, Some(hint.to_owned()));
+            continue;
+        }
+        let there = (place, "by is set here".to_owned());
         reader.note_pair(what, (&pattern.span, label), there, Some(hint.to_owned()));
     }
 }

@@ -78,7 +78,7 @@ pub(crate) static ROUTE: Section = Section {
             kind: Kind::Weights { form: SERVICE, most: 1000 },
             default: Default::Required,
             doc: "The service they go to; or several, each with its weight beside the others.",
-            examples: &["\"shop\"", "{ shop = 95 }"],
+            examples: &["\"shop\"", "{ shop = 95, next = 5 }"],
         },
         Key {
             name: "name",

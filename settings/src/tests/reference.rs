@@ -207,6 +207,16 @@ fn every_alias_leads_to_a_key() {
     });
 }
 
+#[test]
+fn every_file_in_the_page_is_legal() {
+    let page = crate::reference();
+    let files: Vec<_> = page.split("```toml\n").skip(1).collect();
+    assert!(files.len() >= 3, "{}", files.len());
+    for file in files {
+        settings(file.split("```").next().unwrap_or_default());
+    }
+}
+
 /// Holds a file under `docs` to what the program says; `UPDATE=1` writes it.
 fn check_page(name: &str, page: &str) {
     let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));

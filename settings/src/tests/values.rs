@@ -209,3 +209,106 @@ fn variables_are_put_in() {
         assert_eq!(settings(&text).routes[0].name, found, "{written}");
     }
 }
+
+#[test]
+fn a_service_says_how_it_is_asked() {
+    use balance::settings::{Hash, HashBy, Policy};
+    use base::Share;
+    use service::settings::{CheckKind, Class, Discipline, LimitMode, RateBy, Source};
+    let found = settings(
+        r#"
+zone = "eu-1"
+[deadline]
+field = "X-Timeout-Ms"
+shrink = "0.5%"
+[cache]
+redis = "redis://cache/1"
+[service.catalog]
+servers = ["http://a", { url = "http://b:81", weight = 2, priority = 1, zone = "eu-2" }]
+health = "/health?deep"
+retry = { attempts = 2, statuses = 503, try_time = "500ms", budget = "20%" }
+hedge = "12.5%"
+total_time = "1600ms"
+prewarm = 2
+[service.catalog.balance]
+policy = "hash"
+by = "header:X-User"
+slow_start = "0s"
+eject = false
+[service.catalog.limit]
+mode = "enforce"
+most = 50
+queue = "fifo"
+[service.next]
+discover = { srv = "_HTTP._tcp.Next.internal.", scheme = "https", every = "10s" }
+balance = "hot-cold"
+health = { grpc = "", every = "1s" }
+retry = false
+limit = { least = 200 }
+[[route]]
+match = "/a"
+to = { next = 5, catalog = 95 }
+class = { default = "critical", field = "X-Priority" }
+rate = ["100/s", { limit = "6/90s", burst = 9, by = "header:X-Api-Key", shared = true }]
+[[route]]
+match = "/b"
+to = { next = 0, catalog = 1 }
+shadow = "next"
+class = "background"
+rate = { limit = "5/min", by = "route", name = "all" }
+"#,
+    );
+    assert_eq!(found.deadlines.field.as_deref(), Some("x-timeout-ms"));
+    assert_eq!(found.deadlines.shrink, Share(50));
+    // A rate that is shared is counted in the cache's Redis where no other is named.
+    assert_eq!(found.rate_redis.as_deref(), Some("redis://cache/1"));
+    let [catalog, next] = found.services.as_slice() else { panic!("two services") };
+    assert!(found.services.iter().all(|one| one.balance.zone.as_deref() == Some("eu-1")));
+    let b = &catalog.servers[1];
+    assert_eq!((b.weight, b.priority, b.zone.as_deref()), (2, 1, Some("eu-2")));
+    let by = HashBy::Header("x-user".to_owned());
+    assert_eq!(catalog.balance.policy, Policy::Hash(Hash { by, bound: Share::percent(125) }));
+    let eject = &catalog.balance.eject;
+    assert_eq!((eject.failures, eject.success, eject.slow), (0, Share(0), Share(0)));
+    let check = catalog.check.as_ref().expect("it is checked");
+    let path = "/health?deep".to_owned();
+    assert_eq!(check.kind, CheckKind::Http { path, statuses: (200, 299) });
+    assert_eq!(catalog.retry.statuses, [503]);
+    assert_eq!(catalog.hedge.as_ref().map(|hedge| hedge.extra), Some(Share(1250)));
+    // What is not set never contradicts what is.
+    assert_eq!(catalog.connect_time, Duration::from_millis(500));
+    let limit = &catalog.limit;
+    assert_eq!((limit.mode, limit.queue), (LimitMode::Enforce, Discipline::Fifo));
+    assert_eq!((limit.least, limit.start, limit.most), (4, 50, 50));
+    assert_eq!((next.limit.least, next.limit.start, next.limit.most), (200, 200, 10_000));
+    assert_eq!(next.check.as_ref().map(|check| check.time), Some(Duration::from_secs(1)));
+    assert_eq!((next.retry.attempts, next.retry.budget, next.retry.reserve), (0, Share(0), 0));
+    let from = Source::Srv { scheme: Scheme::Https, name: "_http._tcp.next.internal".to_owned() };
+    assert_eq!(next.discover.as_ref().map(|discover| &discover.from), Some(&from));
+    assert!(next.servers.is_empty());
+    let [a, b] = found.routes.as_slice() else { panic!("two routes") };
+    assert_eq!((a.service, a.split.as_slice()), (1, &[(1, 5), (0, 95)][..]));
+    assert_eq!((a.class, a.class_field.as_deref()), (Class::Critical, Some("x-priority")));
+    assert_eq!((a.rates[0].name.as_str(), a.rates[0].burst), ("client/s", 100));
+    let key = &a.rates[1];
+    assert_eq!((key.limit, key.per, key.burst), (6, Duration::from_secs(90), 9));
+    assert_eq!((&key.by, key.shared), (&RateBy::Header("x-api-key".to_owned()), true));
+    assert_eq!(key.name, "x-api-key/1m30s");
+    // A service of no weight is not asked.
+    assert_eq!((b.service, b.split.is_empty()), (0, true));
+    assert_eq!((b.shadow, b.class), (Some((1, Share::percent(100))), Class::Background));
+    assert_eq!((b.rates[0].name.as_str(), b.rates[0].per), ("all", Duration::from_mins(1)));
+    assert_eq!(super::settings(&crate::show(&found)), found);
+}
+
+#[test]
+fn rates_are_counted_where_they_are_told_to_be() {
+    let rate = "[[route]]\nmatch = \"*\"\nto = \"shop\"\nrate = { limit = \"1/s\", shared = true }";
+    let both = "[cache]\nredis = \"redis://a\"\n[rate]\nredis = \"redis://me:pa55@b\"\n";
+    let found = settings(&format!("{SHOP}{both}{rate}"));
+    assert_eq!(found.rate_redis.as_deref(), Some("redis://me:pa55@b"));
+    assert!(!crate::show(&found).contains("pa55"));
+    // Where nothing is shared the cache's Redis is not for rates.
+    let alone = settings(&format!("{SHOP}[cache]\nredis = \"redis://a\""));
+    assert_eq!(alone.rate_redis, None);
+}
