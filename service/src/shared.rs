@@ -9,10 +9,13 @@ use crate::settings::{Settings, Source};
 use balance::Pool;
 use balance::settings::Scheme;
 use base::Moment;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use wire::tls::TlsError;
+
+/// Which subsets this process chooses: others choose others, so that no server is left out by all.
+static SUBSET_SEED: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..));
 
 /// One service, shared by all threads. What it has learned outlives reloads.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ impl Shared {
     pub fn new(settings: &Settings, before: Option<&Self>, now: Moment) -> Result<Self, TlsError> {
         let tls = if speaks_tls(settings) { Some(Tls::new(settings)?) } else { None };
         let pool = before.map(|before| &before.pool);
+        let balance =
+            balance::settings::Settings { subset_seed: *SUBSET_SEED, ..settings.balance.clone() };
         let admission = before.map(|before| &before.admission);
         // What was learned under the same rules stays.
         let paid = before.filter(|before| {
@@ -51,7 +56,7 @@ impl Shared {
         let same = before.filter(|before| before.settings.hedge == settings.hedge);
         let hedge = same.map(|same| same.hedge.clone());
         Ok(Self {
-            pool: Pool::new(settings.balance.clone(), &settings.servers, pool, now),
+            pool: Pool::new(balance, &settings.servers, pool, now),
             admission: Admission::new(&settings.limit, admission),
             budget: paid.map(|paid| Arc::clone(&paid.budget)).unwrap_or_else(|| {
                 Arc::new(Budget::new(settings.retry.budget, settings.retry.reserve))

@@ -27,6 +27,7 @@ pub(super) fn balance<'s>(
     let share = |reader: &mut Reader<'s>, key, standard| value(reader.share(&table, key), standard);
     let time = |reader: &mut Reader<'s>, key, standard| value(reader.time(&table, key), standard);
     Settings {
+        subset_seed: standard.subset_seed,
         policy: policy.unwrap_or(standard.policy),
         slow_start: time(reader, "slow_start", standard.slow_start),
         slow_start_least: share(reader, "slow_start_least", standard.slow_start_least),
