@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const BY: Form = Form {
     what: "header:NAME, cookie:NAME, parameter:NAME, path or client",
-    pattern: r"^(path|client|(header|cookie|parameter):[^ :]{1,256})$",
+    pattern: r"^(path|client|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}|parameter:[A-Za-z0-9_]+)$",
 };
 const CHECK_PATH: Form =
     Form { what: "a path that starts with /, perhaps with a query", pattern: r"^/[!-~]{0,1023}$" };

@@ -22,7 +22,7 @@ const PREFIX: Form = Form {
 };
 const RATE_FORM: Form = Form {
     what: "a number, a slash and a time: 100/s, 5/10s, 1000/h",
-    pattern: r"^[0-9]{1,10} ?/ ?[0-9]{0,10} ?(s|m|min|h|d)$",
+    pattern: r"^\s*[0-9]{1,10}\s*/[0-9.\sa-zµ]+$",
 };
 const RATE_BY: Form =
     Form { what: "header:NAME", pattern: r"^header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$" };
@@ -44,6 +44,7 @@ pub(crate) static ROUTE: Section = Section {
         ("backend", "to"),
         ("target", "to"),
         ("split", "to"),
+        ("weight", "to"),
         ("weights", "to"),
         ("weighted_clusters", "to"),
         ("canary", "to"),
