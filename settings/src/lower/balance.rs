@@ -58,7 +58,7 @@ fn policy<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Option<Policy> {
         "random" => Policy::Random,
         "hot-cold" => Policy::HotCold,
         "hash" => {
-            if table.get("by").is_none() {
+            if table.get("by").is_none() && !reader.torn() {
                 let what = format!("{}\"hash\" does not say by what", table.scope.key("policy"));
                 let hint = "balance = { policy = \"hash\", by = \"client\" }".to_owned();
                 let allowed =

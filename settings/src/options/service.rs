@@ -332,7 +332,7 @@ pub(crate) static DISCOVER: Section = Section {
             name: "file",
             kind: Kind::Text { form: FILE, or_false: false },
             default: Default::Words("none"),
-            doc: "A file of one server a line, read again when it changes: a URL, perhaps `weight=2 priority=1 zone=eu-1` behind it.",
+            doc: "A file of one server a line: a URL, perhaps `weight=2 priority=1 zone=eu-1` behind it.",
             examples: &["\"catalog.servers\""],
         },
         Key {
@@ -371,7 +371,7 @@ pub(crate) static DISCOVER: Section = Section {
             name: "servers_max",
             kind: Kind::Count { least: 1, most: 100_000, unlimited: false },
             default: Default::Value("10000"),
-            doc: "Most servers that are taken; the rest is left out and told of in the log.",
+            doc: "Most servers that are taken; the rest is left out.",
             examples: &["100"],
         },
         Key {
@@ -406,7 +406,7 @@ pub(crate) static DISCOVER: Section = Section {
             name: "token",
             kind: Kind::Text { form: FILE, or_false: false },
             default: Default::Words("the pod's own"),
-            doc: "A file with the bearer token for the API server; read again when it changes.",
+            doc: "A file with the bearer token for the API server.",
             examples: &["\"k8s.token\""],
         },
         Key {
