@@ -225,9 +225,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family<'_>> {
         help: "Requests that a rate was asked about, by what it said.",
         samples,
     }];
-    if let Some(shared) = &rates.shared {
-        shared.families(&mut families);
-    }
+    families.extend(shared::families(rates.shared.as_deref()));
     families
 }
 

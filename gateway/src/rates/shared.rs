@@ -166,6 +166,7 @@ impl Grant {
     }
 
     /// How many to ask for now.
+    #[expect(clippy::cast_sign_loss, reason = "it is counted, and at least 1")]
     fn want(&self, rule: &Rule, now: Moment) -> u32 {
         let rate = &rule.settings;
         let restored = LOT_TIME.as_nanos() / rule.gcra.each().as_nanos().max(1);
@@ -173,7 +174,7 @@ impl Grant {
         let most = (rate.burst / LOT_PART).max(restored.min(rate.burst)).max(1);
         let passed = now.since(self.since).max(Duration::from_millis(1));
         let ahead = f64::from(self.used) * AHEAD.as_secs_f64() / passed.as_secs_f64();
-        (ahead.ceil().min(f64::from(most)) as i64).clamp(1, i64::from(most)) as u32
+        ahead.ceil().clamp(1.0, f64::from(most)) as u32
     }
 }
 
@@ -329,29 +330,44 @@ impl Shared {
         }
         grant.asking
     }
+}
 
-    /// What the page of metrics tells of it.
-    pub fn families(&self, families: &mut Vec<Family<'_>>) {
-        let core = &self.core;
-        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        families.push(Family {
+/// What the page of metrics tells of shared rates; families without samples where nothing is shared.
+pub(super) fn families(shared: Option<&Shared>) -> [Family<'static>; 3] {
+    let get = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
+    let totals = shared.map(|shared| {
+        let core = &shared.core;
+        vec![
+            (vec![("did", "ask")], get(&core.asked)),
+            (vec![("did", "fail")], get(&core.failures)),
+            (vec![("did", "alone")], get(&core.alone)),
+        ]
+    });
+    let gauge = |name, help, value: Option<u32>| Family {
+        name,
+        kind: "gauge",
+        help,
+        samples: value.map(|value| (Vec::new(), f64::from(value))).into_iter().collect(),
+    };
+    [
+        Family {
             name: "fleetfoot_rate_shared_total",
             kind: "counter",
             help: "What became of shared rates: questions to Redis, those that failed, and requests \
                    that were decided here alone.",
-            samples: vec![
-                (vec![("did", "ask")], get(&core.asked) as f64),
-                (vec![("did", "fail")], get(&core.failures) as f64),
-                (vec![("did", "alone")], get(&core.alone) as f64),
-            ],
-        });
-        let name = "fleetfoot_rate_shared_healthy";
-        let help = "1 while the Redis of [rate] answers.";
-        families.push(Family::one(name, "gauge", help, u64::from(self.is_healthy())));
-        let name = "fleetfoot_rate_gateways";
-        let help = "Gateways that count rates together, as last heard.";
-        families.push(Family::one(name, "gauge", help, u64::from(self.gateways())));
-    }
+            samples: totals.unwrap_or_default(),
+        },
+        gauge(
+            "fleetfoot_rate_shared_healthy",
+            "1 while the Redis of [rate] answers.",
+            shared.map(|shared| u32::from(shared.is_healthy())),
+        ),
+        gauge(
+            "fleetfoot_rate_gateways",
+            "Gateways that count rates together, as last heard.",
+            shared.map(Shared::gateways),
+        ),
+    ]
 }
 
 /// Keeps a shard within its bound: forgets who has nothing left to lose, or else anybody.
@@ -362,7 +378,9 @@ fn make_room(shard: &mut HashMap<u128, Grant>, key: u128, now: Moment) {
     shard.retain(|_, grant| grant.asking || grant.until > now || grant.denied_until > now);
     if shard.len() >= SHARD_MAX {
         let some: Vec<u128> = shard.keys().copied().take(SHARD_MAX / 8).collect();
-        some.iter().for_each(|key| drop(shard.remove(key)));
+        for key in some {
+            shard.remove(&key);
+        }
     }
 }
 
@@ -435,7 +453,6 @@ impl Task {
                     if failures > 0 {
                         say("connected to Redis again");
                     }
-                    failures = 0;
                     self.core.fuse.ended(true, Moment::now());
                     self.core.connected.store(true, Ordering::Relaxed);
                     let why = self.serve(&mut connection).await;
@@ -485,7 +502,7 @@ impl Task {
             let result = tokio::select! { biased;
                 _ = ticks.tick() => {
                     let heard = self.be_heard(connection);
-                    timeout(CONNECT_TIME, heard).await.unwrap_or_else(|_| Err(late()))
+                    timeout(ASK_TIME, heard).await.unwrap_or_else(|_| Err(late()))
                 }
                 n = self.questions.recv_many(&mut asks, ASKS_AT_ONCE) => {
                     if n == 0 {
@@ -496,10 +513,10 @@ impl Task {
             };
             let now = Moment::now();
             let turned = self.core.fuse.ended(result.is_ok(), now);
-            if let Err(error) = result {
-                if turned == Some(State::Open) || !error.is_timeout() && error.is_io_error() {
-                    return Some(error.to_string());
-                }
+            if let Err(error) = result
+                && (turned == Some(State::Open) || !error.is_timeout() && error.is_io_error())
+            {
+                return Some(error.to_string());
             }
         }
     }
@@ -525,7 +542,9 @@ impl Task {
             }
             other => {
                 self.core.failures.fetch_add(asks.len() as u64, Ordering::Relaxed);
-                asks.iter().for_each(|ask| self.core.failed(ask));
+                for ask in &*asks {
+                    self.core.failed(ask);
+                }
                 other.and(Err(late()))
             }
         };
