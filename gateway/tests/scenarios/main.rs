@@ -21,7 +21,6 @@ mod drain;
 mod limits;
 mod memory;
 mod pools;
-mod rates;
 mod reload;
 
 // What attacks have found.

@@ -1,3 +1,5 @@
+//! Gateways that count together in a real Redis, where one is installed.
+
 use super::*;
 use scenario::redis::Redis;
 use scenario::server::wait_until;
@@ -107,6 +109,18 @@ fn three_gateways_together_keep_to_the_rate() {
     check(1_000, 100, [1_000, 1_000, 1_000]);
     check(1_000, 1_000, [1_000, 600, 200]);
     check(100, 100, [300, 100, 20]);
+}
+
+#[test]
+fn who_asks_seldom_loses_nothing_to_what_is_asked_ahead() {
+    let Some(redis) = Redis::start() else { return };
+    for (limit, burst, each) in [(5, 2, [2, 2, 0]), (40, 10, [38, 0, 0]), (100, 100, [30, 30, 30])]
+    {
+        let town = Town::start(&redis, 3, limit, burst);
+        let (allowed, took, _) = town.hammer(&each, Duration::from_secs(2));
+        let asked = f64::from(each.iter().sum::<u32>()) * took.as_secs_f64();
+        assert!(f64::from(allowed) > asked * 0.95 - 2.0, "{allowed} of {asked:.0}: {limit}/s");
+    }
 }
 
 #[test]
