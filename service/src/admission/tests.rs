@@ -1,3 +1,5 @@
+//! The door: by hand, by threads, and before a service in simulated time.
+
 use super::*;
 use crate::settings::{Discipline, Limit as Told};
 use std::sync::atomic::AtomicUsize;

@@ -1,3 +1,5 @@
+//! Rates at given moments.
+
 use super::*;
 use std::net::Ipv4Addr;
 
