@@ -14,7 +14,8 @@
 //!
 //! Redis gone, or too late: each gateway counts alone, by the rate divided by the number of gateways
 //! that were heard of last (each is heard of every second; at least one request at a time each).
-//! Nobody waits then: after five failures in a row Redis is left alone and only knocked at. Going
+//! What was allowed here while Redis was only late is charged with the next question. Redis gone,
+//! nobody waits: after five failures in a row Redis is left alone and only knocked at. Going
 //! over from one to the other gives a client at most one burst more.
 //!
 //! One Redis server, by URL. Rules are the same for two gateways if route, name, rate and burst are.
@@ -70,13 +71,15 @@ const SHARDS: usize = 32;
 /// … and so many are remembered behind each.
 const SHARD_MAX: usize = 4_096;
 
-/// Takes `ARGV[4]` requests back and grants up to `ARGV[3]`: answers how many, how many more there are, and the microseconds
+/// Takes `ARGV[4]` requests back (or charges for so many, below zero) and grants up to `ARGV[3]`: answers how many, how many more there are, and the microseconds
 /// until all is restored. Microseconds of today have sixteen digits, which `%.0f` keeps.
 const GRANT: &str = "\
 local t = redis.call('TIME') \
 local now = t[1] * 1000000 + t[2] \
 local each, most, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]) \
-local paid = tonumber(redis.call('GET', KEYS[1]) or '0') - tonumber(ARGV[4]) * each \
+local paid = tonumber(redis.call('GET', KEYS[1]) or '0') \
+if paid < now then paid = now end \
+paid = paid - tonumber(ARGV[4]) * each \
 if paid < now then paid = now end \
 local room = math.floor((most - (paid - now)) / each + 0.000001) \
 local given = math.max(0, math.min(want, room)) \
@@ -129,9 +132,10 @@ struct Grant {
     tokens: u32,
     /// How large the last lot was.
     lot: u32,
-    /// When `tokens` are to be given back, and how many are already.
+    /// When `tokens` are to be given back.
     until: Moment,
-    back: u32,
+    /// How many are to be given back, less those that were allowed here while Redis was late.
+    back: i64,
     /// Nothing is to be had before.
     denied_until: Moment,
     /// What Redis had left, and when all would be restored.
@@ -177,7 +181,7 @@ impl Grant {
     /// Takes one if there is one.
     fn take(&mut self, now: Moment) -> bool {
         if now >= self.until {
-            self.back = self.back.saturating_add(std::mem::take(&mut self.tokens));
+            self.back += i64::from(std::mem::take(&mut self.tokens));
         }
         let is_there = self.tokens > 0;
         self.tokens -= u32::from(is_there);
@@ -211,8 +215,8 @@ struct Ask {
     each: f64,
     most: f64,
     want: u32,
-    /// Granted before and not used.
-    back: u32,
+    /// Granted before and not used, less those that were not granted and used.
+    back: i64,
 }
 
 /// What follows from what is known of a key.
@@ -305,7 +309,18 @@ impl Shared {
             first = false;
         }
         self.core.alone.fetch_add(1, Ordering::Relaxed);
-        rule.take_by(rule.gcra.divided(self.gateways()), who, now)
+        let outcome = rule.take_by(rule.gcra.divided(self.gateways()), who, now);
+        if outcome.allowed && self.core.is_healthy(now) {
+            self.charge(key);
+        }
+        outcome
+    }
+
+    /// Redis was late, not gone: it hears of this request with the next question.
+    fn charge(&self, key: u128) {
+        if let Some(grant) = self.core.shard(key).get_mut(&key) {
+            grant.back -= 1;
+        }
     }
 
     /// Gives back what a request took that was refused elsewhere.

@@ -55,12 +55,12 @@ impl Town {
     }
 
     /// Each gateway is asked so many times a millisecond, in turn, for so long. How many were allowed,
-    /// how long it took, and the longest time that one waited.
+    /// how long it took, and how long nine in ten waited at most.
     fn hammer(&self, each: &[u32], time: Duration) -> (u32, Duration, Duration) {
         Self::run(async {
             let begun = Moment::now();
             let mut allowed = 0;
-            let mut longest = Duration::ZERO;
+            let mut waits = Vec::new();
             let mut ticks = interval(Duration::from_millis(1));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
             let mut turn = 0_u32;
@@ -68,7 +68,9 @@ impl Town {
                 ticks.tick().await;
                 turn += 1;
                 if Moment::now().since(begun) >= time {
-                    return (allowed, Moment::now().since(begun), longest);
+                    waits.sort();
+                    let wait = waits[waits.len() * 9 / 10];
+                    return (allowed, Moment::now().since(begun), wait);
                 }
                 for ((shared, rule, scope), each) in self.gateways.iter().zip(each) {
                     // Up to a thousand a second each: so many in a thousand of these turns.
@@ -77,7 +79,7 @@ impl Town {
                     for _ in 0..asks {
                         let asked = Moment::now();
                         let outcome = shared.take(rule, scope, Who::All, asked).await;
-                        longest = longest.max(Moment::now().since(asked));
+                        waits.push(Moment::now().since(asked));
                         allowed += u32::from(outcome.allowed);
                     }
                 }
@@ -106,7 +108,7 @@ fn check(limit: u32, burst: u32, each: [u32; 3]) {
 
 #[test]
 fn three_gateways_together_keep_to_the_rate() {
-    check(1_000, 100, [1_000, 1_000, 1_000]);
+    check(1_000, 400, [1_000, 1_000, 1_000]);
     check(1_000, 1_000, [1_000, 600, 200]);
     check(100, 100, [300, 100, 20]);
 }
@@ -144,14 +146,14 @@ fn without_redis_each_counts_its_part_and_nobody_waits() {
     town.hammer(&[300, 300, 300], Duration::from_millis(300));
     redis.freeze();
     // Until it is given up, some wait for the time that may be waited.
-    let (_, _, longest) = town.hammer(&[100, 100, 100], Duration::from_millis(700));
-    assert!(longest < Duration::from_millis(60), "{longest:?}");
+    let (_, _, wait) = town.hammer(&[100, 100, 100], Duration::from_millis(700));
+    assert!(wait < Duration::from_millis(30), "{wait:?}");
     wait_until("all to give it up", || town.gateways.iter().all(|(s, ..)| !s.is_healthy()));
-    let (allowed, took, longest) = town.hammer(&[300, 300, 300], Duration::from_secs(2));
+    let (allowed, took, wait) = town.hammer(&[300, 300, 300], Duration::from_secs(2));
     let due = allows(300, 30, took);
     assert!(f64::from(allowed) <= due * 1.05, "{allowed} of {due:.0}");
     assert!(f64::from(allowed) >= (due - 30.0) * 0.9, "{allowed} of {due:.0}");
-    assert!(longest < Duration::from_millis(30), "{longest:?}");
+    assert!(wait < Duration::from_millis(2), "{wait:?}");
     redis.thaw();
     wait_until("all to find it again", || town.gateways.iter().all(|(s, ..)| s.is_healthy()));
     redis.kill();
