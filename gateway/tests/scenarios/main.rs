@@ -21,6 +21,7 @@ mod drain;
 mod limits;
 mod memory;
 mod pools;
+mod rates;
 mod reload;
 
 // What attacks have found.
