@@ -17,7 +17,9 @@ mod upgrade;
 
 // What keeps it alive.
 mod command_line;
+mod discovery;
 mod drain;
+mod health;
 mod limits;
 mod memory;
 mod pools;
@@ -42,3 +44,4 @@ mod house;
 // What the modules share.
 mod cache_stage;
 mod stage;
+mod town;
