@@ -17,7 +17,9 @@ mod upgrade;
 
 // What keeps it alive.
 mod command_line;
+mod discovery;
 mod drain;
+mod health;
 mod limits;
 mod memory;
 mod pools;
@@ -43,3 +45,4 @@ mod house;
 // What the modules share.
 mod cache_stage;
 mod stage;
+mod town;
