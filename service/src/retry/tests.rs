@@ -1,3 +1,5 @@
+//! The table of retries, row by row and over every case.
+
 use super::*;
 use base::Version;
 use std::cell::Cell;
