@@ -9,9 +9,12 @@ pub mod settings;
 
 mod health;
 mod load;
+mod maglev;
 mod member;
 mod pick;
 mod pool;
+mod slow_start;
+mod subset;
 mod view;
 
 pub use health::{Cause, Checked, Condition};

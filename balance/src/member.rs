@@ -3,7 +3,9 @@
 use crate::health::{Condition, Health};
 use crate::load::Load;
 use crate::settings::Server;
+use crate::slow_start::Joined;
 use base::Moment;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Which server, as long as the process lives: never given twice.
@@ -19,8 +21,13 @@ pub struct Member {
     pub server: Server,
     /// As a URL ([`crate::settings::url`]).
     pub url: String,
+    /// Of the URL: the same in every process.
+    pub(crate) hash: u64,
     pub(crate) load: Load,
     pub(crate) health: Health,
+    pub(crate) joined: Joined,
+    /// When it was last fit to be asked it did not answer at all: no use in asking it in panic.
+    pub(crate) silent: AtomicBool,
 }
 
 /// What is known of a server, for people and metrics.

@@ -25,8 +25,10 @@ pub struct Settings {
     pub zone: Option<String>,
     /// What a server of another zone counts as slower than one of ours.
     pub zone_cost: Duration,
-    /// Only so many servers are used, chosen by this gateway's name; `None` is all.
+    /// Only so many servers of each priority are used, chosen by `subset_seed`; `None` is all.
     pub subset: Option<usize>,
+    /// A hash of this gateway's name, so that gateways choose different subsets.
+    pub subset_seed: u64,
 }
 
 /// How a server is chosen among those that are fit.
@@ -142,7 +144,8 @@ pub fn url(server: &Server) -> String {
         format!("{scheme}://{host}:{}", server.port)
     };
     if let Some(address) = server.address {
-        url.push_str(&format!("#{address}"));
+        url.push('#');
+        url.push_str(&address.to_string());
     }
     url
 }
@@ -160,6 +163,7 @@ impl Settings {
             zone: None,
             zone_cost: Duration::from_millis(1),
             subset: None,
+            subset_seed: 0,
         }
     }
 }
