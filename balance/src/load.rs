@@ -166,7 +166,7 @@ impl Load {
     /// What an answer takes by now; `None` before the first.
     pub(crate) fn latency(&self, now: Moment) -> Option<Duration> {
         let estimate = Estimate::read(self.latency.load(Relaxed), now)?;
-        Some(Duration::from_secs_f32(estimate.projected().max(1.0) * 1e-9))
+        Some(Duration::from_secs_f64(f64::from(estimate.projected().max(1.0)) * 1e-9))
     }
 
     /// What an answer takes by now in nanoseconds, as the pool's mean counts it: without decay for

@@ -252,9 +252,11 @@ impl Pool {
             self.shared.set_mean(sum / count as f32);
         }
         let up = roster.members.iter().zip(roster.places.iter());
+        let weights: u32 = roster.places.iter().map(|place| place.weight).sum();
+        let mean = weights as f32 / roster.places.len().max(1) as f32;
         let mut loads: Vec<f32> = up
             .filter(|(member, _)| member.condition(now) == Condition::Up)
-            .map(|(member, place)| member.in_flight() as f32 / place.weight as f32)
+            .map(|(member, place)| member.in_flight() as f32 / (place.weight as f32 / mean))
             .collect();
         #[expect(clippy::cast_sign_loss, reason = "a share of a length")]
         let at = (loads.len() as f64 * COLD) as usize;

@@ -90,6 +90,12 @@ pub(crate) struct Tier {
     pub(crate) hashed: Option<Hashed>,
 }
 
+impl Tier {
+    pub(crate) fn mean_weight(&self) -> f32 {
+        self.sums.last().map_or(1.0, |sum| sum / self.sums.len() as f32)
+    }
+}
+
 /// A server that may be asked.
 #[derive(Debug)]
 pub(crate) struct Seat {

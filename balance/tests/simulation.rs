@@ -9,7 +9,6 @@ use base::{Moment, Share};
 use fastrand::Rng;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::time::Duration;
 
 /// One server of the world.
 #[derive(Clone)]
@@ -49,7 +48,6 @@ struct Job {
 struct Report {
     /// By server.
     counts: Vec<u64>,
-    failed: u64,
     /// Milliseconds, sorted.
     took: Vec<f64>,
     /// By second and server.
@@ -63,10 +61,6 @@ impl Report {
 
     fn all(&self) -> f64 {
         self.counts.iter().sum::<u64>() as f64
-    }
-
-    fn errors(&self) -> f64 {
-        self.failed as f64 / self.all()
     }
 
     fn quantile(&self, q: f64) -> f64 {
@@ -116,14 +110,13 @@ fn run(world: &World) -> Report {
         world.models.iter().enumerate().map(|(n, model)| spot(n, model.weight)).collect();
     let pool = Pool::new(world.settings.clone(), &spots, None, moment(0.0));
     let n = spots.len();
-    let first = pool.view().members()[0].id.0;
+    let members = pool.view().members().to_vec();
     let mut queues = vec![VecDeque::new(); n];
     let mut busy = vec![0_usize; n];
     let mut ends: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let mut jobs: Vec<Job> = Vec::new();
     let mut report = Report {
         counts: vec![0; n],
-        failed: 0,
         took: Vec::new(),
         seconds: vec![vec![0; n]; world.seconds as usize + 1],
     };
@@ -147,18 +140,15 @@ fn run(world: &World) -> Report {
         if end <= arrival {
             let Reverse((_, number)) = ends.pop().unwrap();
             let job = jobs[number];
-            let view = pool.view();
-            let member = view.members().iter().find(|m| m.id.0 == first + job.server as u32);
-            let outcome =
-                if job.fails { Outcome::Failed { hold: None } } else { Outcome::Good };
-            pool.end(member.unwrap(), moment(job.begun), moment(end), outcome);
+            let member = &members[job.server];
+            let outcome = if job.fails { Outcome::Failed { hold: None } } else { Outcome::Good };
+            pool.end(member, moment(job.begun), moment(end), outcome);
             if let Some(next) = queues[job.server].pop_front() {
                 ends.push(start(next, &jobs, end, &mut rng));
             } else {
                 busy[job.server] -= 1;
             }
             if job.begun >= world.warm {
-                report.failed += u64::from(job.fails);
                 report.took.push((end - job.begun) * 1e3);
             }
             continue;
@@ -169,7 +159,7 @@ fn run(world: &World) -> Report {
         let view = pool.view();
         let Ok(choice) = view.pick(Wish::default(), moment(now), &mut rng) else { continue };
         pool.begin(choice.member);
-        let server = (choice.member.id.0 - first) as usize;
+        let server = members.iter().position(|m| m.id == choice.member.id).unwrap();
         report.seconds[now as usize][server] += 1;
         report.counts[server] += u64::from(now >= world.warm);
         let fails = rng.f64() < (world.models[server].failing)(now);
@@ -200,67 +190,123 @@ fn ten(policy: Policy, odd: Model, seed: u64) -> World {
     }
 }
 
+fn tail(report: &Report) -> f64 {
+    report.quantile(0.99)
+}
+
 #[test]
-fn figures() {
-    for policy in [Policy::PeakEwma, Policy::LeastRequest, Policy::HotCold, Policy::RoundRobin] {
+fn a_server_five_times_as_slow_is_hardly_asked() {
+    for seed in 0..5 {
         let slow = Model { factor: |_| 5.0, ..model() };
-        let failing = Model { failing: |_| 1.0, ..model() };
-        let uniform = run(&ten(policy.clone(), model(), 1));
-        let slow = run(&ten(policy.clone(), slow, 1));
-        let failing = run(&ten(policy.clone(), failing, 1));
-        let p = |r: &Report| {
-            format!("{:.1}/{:.1}/{:.1}", r.quantile(0.5), r.quantile(0.99), r.quantile(0.999))
-        };
-        eprintln!(
-            "{policy:?}: uniform {} min share {:.3}; slow {} share {:.4}; failing errors {:.4}",
-            p(&uniform),
-            (0..10).map(|s| uniform.share(s)).fold(1.0, f64::min) * 10.0,
-            p(&slow),
-            slow.share(0),
-            failing.errors()
-        );
+        let without = run(&ten(Policy::PeakEwma, model(), seed));
+        let with = run(&ten(Policy::PeakEwma, slow.clone(), seed));
+        assert!(with.share(0) <= 0.02, "seed {seed}: {}", with.share(0));
+        let (with, without) = (tail(&with), tail(&without));
+        assert!(with <= 1.5 * without, "seed {seed}: p99 {with} ms after {without}");
+        for policy in [Policy::LeastRequest, Policy::HotCold] {
+            let report = run(&ten(policy.clone(), slow.clone(), seed));
+            assert!(report.share(0) <= 0.05, "{policy:?}, seed {seed}: {}", report.share(0));
+        }
     }
-    for rate in [0.5, 2.0, 5.0, 20.0, 100.0, 500.0, 1000.0] {
-        let mut least = Vec::new();
-        for seed in 0..10 {
-            let world = World {
-                settings: settings(Policy::PeakEwma),
-                models: vec![model(); 5],
-                workers: 8,
-                rate,
-                seconds: (20_000.0 / rate).min(4000.0),
-                warm: 0.0,
-                seed,
-            };
+}
+
+#[test]
+fn a_server_that_fails_fast_attracts_nobody() {
+    let failing = Model { failing: |_| 1.0, ..model() };
+    for policy in [Policy::PeakEwma, Policy::LeastRequest, Policy::HotCold] {
+        for seed in 0..5 {
+            let mut world = ten(policy.clone(), failing.clone(), seed);
+            (world.warm, world.seconds) = (0.0, 11.0);
             let report = run(&world);
-            least.push((0..5).map(|s| report.share(s)).fold(1.0, f64::min) * 5.0);
+            let first = report.share_in(0, 0..1);
+            assert!(first < 0.1, "{policy:?}, seed {seed}: {first} in the first second");
+            let later = report.share_in(0, 1..11);
+            assert!(later <= 0.005, "{policy:?}, seed {seed}: {later}");
         }
-        eprintln!("uniform five at {rate}/s: least share of fair {least:.2?}");
     }
-    // Fails from second 10 to 40.
-    let break_down = Model { failing: |t| f64::from(u8::from(t > 10.0 && t < 40.0)), ..model() };
-    let mut world = ten(Policy::PeakEwma, break_down, 1);
-    (world.seconds, world.warm) = (100.0, 0.0);
-    let r = run(&world);
-    for s in [9, 10, 11, 12, 20, 30, 39, 40, 45, 50, 55, 60, 65, 70, 75, 80, 90] {
-        eprintln!("breaks 10..40: second {s}: {:?} of {}", r.seconds[s][0], r.seconds[s].iter().sum::<u64>());
+}
+
+#[test]
+fn a_server_that_breaks_down_is_left_at_once_and_comes_back() {
+    let odd = Model { failing: |t| f64::from(u8::from(t > 10.0 && t < 25.0)), ..model() };
+    for seed in 0..3 {
+        let mut world = ten(Policy::PeakEwma, odd.clone(), seed);
+        (world.warm, world.seconds) = (0.0, 65.0);
+        let report = run(&world);
+        let (broken, back) = (report.share_in(0, 10..25), report.share_in(0, 55..65));
+        assert!(broken < 0.001, "seed {seed}: {broken}");
+        assert!(back >= 0.08, "seed {seed}: {back}");
     }
-    let slow = Model { factor: |t| if t < 30.0 { 5.0 } else { 1.0 }, ..model() };
-    for rate in [20.0, 200.0, 2400.0] {
-        let mut world = ten(Policy::PeakEwma, slow.clone(), 1);
-        (world.seconds, world.warm, world.rate) = (80.0, 0.0, rate);
-        let r = run(&world);
-        let at = [10, 20, 30, 35, 40, 45, 50, 55, 60, 70].map(|s| (r.share_in(0, s..s + 5) * 1000.0).round() / 100.0);
-        eprintln!("slow until 30 at {rate}: {at:?}");
-    }
-    // Stray failures.
-    for (p, name) in [(0.001, "0.1%"), (0.01, "1%"), (0.1, "10%")] {
-        let odd: Model = Model { failing: match name { "0.1%" => |_| 0.001, "1%" => |_| 0.01, _ => |_| 0.1 }, ..model() };
-        for rate in [10.0, 100.0, 2400.0] {
-            let mut world = ten(Policy::PeakEwma, odd.clone(), 1);
-            (world.seconds, world.warm, world.rate) = ((50_000.0_f64 / rate).min(2000.0), 0.0, rate);
-            let r = run(&world);
-            eprintln!("fails {p} at {rate}/s: share {:.3} of fair", r.share(0) * 10.0);
+}
+
+#[test]
+fn a_stray_failure_starves_nobody() {
+    for rate in [10.0, 100.0, 2_400.0] {
+        for seed in 0..3 {
+            let odd = Model { failing: |_| 0.001, ..model() };
+            let mut world = ten(Policy::PeakEwma, odd, seed);
+            (world.rate, world.warm) = (rate, 0.0);
+            world.seconds = (50_000.0 / rate).min(2_000.0);
+            let share = run(&world).share(0) * 10.0;
+            assert!(share > 0.7, "{rate}/s, seed {seed}: {share}");
         }
+    }
+}
+
+#[test]
+fn a_server_that_recovers_has_its_share_within_three_decays() {
+    let odd = Model { factor: |t| if t < 30.0 { 5.0 } else { 1.0 }, ..model() };
+    for seed in 0..5 {
+        for rate in [20.0, 2_400.0] {
+            let mut world = ten(Policy::PeakEwma, odd.clone(), seed);
+            (world.rate, world.warm, world.seconds) = (rate, 0.0, 90.0);
+            let share = run(&world).share_in(0, 60..90) * 10.0;
+            assert!(share >= 0.8, "{rate}/s, seed {seed}: {share}");
+        }
+    }
+}
+
+#[test]
+fn nobody_of_a_uniform_pool_starves() {
+    for policy in [Policy::PeakEwma, Policy::LeastRequest, Policy::HotCold] {
+        for (rate, seconds) in [(0.5, 4_000.0), (20.0, 500.0), (500.0, 40.0), (1_500.0, 20.0)] {
+            for seed in 0..10 {
+                let models = vec![model(); 5];
+                let settings = settings(policy.clone());
+                let world = World { settings, models, workers: 8, rate, seconds, warm: 0.0, seed };
+                let report = run(&world);
+                let least = (0..5).map(|server| report.share(server)).fold(1.0, f64::min) * 5.0;
+                assert!(least >= 0.5, "{policy:?}, {rate}/s, seed {seed}: {least}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_heavier_server_has_more_in_every_load() {
+    for policy in [Policy::PeakEwma, Policy::LeastRequest] {
+        for (rate, seconds) in [(5.0, 1_000.0), (500.0, 20.0), (2_400.0, 10.0)] {
+            let mut models = vec![model(); 10];
+            models.iter_mut().take(5).for_each(|model| model.weight = 3);
+            let settings = settings(policy.clone());
+            let world = World { settings, models, workers: 12, rate, seconds, warm: 0.0, seed: 3 };
+            let report = run(&world);
+            let heavy: f64 = (0..5).map(|server| report.share(server)).sum();
+            assert!((0.6..0.95).contains(&heavy), "{policy:?}, {rate}/s: {heavy}");
+        }
+    }
+}
+
+#[test]
+fn with_ejection_a_failing_server_is_asked_only_to_find_out() {
+    let odd = Model { failing: |t| f64::from(u8::from(t < 20.0)), ..model() };
+    for policy in [Policy::PeakEwma, Policy::RoundRobin, Policy::Random] {
+        let mut world = ten(policy.clone(), odd.clone(), 1);
+        world.settings = Settings { policy: policy.clone(), ..Settings::standard() };
+        (world.warm, world.seconds) = (0.0, 60.0);
+        let report = run(&world);
+        let (broken, back) = (report.share_in(0, 1..20), report.share_in(0, 50..60));
+        assert!(broken < 0.001, "{policy:?}: {broken}");
+        assert!(back >= 0.07, "{policy:?}: {back}");
     }
 }

@@ -22,7 +22,7 @@ fn rules() -> Eject {
 }
 
 /// One server and its pool's part: what [`Health`] asks for is done.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct One {
     health: Health,
 }
@@ -61,7 +61,7 @@ impl One {
         let one = Self { health: Health::new(at(10.0)) };
         let out = |seconds: u64| Eject {
             time: Duration::from_secs(seconds),
-            time_max: Duration::from_secs(60),
+            time_max: Duration::from_mins(1),
             ..rules()
         };
         match start {
@@ -128,24 +128,25 @@ fn end(condition: Condition) -> End {
 
 #[test]
 fn every_condition_knows_every_event() {
-    use Cause::{Failures, Slow, Success};
     use Event::{Cancelled, Failed, Good, Healthy, Unanswered, Unhealthy};
     let events = [Good, Failed, Unanswered, Cancelled, Healthy, Unhealthy];
     let (up, dead, probation, down) = (End::Up, End::Dead, End::Probation, End::Down);
-    let out = End::Out;
-    // In the order of `events`; what ends was begun a second ago.
-    #[rustfmt::skip]
+    let causes = [Cause::Failures, Cause::Success, Cause::Slow];
+    let [failures, success, slow] = causes.map(End::Out);
+    let [out_failures, out_success, out_slow] = causes.map(Start::Out);
+    let [try_failures, try_success, try_slow] = causes.map(Start::Probation);
+    // In the order of `events`; what ends began half a second ago, as the probe if there is one.
     let table = [
-        (Start::Up,                  [up, up, up, up, up, down]),
-        (Start::Out(Failures),       [out(Failures), out(Failures), out(Failures), out(Failures), up, down]),
-        (Start::Out(Success),        [out(Success), out(Success), out(Success), out(Success), up, down]),
-        (Start::Out(Slow),           [out(Slow), out(Slow), out(Slow), out(Slow), out(Slow), down]),
-        (Start::Dead,                [dead, dead, dead, dead, up, down]),
-        (Start::Probation(Failures), [up, out(Failures), out(Failures), probation, up, down]),
-        (Start::Probation(Success),  [up, out(Success), out(Success), probation, up, down]),
-        (Start::Probation(Slow),     [up, out(Slow), out(Slow), probation, probation, down]),
-        (Start::DeadProbation,       [up, out(Failures), dead, probation, up, down]),
-        (Start::Down,                [down, down, down, down, up, down]),
+        (Start::Up, [up, up, up, up, up, down]),
+        (out_failures, [failures, failures, failures, failures, up, down]),
+        (out_success, [success, success, success, success, up, down]),
+        (out_slow, [slow, slow, slow, slow, slow, down]),
+        (Start::Dead, [dead, dead, dead, dead, up, down]),
+        (try_failures, [up, failures, failures, probation, up, down]),
+        (try_success, [up, success, success, probation, up, down]),
+        (try_slow, [up, slow, slow, probation, probation, down]),
+        (Start::DeadProbation, [up, failures, dead, probation, up, down]),
+        (Start::Down, [down, down, down, down, up, down]),
     ];
     for (start, ends) in table {
         for (event, expected) in events.into_iter().zip(ends) {
@@ -246,6 +247,13 @@ proptest! {
         };
         let word = Word { kind, down, time };
         prop_assert_eq!(Word::unpack(word.pack()), word);
+    }
+
+    /// A bucket's middle is within a sixteenth of all that is counted there.
+    #[test]
+    fn buckets_are_narrow(nanos in 1u64 << 18..1 << 36) {
+        let middle = window::middle(window::bucket(Duration::from_nanos(nanos)));
+        prop_assert!(nanos.abs_diff(middle) * 16 <= nanos.max(middle), "{nanos} {middle}");
     }
 
     /// Whatever happens in whatever order: probes go out one at a time and only in probation, and
@@ -379,7 +387,7 @@ fn backoff_doubles_and_is_forgotten_by_steps() {
     let pauses: Vec<_> = (0..7).map(|_| eject(&one)).collect();
     assert_eq!(pauses, [1, 2, 4, 8, 10, 10, 10]);
     // Back, and up for so many seconds: one step a ten of them.
-    for (up, pause) in [(1, 10), (9, 10), (10, 10), (20, 8), (30, 2), (40, 1), (500, 1)] {
+    for (up, pause) in [(1, 10), (9, 10), (10, 10), (20, 8), (30, 4), (40, 2), (50, 1), (500, 1)] {
         let one = One::default();
         let mut now = at(100.0);
         for _ in 0..7 {
@@ -508,6 +516,48 @@ fn one_thread_of_many_ejects() {
 }
 
 #[test]
+fn a_storm_leaves_nobody_stuck() {
+    for seed in 0..100 {
+        let one = One { health: Health::new(at(1.0)) };
+        let clock = AtomicU64::new(at(1.0).as_nanos());
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (one, clock) = (&one, &clock);
+                let mut rng = Rng::with_seed(seed * 4 + thread);
+                scope.spawn(move || {
+                    for _ in 0..500 {
+                        let step = rng.u64(0..20_000_000);
+                        let now = Moment::from_nanos(clock.fetch_add(step, Ordering::Relaxed));
+                        let outcome = [Outcome::Good, FAILED, Outcome::Unanswered][rng.usize(0..3)];
+                        match rng.u8(0..40) {
+                            0 => drop(one.health.checked(Checked::Healthy, now)),
+                            1 => drop(one.health.checked(Checked::Unhealthy, now)),
+                            2 => drop(sweep(&[&one.health], now, &rules())),
+                            3..=10 if one.health.try_probe(now, true) => {
+                                one.took(outcome, Duration::ZERO, now);
+                            }
+                            _ => drop(one.took(outcome, MS, now)),
+                        }
+                    }
+                });
+            }
+        });
+        // Checks fail no more; whatever was lost in the storm frees itself.
+        let later = Moment::from_nanos(clock.into_inner()) + PROBE_LOST;
+        if one.is(later) == Condition::Down {
+            one.health.checked(Checked::Healthy, later);
+        }
+        if one.is(later) != Condition::Up {
+            assert!(one.health.try_probe(later, true), "seed {seed}: {one:?}");
+            assert_eq!(one.took(Outcome::Good, MS, later + MS), Verdict::Back);
+        }
+        assert_eq!(one.is(later + MS), Condition::Up);
+        let ejected: Vec<_> = (0..5).map(|_| one.ended(FAILED, later + SECOND)).collect();
+        assert!(ejected.contains(&Verdict::Eject(Cause::Failures)), "seed {seed}: {ejected:?}");
+    }
+}
+
+#[test]
 fn eight_threads_probe_one_at_a_time() {
     for seed in 0..50 {
         let one = One::start(Start::Probation(Cause::Failures));
@@ -574,8 +624,8 @@ fn too_few_good_answers_in_ten_seconds() {
 struct Race {
     members: Vec<Health>,
     factors: Vec<f64>,
-    /// Each, a second.
-    rate: f64,
+    /// Requests of each, a second.
+    rates: Vec<f64>,
     median: Duration,
     /// This share of answers is ten times slower.
     misses: f64,
@@ -589,7 +639,7 @@ impl Race {
         Self {
             members: factors.iter().map(|_| Health::new(now)).collect(),
             factors: factors.to_vec(),
-            rate,
+            rates: vec![rate; factors.len()],
             median: MS * 20,
             misses: 0.0,
             rng: Rng::with_seed(seed),
@@ -609,9 +659,10 @@ impl Race {
     fn tick(&mut self) -> Vec<(usize, Cause)> {
         self.now = self.now + MS * 100;
         for at in 0..self.members.len() {
-            let mean = self.rate / 10.0;
-            let count = mean.floor() + f64::from(u8::from(self.rng.f64() < mean.fract()));
-            for _ in 0..count as u32 {
+            let mean = self.rates[at] / 10.0;
+            let mut left = mean + self.rng.f64();
+            while left >= 1.0 {
+                left -= 1.0;
                 let took = self.latency(self.factors[at]);
                 self.members[at].ended(Outcome::Good, took, self.now + took, &rules());
             }
@@ -620,16 +671,13 @@ impl Race {
         sweep(&members, self.now, &rules())
     }
 
-    /// When each was first called slow, in seconds.
+    /// When each was first called slow, in seconds. None is ejected.
     fn run(&mut self, seconds: u32) -> HashMap<usize, f64> {
         let mut found = HashMap::new();
         for tick in 1..=seconds * 10 {
             for (at, cause) in self.tick() {
                 assert_eq!(cause, Cause::Slow);
                 found.entry(at).or_insert(f64::from(tick) / 10.0);
-                self.members[at].eject(Cause::Slow, self.now, &rules(), NO_JITTER);
-                self.members[at].lock().row = 0;
-                self.members[at].back(self.now + rules().time);
             }
         }
         found
@@ -660,44 +708,75 @@ fn a_pool_of_two_or_less_than_two_milliseconds_is_not_compared() {
     }
 }
 
-/// Ad hoc figures.
+/// A line is 10,000 windows at 200/s, or 40,000 at 10/s, of which three slow ones in a row are one
+/// too many. Nor were there any in 15 million more, of 4/s to 200/s and with 8 % to 12 % of misses;
+/// with a [`window`] doubt of two deviations in place of two and a half there were 28 in a million
+/// (five servers, 10/s, 10 %).
 #[test]
-fn figures() {
-    let fp = |name: &str, factors: &[f64], rate: f64, misses: f64, seeds: u64, secs: u32| {
-        let mut n = 0;
-        let mut windows = 0usize;
-        for seed in 0..seeds {
-            let mut race = Race::new(factors, rate, seed + 1000);
+fn noise_and_natural_differences_eject_nobody() {
+    let natural = &[1.0, 1.2, 1.4, 1.7, 2.0][..];
+    for (factors, rate, misses) in [
+        (&[1.0; 5][..], 200.0, 0.0),
+        (&[1.0; 5], 10.0, 0.0),
+        (&[1.0; 3], 10.0, 0.0),
+        (natural, 200.0, 0.0),
+        (natural, 10.0, 0.0),
+        (&[1.0, 1.0, 2.0], 200.0, 0.0),
+        (&[1.0, 1.0, 2.0], 10.0, 0.0),
+        // One in ten takes ten times as long, so that the p90 is now one, now the other.
+        (&[1.0; 5], 200.0, 0.1),
+        (&[1.0; 3], 200.0, 0.1),
+        (&[1.0; 3], 10.0, 0.1),
+    ] {
+        for seed in 0..20 {
+            let mut race = Race::new(factors, rate, seed);
             race.misses = misses;
-            n += race.run(secs).len();
-            windows += secs as usize * factors.len();
+            let windows = if rate > 100.0 { 500 } else { 2_000 };
+            let found = race.run(windows / factors.len() as u32);
+            assert!(found.is_empty(), "{factors:?} {rate}/s {misses} seed {seed}: {found:?}");
         }
-        eprintln!("FP {name} rate {rate} misses {misses}: {n} ejected of {windows} windows");
-    };
-    for rate in [200.0, 20.0, 10.0, 3.0] {
-        let (seeds, secs) = (100, if rate < 10.0 { 400 } else { 100 });
-        fp("uniform5", &[1.0; 5], rate, 0.0, seeds, secs);
-        fp("uniform3", &[1.0; 3], rate, 0.0, seeds, secs);
-        fp("natural2x of 5", &[1.0, 1.2, 1.4, 1.7, 2.0], rate, 0.0, seeds, secs);
-        fp("2x of 3", &[1.0, 1.0, 2.0], rate, 0.0, seeds, secs);
-        fp("bimodal5", &[1.0; 5], rate, 0.10, seeds, secs);
-        fp("bimodal3", &[1.0; 3], rate, 0.10, seeds, secs);
-        fp("bimodal3", &[1.0; 3], rate, 0.08, seeds, secs);
-        fp("bimodal3", &[1.0; 3], rate, 0.12, seeds, secs);
     }
-    for rate in [200.0, 40.0, 20.0, 10.0, 3.0] {
-        for factor in [3.0, 4.0, 5.0, 10.0] {
-            let mut times: Vec<f64> = (0..100)
-                .map(|seed| {
-                    let mut race = Race::new(&[1.0, 1.0, factor, 1.0, 1.0], rate, seed);
-                    race.run(60).get(&2).copied().unwrap_or(99.0)
-                })
-                .collect();
-            times.sort_by(f64::total_cmp);
-            eprintln!(
-                "POWER {factor}x rate {rate}: p50 {} p90 {} p99 {}",
-                times[50], times[90], times[99]
-            );
+}
+
+#[test]
+fn a_slow_server_that_is_seldom_asked_is_found_all_the_same() {
+    // Peak-EWMA leaves it 2 % of the requests: windows last two and a half seconds then, and ten
+    // answers prove little.
+    let mut times: Vec<_> = (0..100)
+        .map(|seed| {
+            let mut race = Race::new(&[5.0, 1.0, 1.0, 1.0, 1.0], 200.0, seed);
+            race.rates[0] = 4.0;
+            let found = race.run(200);
+            assert_eq!(found.len(), 1, "seed {seed}: {found:?}");
+            found[&0]
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    assert!(times[50] < 20.0 && times[90] < 60.0, "{times:?}");
+    // Less than ten answers in ten seconds say nothing.
+    let mut race = Race::new(&[5.0, 1.0, 1.0, 1.0, 1.0], 200.0, 0);
+    race.rates[0] = 0.5;
+    assert!(race.run(60).is_empty());
+}
+
+#[test]
+fn who_was_slow_is_back_when_it_is_as_fast_as_the_others() {
+    // How many times slower now, and of how many probes in a hundred it may be back.
+    for (factor, least, most) in [(1.0, 95, 100), (5.0, 0, 35), (20.0, 0, 0)] {
+        let mut back = 0;
+        for seed in 0..100 {
+            let mut race = Race::new(&[1.0; 5], 50.0, seed);
+            race.rates[0] = 0.0;
+            let until = race.members[0].eject(Cause::Slow, race.now, &rules(), NO_JITTER);
+            while race.now < until + SECOND {
+                assert!(race.tick().is_empty());
+            }
+            assert!(race.members[0].try_probe(race.now, true));
+            let took = race.latency(factor);
+            let verdict = race.members[0].ended(Outcome::Good, took, race.now + took, &rules());
+            assert!(matches!(verdict, Verdict::Back | Verdict::Eject(Cause::Slow)));
+            back += u32::from(verdict == Verdict::Back);
         }
+        assert!((least..=most).contains(&back), "{factor}: {back}");
     }
 }

@@ -106,7 +106,7 @@ fn take(count: &AtomicU32) -> u32 {
     if count.load(Ordering::Relaxed) == 0 { 0 } else { count.swap(0, Ordering::Relaxed) }
 }
 
-fn bucket(took: Duration) -> usize {
+pub(super) fn bucket(took: Duration) -> usize {
     let units = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) >> UNIT_BITS;
     let octave = (u64::BITS - units.leading_zeros()).saturating_sub(SUB_BITS + 1);
     let at = (u64::from(octave) << SUB_BITS) + (units >> octave);
@@ -114,7 +114,7 @@ fn bucket(took: Duration) -> usize {
 }
 
 /// The middle of a bucket, in nanoseconds.
-fn middle(bucket: usize) -> u64 {
+pub(super) fn middle(bucket: usize) -> u64 {
     let octave = ((bucket >> SUB_BITS) as u64).saturating_sub(1);
     let units = bucket as u64 - (octave << SUB_BITS);
     ((2 * units + 1) << octave << UNIT_BITS) / 2
