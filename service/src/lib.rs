@@ -5,13 +5,18 @@
 //! and are never shared; deadlines stand around every wait.
 
 mod attempt;
+pub mod budget;
 mod connect;
+pub mod deadline;
 mod endpoint;
+pub mod retry;
 mod service;
 pub mod settings;
 mod shared;
 
 pub use attempt::{Answered, Ask};
+pub use budget::Budget;
+pub use deadline::Early;
 pub use endpoint::Endpoint;
 pub use service::{Service, Tls};
 pub use shared::Shared;
