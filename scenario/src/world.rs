@@ -11,6 +11,7 @@
 mod agenda;
 mod chance;
 mod clients;
+mod door;
 mod gateway;
 mod machine;
 mod report;

@@ -26,6 +26,8 @@ pub(super) enum Event {
     Hedge(RequestId),
     /// A request has waited for as long as it should before it is sent again.
     Retry(RequestId),
+    /// A request has waited at its gateway's door as long as it may.
+    Waited(RequestId),
     /// A try has taken as long as one may.
     TryTime(TryId),
     /// The gateways look after their windows.

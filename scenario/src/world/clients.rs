@@ -2,6 +2,7 @@
 //! earlier ones were answered (an open loop, Poisson).
 
 use super::chance::exponential;
+use base::{Deadline, Moment};
 use fastrand::Rng;
 use std::time::Duration;
 
@@ -12,12 +13,20 @@ pub struct Clients {
     pub rates: Vec<(Duration, f64)>,
     /// How long one waits for an answer; `None`: for ever.
     pub patience: Option<Duration>,
+    /// They tell for how long: the gateway knows the deadline.
+    pub tell: bool,
 }
 
 impl Clients {
     /// So many requests in a second, by clients who wait for ever.
     pub fn steady(rate: f64) -> Self {
-        Self { rates: vec![(Duration::ZERO, rate)], patience: None }
+        Self { rates: vec![(Duration::ZERO, rate)], patience: None, tell: false }
+    }
+
+    /// When the answer to what is asked at `now` must be there, as far as they tell.
+    pub(super) fn deadline(&self, now: Moment) -> Deadline {
+        let patience = self.patience.filter(|_| self.tell);
+        patience.map_or(Deadline::NEVER, |patience| Deadline::after(now, patience))
     }
 
     /// How long after `now` the next one asks.

@@ -1,23 +1,33 @@
-//! A gateway at work: the same decisions in the same order as in `service`, without the waiting.
+//! A gateway at work: the decisions of `balance` and `service` in the order in which a request meets
+//! them, without the waiting between.
 //!
-//! Choose, begin, send; send twice when the first answer is late; send again when it was bad; end.
+//! Let through, choose, begin, send; send twice when the first answer is late; send again when it was
+//! bad; end.
 
 use super::agenda::{Answer, Event, RequestId, TryId};
+use super::door::{Door, Entry, Place};
 use super::report::{End, Sent};
 use super::run::Run;
 use balance::settings::Spot;
-use balance::{Member, Nobody, Outcome, Pool, Reader, Wish};
-use base::Moment;
+use balance::{Condition, Member, Nobody, Outcome, Pool, Reader, Wish};
+use base::{Deadline, Fault, FaultKind, Fields, Moment, Replay};
 use fastrand::Rng;
-use service::settings::Settings;
+use service::hedge::{PoolLoad, Seen, Won};
+use service::retry::{At, Ended, Next, Tried, decide};
+use service::settings::{Deadlines, Settings};
+use service::{Budget, Hedge};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One gateway: what it is told, and what it has learned.
 pub(super) struct Gateway {
     pub(super) settings: Settings,
     pub(super) pool: Pool,
+    pub(super) hedge: Option<Hedge>,
     reader: Reader,
     rng: Rng,
+    budget: Budget,
+    door: Door,
 }
 
 /// Why a try is made.
@@ -31,8 +41,15 @@ enum Why {
 impl Gateway {
     pub(super) fn new(settings: Settings, spots: &[Spot], now: Moment, seed: u64) -> Self {
         let pool = Pool::new(settings.balance.clone(), spots, None, now);
-        let reader = pool.reader();
-        Self { settings, pool, reader, rng: Rng::with_seed(seed) }
+        Self {
+            reader: pool.reader(),
+            pool,
+            hedge: settings.hedge.as_ref().map(Hedge::new),
+            rng: Rng::with_seed(seed),
+            budget: Budget::new(settings.retry.budget, settings.retry.reserve),
+            door: Door::new(settings.limit.clone()),
+            settings,
+        }
     }
 
     fn choose(&mut self, wish: Wish<'_>, now: Moment) -> Result<Arc<Member>, Nobody> {
@@ -40,51 +57,134 @@ impl Gateway {
         let choice = self.reader.load().pick(wish, now, &mut self.rng)?;
         Ok(Arc::clone(choice.member))
     }
+
+    /// May the request be sent twice now?
+    fn may_hedge(&self, now: Moment) -> bool {
+        let Some(hedge) = &self.hedge else {
+            return false;
+        };
+        let view = self.pool.view();
+        let is_up = |member: &&Arc<Member>| member.condition(now) == Condition::Up;
+        let load = PoolLoad {
+            servers: view.members().iter().filter(is_up).count() as u32,
+            in_flight: view.members().iter().map(|member| member.in_flight()).sum(),
+            limit: self.door.limit(),
+            waiting: self.door.waiting() as u32,
+        };
+        hedge.fire(now, load, &self.budget).is_ok()
+    }
 }
 
 impl Run<'_> {
     /// A request reaches its gateway.
     pub(super) fn admit(&mut self, request: RequestId) {
-        self.send(request, Why::First);
+        let (now, by) = (self.agenda.now, self.requests[request].by);
+        let gateway = &mut self.gateways[self.requests[request].gateway];
+        match gateway.door.enter(request, now, by) {
+            Entry::Through(place) => self.through(request, place),
+            Entry::Shed => self.end(request, End::Shed),
+            Entry::Waits(key, time, evicted) => {
+                self.requests[request].place = Place::Queue(key);
+                self.agenda.note(time, Event::Waited(request));
+                if let Some(evicted) = evicted {
+                    self.end(evicted, End::Shed);
+                }
+                self.turns(self.requests[request].gateway);
+            }
+        }
     }
 
-    /// A request has ended before its gateway's limit.
-    pub(super) fn leave(&mut self, _request: RequestId, _end: End) {}
+    /// A request has waited at the door for as long as it may.
+    pub(super) fn waited(&mut self, request: RequestId) {
+        if matches!(self.requests[request].place, Place::Queue(_)) {
+            self.end(request, End::Shed);
+        }
+    }
+
+    /// A request that has ended leaves the door.
+    pub(super) fn leave(&mut self, request: RequestId, end: End) {
+        let now = self.agenda.now;
+        let gone = &mut self.requests[request];
+        let (index, place) = (gone.gateway, std::mem::replace(&mut gone.place, Place::Nowhere));
+        let told = match end {
+            End::Answered => Some(false),
+            // Whoever had a deadline was late; whoever just left tells nothing.
+            End::GaveUp if gone.by != Deadline::NEVER => Some(true),
+            End::Failed if gone.late => Some(true),
+            _ => None,
+        };
+        self.gateways[index].door.leave(place, now, told);
+        self.turns(index);
+    }
+
+    /// Whoever waits at a door goes on, as far as the limit allows.
+    fn turns(&mut self, gateway: usize) {
+        if self.gateways[gateway].door.waiting() == 0 {
+            return;
+        }
+        let turns = self.gateways[gateway].door.turns(self.agenda.now);
+        for (request, place) in turns.through {
+            self.through(request, place);
+        }
+        for request in turns.shed {
+            self.requests[request].place = Place::Nowhere;
+            self.end(request, End::Shed);
+        }
+    }
+
+    /// A request is let through.
+    fn through(&mut self, request: RequestId, place: Place) {
+        let now = self.agenda.now;
+        self.requests[request].place = place;
+        let gateway = &self.gateways[self.requests[request].gateway];
+        gateway.budget.deposit(now);
+        let delay = gateway.hedge.as_ref().and_then(|hedge| hedge.delay(now).ok());
+        self.send(request, Why::First);
+        if let Some(delay) = delay {
+            self.agenda.note(delay, Event::Hedge(request));
+        }
+    }
 
     fn send(&mut self, request: RequestId, why: Why) {
-        let now = self.agenda.now;
-        let gateway = &mut self.gateways[self.requests[request].gateway];
-        let tried = &self.requests[request].tried;
-        let may_probe = gateway.settings.retry.attempts > 0;
-        let wish = Wish { hash: None, tried, may_probe };
+        let (now, asked) = (self.agenda.now, &self.requests[request]);
+        let gateway = &mut self.gateways[asked.gateway];
+        // A hedge goes to another server; it is no way to find out who is back.
+        let may_probe = why != Why::Hedge && gateway.settings.retry.attempts > 0;
+        let wish = Wish { hash: None, tried: &asked.tried, may_probe };
         let member = match gateway.choose(wish, now) {
-            Ok(member) => member,
-            // There is no other: it has to be one that was tried, but not for a hedge.
             Err(Nobody::AllTried) if why == Why::Retry => {
-                let wish = Wish { tried: &[], ..wish };
-                let Ok(member) = gateway.choose(wish, now) else {
-                    return self.end(request, End::Failed);
-                };
-                member
+                gateway.choose(Wish { tried: &[], ..wish }, now)
             }
-            Err(_) if why == Why::Hedge => return,
-            Err(_) => return self.end(request, End::Failed),
+            chosen => chosen,
+        };
+        let member = match member {
+            Ok(member) if why != Why::Hedge || gateway.may_hedge(now) => member,
+            _ if why == Why::Hedge => return,
+            _ => return self.end(request, End::Failed),
         };
         gateway.pool.begin(&member);
+        let time = gateway.settings.retry.try_time;
         let machine = usize::from(member.server.port);
         self.report.tries.push(Sent { at: self.now(), machine, first: why == Why::First });
-        self.requests[request].tried.push(member.id);
+        match why {
+            Why::First => {}
+            Why::Hedge => self.report.hedges += 1,
+            Why::Retry => self.report.retries += 1,
+        }
         let id = self.place(request, &member);
-        self.requests[request].tries.push(id);
-        if let Some(time) = self.gateways[self.requests[request].gateway].settings.retry.try_time {
+        let asked = &mut self.requests[request];
+        asked.tried.push(member.id);
+        asked.tries.push(id);
+        asked.hedge = if why == Why::Hedge { Some(id) } else { asked.hedge };
+        if let Some(time) = time {
             self.agenda.note(time, Event::TryTime(id));
         }
     }
 
-    /// A request still waits after the time in which nearly all are answered.
+    /// A request may still wait after the time in which nearly all are answered.
     pub(super) fn hedge(&mut self, request: RequestId) {
-        if self.is_open(request) {
-            self.report.hedges += 1;
+        let asked = &self.requests[request];
+        if self.is_open(request) && asked.tries.len() == 1 && self.tries[asked.tries[0]].open {
             self.send(request, Why::Hedge);
         }
     }
@@ -92,7 +192,6 @@ impl Run<'_> {
     /// A request is sent again.
     pub(super) fn retry(&mut self, request: RequestId) {
         if self.is_open(request) {
-            self.report.retries += 1;
             self.send(request, Why::Retry);
         }
     }
@@ -102,38 +201,60 @@ impl Run<'_> {
         if !self.tries[id].open {
             return;
         }
-        self.close(
-            id,
-            match answer {
-                Some(Answer::Good) => Outcome::Good,
-                Some(Answer::Failed(_)) => Outcome::Failed { hold: None },
-                Some(Answer::Refused) | None => Outcome::Unanswered,
-            },
-        );
+        self.close(id, match answer {
+            Some(Answer::Good) => Outcome::Good,
+            Some(Answer::Failed(_)) => Outcome::Failed { hold: None },
+            Some(Answer::Refused) | None => Outcome::Unanswered,
+        });
         let request = self.tries[id].request;
-        if answer == Some(Answer::Good) {
-            self.end(request, End::Answered);
-        } else {
-            self.failed(request, answer);
+        let asked = &self.requests[request];
+        if answer != Some(Answer::Good) {
+            return self.failed(request, answer);
         }
+        if let (Some(hedge), Some(second)) = (&self.gateways[asked.gateway].hedge, asked.hedge) {
+            let won = if second == id { Won::Second } else { Won::First };
+            hedge.ended(won, Duration::ZERO);
+        }
+        self.end(request, End::Answered);
     }
 
     /// A try failed: another one, if the request may have it and none is on its way.
     fn failed(&mut self, request: RequestId, answer: Option<Answer>) {
-        self.requests[request].failed += 1;
-        if self.requests[request].tries.iter().any(|id| self.tries[*id].open) {
+        let now = self.agenda.now;
+        let asked = &mut self.requests[request];
+        asked.late = matches!(answer, None | Some(Answer::Failed(429 | 503)));
+        if asked.tries.iter().any(|id| self.tries[*id].open) {
             return; // a failure does not win
         }
-        let gateway = &self.gateways[self.requests[request].gateway];
-        let rules = &gateway.settings.retry;
-        let may = match answer {
-            Some(Answer::Failed(status)) => rules.statuses.contains(&status),
-            _ => true,
+        let gateway = &mut self.gateways[asked.gateway];
+        let (fault, fields) = (fault_of(answer), Fields::default());
+        let ended = match answer {
+            Some(Answer::Failed(status)) => Ended::Answer { status, fields: &fields },
+            _ => Ended::Fault(&fault),
         };
-        if may && self.requests[request].failed <= rules.attempts {
-            self.retry(request);
-        } else {
-            self.end(request, End::Failed);
+        let view = gateway.pool.view();
+        let mut others = view.members().iter().filter(|member| !asked.tried.contains(&member.id));
+        let tried = Tried {
+            ended,
+            begun: false,
+            tries: asked.tries.len() as u32,
+            may_repeat: true,
+            body_kept: true,
+            reused: false,
+            redialled: false,
+            other: others.next().is_some(),
+            left: asked.by.left(now),
+            least: Deadlines::standard().least,
+            chance: gateway.rng.f64(),
+        };
+        match decide(&tried, &gateway.settings.retry, || gateway.budget.withdraw(now)) {
+            Next::Again { at, after, .. } => {
+                if at == At::Same {
+                    asked.tried.clear();
+                }
+                self.agenda.note(after, Event::Retry(request));
+            }
+            Next::Stop(_) => self.end(request, End::Failed),
         }
     }
 
@@ -144,5 +265,21 @@ impl Run<'_> {
         tried.open = false;
         let gateway = &self.gateways[self.requests[tried.request].gateway];
         gateway.pool.end(&tried.member, tried.begun, now, outcome);
+        let seen = match outcome {
+            Outcome::Good => Seen::Answered,
+            Outcome::Cancelled => Seen::Superseded,
+            Outcome::Failed { .. } | Outcome::Unanswered => return,
+        };
+        if let Some(hedge) = &gateway.hedge {
+            hedge.record(now.since(tried.begun), seen);
+        }
     }
+}
+
+/// The fault of a try without an answer.
+fn fault_of(answer: Option<Answer>) -> Fault {
+    if answer == Some(Answer::Refused) {
+        return Fault::new(FaultKind::Unreachable, "refused").replay(Replay::Always);
+    }
+    Fault::new(FaultKind::FirstByteTimeout, "silent").replay(Replay::IfIdempotent)
 }

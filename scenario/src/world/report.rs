@@ -67,6 +67,8 @@ pub struct Report {
     pub hedges: usize,
     /// Requests sent again because the first try failed.
     pub retries: usize,
+    /// How often hedging turned itself off.
+    pub turned_off: u64,
 }
 
 impl Report {

@@ -2,11 +2,12 @@
 
 use super::World;
 use super::agenda::{Agenda, Answer, Event, RequestId, TryId};
+use super::door::Place;
 use super::gateway::Gateway;
 use super::machine::{Cancel, State, Taken};
 use super::report::{End, Report, Seen, Work};
 use balance::{Member, MemberId, Pool};
-use base::Moment;
+use base::{Deadline, Moment};
 use fastrand::Rng;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,21 +40,14 @@ pub(super) struct Request {
     pub(super) tries: Vec<TryId>,
     /// The servers of those.
     pub(super) tried: Vec<MemberId>,
-    /// Tries that failed.
-    pub(super) failed: u32,
+    /// The one that was sent because the first took long.
+    pub(super) hedge: Option<TryId>,
+    /// The last try came to nothing in a way that tells of too much load.
+    pub(super) late: bool,
+    /// When its answer must be there, as far as its gateway knows.
+    pub(super) by: Deadline,
     /// Its place before the gateway's limit.
     pub(super) place: Place,
-}
-
-/// Where a request is before its gateway's limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Not there yet, or gone.
-    Nowhere,
-    /// It waits.
-    Queue,
-    /// It was let through at this time.
-    Through(Moment),
 }
 
 /// One request at one server.
@@ -114,6 +108,8 @@ impl<'w> Run<'w> {
                 break;
             }
         }
+        let hedges = self.gateways.iter().filter_map(|gateway| gateway.hedge.as_ref());
+        self.report.turned_off = hedges.map(|hedge| hedge.figures().turned_off).sum();
         self.report
     }
 
@@ -130,6 +126,7 @@ impl<'w> Run<'w> {
             Event::Answer(id, answer) => self.answered(id, Some(answer)),
             Event::Hedge(request) => self.hedge(request),
             Event::Retry(request) => self.retry(request),
+            Event::Waited(request) => self.waited(request),
             Event::TryTime(id) => self.answered(id, None),
             Event::Tick => self.tick(),
             Event::Known(index) => {
@@ -155,7 +152,9 @@ impl<'w> Run<'w> {
             gateway: self.arrivals.usize(..self.gateways.len()),
             tries: Vec::new(),
             tried: Vec::new(),
-            failed: 0,
+            hedge: None,
+            late: false,
+            by: self.world.clients.deadline(self.agenda.now),
             place: Place::Nowhere,
         });
         let came = self.now();
