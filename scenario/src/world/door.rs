@@ -44,7 +44,8 @@ pub(super) struct Turns {
 
 impl Door {
     pub(super) fn new(settings: Settings) -> Self {
-        let (limit, queue) = (Limit::new(&settings), Queue::new(settings.queue, settings.queue_max));
+        let (limit, queue) =
+            (Limit::new(&settings), Queue::new(settings.queue, settings.queue_max));
         Self { settings, limit, queue, in_flight: 0 }
     }
 

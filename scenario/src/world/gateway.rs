@@ -201,11 +201,14 @@ impl Run<'_> {
         if !self.tries[id].open {
             return;
         }
-        self.close(id, match answer {
-            Some(Answer::Good) => Outcome::Good,
-            Some(Answer::Failed(_)) => Outcome::Failed { hold: None },
-            Some(Answer::Refused) | None => Outcome::Unanswered,
-        });
+        self.close(
+            id,
+            match answer {
+                Some(Answer::Good) => Outcome::Good,
+                Some(Answer::Failed(_)) => Outcome::Failed { hold: None },
+                Some(Answer::Refused) | None => Outcome::Unanswered,
+            },
+        );
         let request = self.tries[id].request;
         let asked = &self.requests[request];
         if answer != Some(Answer::Good) {

@@ -111,11 +111,14 @@ impl Report {
         its as f64 / sent.len().max(1) as f64
     }
 
-    /// The tries of a window beside the first ones, as a share of the first ones.
+    /// The tries of a window that were not the first of their request.
+    pub fn again(&self, window: &Window) -> usize {
+        self.sent(window).iter().filter(|sent| !sent.first).count()
+    }
+
+    /// The same as a share of the requests that came.
     pub fn extra(&self, window: &Window) -> f64 {
-        let sent = self.sent(window);
-        let first = sent.iter().filter(|sent| sent.first).count();
-        (sent.len() - first) as f64 / first.max(1) as f64
+        self.again(window) as f64 / self.came(window).len().max(1) as f64
     }
 
     /// The share of workers' time that ended in a window and nobody had anything of.

@@ -38,8 +38,8 @@ pub(crate) fn check(fact: &str, seeds: u64, history: fn(u64) -> Vec<Figure>) {
     }
     let mut page = format!("{fact}, {seeds} seeds: min / median / max\n");
     let broken = figures.iter().filter(|figures| !line(&mut page, figures)).count();
-    println!("{page}");
     assert!(broken == 0, "{page}");
+    println!("{page}");
 }
 
 /// One line of the page; answers whether all of them are within their bounds.

@@ -3,7 +3,7 @@
 use crate::figures::{Figure, at_least, at_most, check, shown};
 use crate::{MANY, SEEDS, least_share, machine, rate, s, seconds};
 use balance::settings::Policy;
-use scenario::world::{Clients, End, Machine, Mood, World};
+use scenario::world::{Clients, End, Machine, Mood, Report, World};
 use service::settings::Settings;
 use std::time::Duration;
 
@@ -86,19 +86,19 @@ fn failing_fast_is_not_being_fast_a_thousand_times() {
 /// Five servers alike: the least share of any, of its fair share.
 fn fair(seed: u64) -> Vec<Figure> {
     let machines = vec![machine(); 5];
-    let busy = World::new(machines.clone(), Clients::steady(rate(&machines, 0.6)), s(20));
-    let idle = World::new(machines.clone(), Clients::steady(25.0), s(120));
-    let (busy, idle) = (busy.run(seed), idle.run(seed));
-    let mut figures = Vec::new();
-    for (name, report, first, length, step) in
-        [("at 60 % load", &busy, 0, 20, 5), ("of 25 a second", &idle, 0, 120, 30)]
-    {
-        let windows = (first..length).step_by(step).map(|at| s(at)..s(at + step as u64));
-        let least = windows.map(|window| least_share(report, &window, 5)).fold(1.0, f64::min);
-        let name = format!("least share {name}, any {step} s, of the fair share");
-        figures.push(at_least(name, least * 5.0, 0.5));
-    }
-    figures
+    let busy = World::new(machines.clone(), Clients::steady(rate(&machines, 0.6)), s(20)).run(seed);
+    let idle = World::new(machines.clone(), Clients::steady(25.0), s(120)).run(seed);
+    let least = |report: &Report, step: u64, end: u64| {
+        let windows = (0..end / step).map(|n| s(n * step)..s((n + 1) * step));
+        windows.map(|window| least_share(report, &window, 5)).fold(1.0, f64::min) * 5.0
+    };
+    vec![
+        at_least("least share of 5 s at 60 % load, of the fair", least(&busy, 5, 20), 0.5),
+        shown("least share of 30 s, 5 a second each", least(&idle, 30, 120)),
+        // As many requests as of the pool in which one server got five (traefik #12306).
+        at_least("least share of 60 s, 5 a second each", least(&idle, 60, 120), 0.5),
+        at_least("least share of 120 s, 5 a second each", least(&idle, 120, 120), 0.5),
+    ]
 }
 
 #[test]
@@ -112,7 +112,8 @@ fn servers_alike_are_asked_alike_a_thousand_times() {
     check("servers alike are asked alike", MANY, fair);
 }
 
-/// One of five is not itself from 10 s to 30 s: what it gets 30 s later, of its fair share.
+/// One of five is not itself from 10 s to 30 s: when it gets 80 % of its fair share again, and what it
+/// gets from then on.
 fn recovering(seed: u64) -> Vec<Figure> {
     let moods = [
         ("slow", Mood::Slow(5.0)),
@@ -122,20 +123,19 @@ fn recovering(seed: u64) -> Vec<Figure> {
     ];
     let mut figures = Vec::new();
     for (name, mood) in moods {
-        let mut machines = vec![machine(); 5];
-        let busy = Clients::steady(rate(&machines, 0.6));
-        machines[0] = machines[0].clone().but(s(10)..s(30), mood);
-        let busy = World::new(machines.clone(), busy, s(70)).run(seed);
-        let idle = World::new(machines, Clients::steady(25.0), s(120)).run(seed);
-        let share = busy.share(&(s(60)..s(70)), 0) * 5.0;
-        figures.push(at_least(format!("share of one that was {name}, 60 % load"), share, 0.8));
-        let share = idle.share(&(s(60)..s(120)), 0) * 5.0;
-        figures.push(at_least(format!("share of one that was {name}, 25 a second"), share, 0.8));
-        let back = (30..70).find(|at| busy.share(&(s(*at)..s(at + 1)), 0) * 5.0 >= 0.8);
-        figures.push(shown(
-            format!("back after {name} for, s, 60 % load"),
-            back.map_or(f64::INFINITY, |at| (at - 30) as f64),
-        ));
+        for (load, rate, step, end) in
+            [("60 % load", 1_200.0, 2, 75), ("5 a second each", 25.0, 5, 300)]
+        {
+            let mut machines = vec![machine(); 5];
+            machines[0] = machines[0].clone().but(s(10)..s(30), mood);
+            let clients = Clients { patience: Some(s(5)), ..Clients::steady(rate) };
+            let report = World::new(machines, clients, s(end)).run(seed);
+            let share = |from, to| report.share(&(s(from)..s(to)), 0) * 5.0;
+            let back = (30 + step..=end).find(|at| share(at - step, *at) >= 0.8).unwrap_or(end);
+            let name = format!("{name}, {load}");
+            figures.push(at_most(format!("{name}: back after, s"), (back - 30) as f64, 30.0));
+            figures.push(at_least(format!("{name}: share from then on"), share(60, end), 0.8));
+        }
     }
     figures
 }
