@@ -70,7 +70,7 @@ pub(crate) struct Load {
 pub(crate) struct Cost {
     /// Nanoseconds an answer takes, failures counted in.
     pub(crate) nanos: f32,
-    /// The share of failures among its last answers.
+    /// The share of failures among its last answers; all of them while it asks to be left alone.
     pub(crate) failing: f32,
     /// Requests in flight.
     pub(crate) in_flight: u32,
@@ -201,6 +201,7 @@ impl Load {
         }
         if self.held_until.load(Relaxed) > now.as_nanos() {
             nanos = nanos.max(self.held_for.load(Relaxed) as f32);
+            failing = 1.0;
         }
         Cost { nanos, failing, in_flight }
     }

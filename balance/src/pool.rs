@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use base::Moment;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -96,13 +96,19 @@ impl Pool {
     }
 
     /// Lets the view notice that somebody's time is over; to be called before picks. Nearly always
-    /// it costs one load.
+    /// it costs one load, and it never waits: if another thread is at work on the view, the next
+    /// call will do.
     pub fn refresh(&self, now: Moment) {
+        if now.as_nanos() < self.next.load(Relaxed) {
+            return;
+        }
+        let mut roster = match self.roster.try_lock() {
+            Ok(roster) => roster,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
         if now.as_nanos() >= self.next.load(Relaxed) {
-            let mut roster = self.roster();
-            if now.as_nanos() >= self.next.load(Relaxed) {
-                self.show(&mut roster, now);
-            }
+            self.show(&mut roster, now);
         }
     }
 
@@ -112,7 +118,8 @@ impl Pool {
         self.shared.in_flight.fetch_add(1, Relaxed);
     }
 
-    /// What was asked at `begun` has ended. Every [`Pool::begin`] has one.
+    /// What was asked at `begun` has ended. Every [`Pool::begin`] has one. `begun` is no earlier than
+    /// the moment of the pick, or a probation would take the answer for one of before.
     pub fn end(&self, member: &Member, begun: Moment, now: Moment, outcome: Outcome) {
         let took = now.since(begun);
         self.shared.in_flight.fetch_sub(1, Relaxed);
@@ -194,8 +201,10 @@ impl Pool {
     fn follow(&self, member: &Member, verdict: Verdict, now: Moment) {
         let mut roster = self.roster();
         match verdict {
-            Verdict::None => {}
-            Verdict::Eject(cause) => self.eject(&roster, member, cause, now),
+            Verdict::None => return,
+            // Where all fail, most ejections are refused: no new view for each.
+            Verdict::Eject(cause) if !self.eject(&roster, member, cause, now) => return,
+            Verdict::Eject(_) => {}
             Verdict::Dead => self.bury(&roster, member, now),
             Verdict::Back => {
                 member.health.back(now);
@@ -205,16 +214,18 @@ impl Pool {
         self.show(&mut roster, now);
     }
 
-    /// Ejects a member if the pool can spare it.
-    fn eject(&self, roster: &Roster, member: &Member, cause: Cause, now: Moment) {
+    /// Ejects a member if the pool can spare it; answers whether it could.
+    fn eject(&self, roster: &Roster, member: &Member, cause: Cause, now: Moment) -> bool {
         let is_out = |m: &&Arc<Member>| matches!(m.condition(now), Condition::Ejected { .. });
         let out = roster.members.iter().filter(is_out).count();
         // A share of a few servers is none, and then nobody could ever be ejected.
         let most = (roster.members.len() as f64 * self.settings.eject.most.factor()).max(1.0);
-        if (out + 1) as f64 <= most {
+        let may = (out + 1) as f64 <= most;
+        if may {
             member.health.eject(cause, now, &self.settings.eject, jitter(member, now));
             member.silent.store(false, Relaxed);
         }
+        may
     }
 
     /// A member does not answer at all.

@@ -3,18 +3,21 @@
 //! The model is the one of the note on gateway features (section J): Poisson arrivals, `workers`
 //! requests served at once by each server and the others waiting, lognormal times.
 
+#![expect(clippy::cast_sign_loss, reason = "simulated times are never before the start")]
+
 use balance::settings::{Policy, Scheme, Server, Settings, Spot};
-use balance::{Outcome, Pool, Wish};
+use balance::{Member, Outcome, Pool, Wish};
 use base::{Moment, Share};
 use fastrand::Rng;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 /// One server of the world.
 #[derive(Clone)]
 struct Model {
     mean_ms: f64,
-    /// From when on (seconds) it takes how many times as long.
+    /// How many times as long it takes, by time in seconds.
     factor: fn(f64) -> f64,
     /// It fails at once with this chance, by time.
     failing: fn(f64) -> f64,
@@ -104,75 +107,106 @@ fn moment(seconds: f64) -> Moment {
     Moment::from_nanos((seconds * 1e9) as u64)
 }
 
+/// A world under way.
+struct Run<'w> {
+    world: &'w World,
+    pool: Pool,
+    members: Vec<Arc<Member>>,
+    rng: Rng,
+    jobs: Vec<Job>,
+    /// By nanoseconds.
+    ends: BinaryHeap<Reverse<(u64, usize)>>,
+    queues: Vec<VecDeque<usize>>,
+    busy: Vec<usize>,
+    report: Report,
+}
+
 fn run(world: &World) -> Report {
-    let mut rng = Rng::with_seed(world.seed);
-    let spots: Vec<_> =
-        world.models.iter().enumerate().map(|(n, model)| spot(n, model.weight)).collect();
-    let pool = Pool::new(world.settings.clone(), &spots, None, moment(0.0));
-    let n = spots.len();
-    let members = pool.view().members().to_vec();
-    let mut queues = vec![VecDeque::new(); n];
-    let mut busy = vec![0_usize; n];
-    let mut ends: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
-    let mut jobs: Vec<Job> = Vec::new();
-    let mut report = Report {
-        counts: vec![0; n],
-        took: Vec::new(),
-        seconds: vec![vec![0; n]; world.seconds as usize + 1],
-    };
+    let mut run = Run::new(world);
     let (mut arrival, mut tick) = (0.0, 0.0);
     while arrival < world.seconds {
-        let end = ends.peek().map_or(f64::INFINITY, |Reverse((at, _))| *at as f64 / 1e9);
+        let end = run.ends.peek().map_or(f64::INFINITY, |Reverse((at, _))| *at as f64 / 1e9);
         if tick <= end.min(arrival) {
-            pool.tick(moment(tick));
-            tick += 0.1;
-            continue;
-        }
-        let start = |job: usize, jobs: &[Job], now: f64, rng: &mut Rng| {
-            let model: &Model = &world.models[jobs[job].server];
-            let took = if jobs[job].fails {
-                0.001
-            } else {
-                lognormal(model.mean_ms, rng) * (model.factor)(now) / 1e3
-            };
-            Reverse((((now + took) * 1e9) as u64, job))
-        };
-        if end <= arrival {
-            let Reverse((_, number)) = ends.pop().unwrap();
-            let job = jobs[number];
-            let member = &members[job.server];
-            let outcome = if job.fails { Outcome::Failed { hold: None } } else { Outcome::Good };
-            pool.end(member, moment(job.begun), moment(end), outcome);
-            if let Some(next) = queues[job.server].pop_front() {
-                ends.push(start(next, &jobs, end, &mut rng));
-            } else {
-                busy[job.server] -= 1;
-            }
-            if job.begun >= world.warm {
-                report.took.push((end - job.begun) * 1e3);
-            }
-            continue;
-        }
-        let now = arrival;
-        arrival += -(1.0 - rng.f64()).ln() / world.rate;
-        pool.refresh(moment(now));
-        let view = pool.view();
-        let Ok(choice) = view.pick(Wish::default(), moment(now), &mut rng) else { continue };
-        pool.begin(choice.member);
-        let server = members.iter().position(|m| m.id == choice.member.id).unwrap();
-        report.seconds[now as usize][server] += 1;
-        report.counts[server] += u64::from(now >= world.warm);
-        let fails = rng.f64() < (world.models[server].failing)(now);
-        jobs.push(Job { server, begun: now, fails });
-        if busy[server] < world.workers {
-            busy[server] += 1;
-            ends.push(start(jobs.len() - 1, &jobs, now, &mut rng));
+            run.pool.tick(moment(tick));
+            tick += Pool::TICK.as_secs_f64();
+        } else if end <= arrival {
+            run.end(end);
         } else {
-            queues[server].push_back(jobs.len() - 1);
+            run.arrive(arrival);
+            arrival += -(1.0 - run.rng.f64()).ln() / world.rate;
         }
     }
-    report.took.sort_by(f64::total_cmp);
-    report
+    run.report.took.sort_by(f64::total_cmp);
+    run.report
+}
+
+impl<'w> Run<'w> {
+    fn new(world: &'w World) -> Self {
+        let n = world.models.len();
+        let spots: Vec<_> =
+            world.models.iter().enumerate().map(|(n, model)| spot(n, model.weight)).collect();
+        let pool = Pool::new(world.settings.clone(), &spots, None, moment(0.0));
+        Self {
+            world,
+            members: pool.view().members().to_vec(),
+            pool,
+            rng: Rng::with_seed(world.seed),
+            jobs: Vec::new(),
+            ends: BinaryHeap::new(),
+            queues: vec![VecDeque::new(); n],
+            busy: vec![0; n],
+            report: Report {
+                counts: vec![0; n],
+                took: Vec::new(),
+                seconds: vec![vec![0; n]; world.seconds as usize + 1],
+            },
+        }
+    }
+
+    fn arrive(&mut self, now: f64) {
+        self.pool.refresh(moment(now));
+        let view = self.pool.view();
+        let Ok(choice) = view.pick(Wish::default(), moment(now), &mut self.rng) else { return };
+        self.pool.begin(choice.member);
+        let server = self.members.iter().position(|member| member.id == choice.member.id);
+        let server = server.expect("all members stay");
+        self.report.seconds[now as usize][server] += 1;
+        self.report.counts[server] += u64::from(now >= self.world.warm);
+        let fails = self.rng.f64() < (self.world.models[server].failing)(now);
+        self.jobs.push(Job { server, begun: now, fails });
+        if self.busy[server] < self.world.workers {
+            self.busy[server] += 1;
+            self.start(self.jobs.len() - 1, now);
+        } else {
+            self.queues[server].push_back(self.jobs.len() - 1);
+        }
+    }
+
+    fn start(&mut self, number: usize, now: f64) {
+        let job = self.jobs[number];
+        let model = &self.world.models[job.server];
+        let took = if job.fails {
+            0.001
+        } else {
+            lognormal(model.mean_ms, &mut self.rng) * (model.factor)(now) / 1e3
+        };
+        self.ends.push(Reverse((((now + took) * 1e9) as u64, number)));
+    }
+
+    fn end(&mut self, now: f64) {
+        let Some(Reverse((_, number))) = self.ends.pop() else { return };
+        let job = self.jobs[number];
+        let outcome = if job.fails { Outcome::Failed { hold: None } } else { Outcome::Good };
+        self.pool.end(&self.members[job.server], moment(job.begun), moment(now), outcome);
+        if let Some(next) = self.queues[job.server].pop_front() {
+            self.start(next, now);
+        } else {
+            self.busy[job.server] -= 1;
+        }
+        if job.begun >= self.world.warm {
+            self.report.took.push((now - job.begun) * 1e3);
+        }
+    }
 }
 
 /// Ten servers of eight workers at 60 %, as in the note.
@@ -231,9 +265,9 @@ fn a_server_that_breaks_down_is_left_at_once_and_comes_back() {
     let odd = Model { failing: |t| f64::from(u8::from(t > 10.0 && t < 25.0)), ..model() };
     for seed in 0..3 {
         let mut world = ten(Policy::PeakEwma, odd.clone(), seed);
-        (world.warm, world.seconds) = (0.0, 65.0);
+        (world.warm, world.seconds) = (0.0, 80.0);
         let report = run(&world);
-        let (broken, back) = (report.share_in(0, 10..25), report.share_in(0, 55..65));
+        let (broken, back) = (report.share_in(0, 10..25), report.share_in(0, 55..80));
         assert!(broken < 0.001, "seed {seed}: {broken}");
         assert!(back >= 0.08, "seed {seed}: {back}");
     }
@@ -256,13 +290,18 @@ fn a_stray_failure_starves_nobody() {
 #[test]
 fn a_server_that_recovers_has_its_share_within_three_decays() {
     let odd = Model { factor: |t| if t < 30.0 { 5.0 } else { 1.0 }, ..model() };
-    for seed in 0..5 {
-        for rate in [20.0, 2_400.0] {
+    // Sixty requests are few to tell a share from: the mean of many runs. That of a server that was
+    // never slow is 0.985 and 1.015.
+    for (rate, runs, least) in [(20.0, 40, 0.4), (2_400.0, 4, 0.8)] {
+        let share = |seed| {
             let mut world = ten(Policy::PeakEwma, odd.clone(), seed);
             (world.rate, world.warm, world.seconds) = (rate, 0.0, 90.0);
             let share = run(&world).share_in(0, 60..90) * 10.0;
-            assert!(share >= 0.8, "{rate}/s, seed {seed}: {share}");
-        }
+            assert!(share >= least, "{rate}/s, seed {seed}: {share}");
+            share
+        };
+        let mean = (0..runs).map(share).sum::<f64>() / runs as f64;
+        assert!(mean >= 0.9, "{rate}/s: {mean}");
     }
 }
 
@@ -292,7 +331,7 @@ fn a_heavier_server_has_more_in_every_load() {
             let world = World { settings, models, workers: 12, rate, seconds, warm: 0.0, seed: 3 };
             let report = run(&world);
             let heavy: f64 = (0..5).map(|server| report.share(server)).sum();
-            assert!((0.6..0.95).contains(&heavy), "{policy:?}, {rate}/s: {heavy}");
+            assert!((0.65..0.8).contains(&heavy), "{policy:?}, {rate}/s: {heavy}");
         }
     }
 }

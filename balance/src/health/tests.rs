@@ -708,6 +708,75 @@ fn a_pool_of_two_or_less_than_two_milliseconds_is_not_compared() {
     }
 }
 
+#[test]
+fn three_slow_windows_must_follow_each_other() {
+    // Seconds, good answers in each, and what they took, in milliseconds. The others: 20 ms.
+    for (script, ejected) in [
+        (&[(3, 20, 100)][..], true),
+        (&[(2, 20, 100)], false),
+        (&[(2, 20, 100), (1, 20, 20), (2, 20, 100)], false),
+        (&[(2, 20, 100), (1, 20, 20), (3, 20, 100)], true),
+        // Half as many answers a second: a window lasts two.
+        (&[(5, 5, 100)], false),
+        (&[(6, 5, 100)], true),
+        // Nine answers in ten seconds make no window, and break the row.
+        (&[(2, 20, 100), (9, 1, 100), (1, 0, 0), (2, 20, 100)], false),
+        (&[(2, 20, 100), (9, 1, 100), (1, 0, 0), (3, 20, 100)], true),
+        // Neither are they counted later.
+        (&[(2, 20, 100), (9, 1, 100), (1, 0, 0), (2, 20, 100), (1, 20, 20)], false),
+        (&[(9, 1, 100), (1, 0, 0), (1, 10, 20), (2, 20, 100)], false),
+    ] {
+        let members = [(); 3].map(|()| Health::new(at(1.0)));
+        let (mut now, mut found) = (at(1.0), false);
+        for (seconds, answers, took) in script {
+            for _ in 0..*seconds {
+                let counts = [(answers, took), (&20, &20), (&20, &20)];
+                for (member, (answers, took)) in members.iter().zip(counts) {
+                    for _ in 0..*answers {
+                        let (took, now) = (MS * *took, now + SECOND / 2);
+                        member.ended(Outcome::Good, took, now, &rules());
+                    }
+                }
+                for _ in 0..10 {
+                    now = now + MS * 100;
+                    let members = members.each_ref();
+                    found |= sweep(&members, now, &rules()) == [(0, Cause::Slow)];
+                }
+            }
+        }
+        assert_eq!(found, ejected, "{script:?}");
+    }
+}
+
+#[test]
+fn who_is_back_begins_anew() {
+    let swept = |one: &One, now| sweep(&[&one.health], now, &rules());
+    for collected in [false, true] {
+        let one = One { health: Health::new(at(10.0)) };
+        for _ in 0..4 {
+            one.ended(Outcome::Good, at(10.1));
+            one.ended(Outcome::Cancelled, at(10.1));
+        }
+        for _ in 0..4 {
+            assert_eq!(one.ended(FAILED, at(10.1)), Verdict::None);
+        }
+        if collected {
+            assert_eq!(swept(&one, at(10.2)), [(0, Cause::Success)]);
+        }
+        let until = one.health.eject(Cause::Success, at(10.2), &rules(), NO_JITTER);
+        assert_eq!(swept(&one, at(10.3)), []);
+        // Not before its time.
+        one.health.back(at(10.9));
+        assert_eq!(one.is(at(10.9)), Condition::Ejected { until, why: Cause::Success });
+        one.health.back(until);
+        assert_eq!(one.is(until), Condition::Up);
+        assert_eq!(swept(&one, at(11.5)), [], "the failures are forgotten");
+        for _ in 0..4 {
+            assert_eq!(one.ended(FAILED, at(12.0)), Verdict::None, "and were never in a row");
+        }
+    }
+}
+
 /// A line is 10,000 windows at 200/s, or 40,000 at 10/s, of which three slow ones in a row are one
 /// too many. Nor were there any in 15 million more, of 4/s to 200/s and with 8 % to 12 % of misses;
 /// with a [`window`] doubt of two deviations in place of two and a half there were 28 in a million

@@ -27,11 +27,11 @@ const WINDOW_MAX: Duration = Duration::from_secs(10);
 const WINDOW_ANSWERS_MIN: u32 = 10;
 /// So many slow windows in a row are too many.
 const SLOW_WINDOWS: u32 = 3;
-/// Whoever is slower by less is not slow: 0.7 ms beside 0.2 ms is the noise of a scheduler's tick or
-/// one more hop, no user feels it, and taking the server's load to the others could cost as much.
+/// Whoever is slower by less is not slow: 0.7 ms beside 0.2 ms is the noise of a scheduler or one
+/// more hop, no user feels it, and the others could lose as much by taking over its requests.
 const SLOW_LEAST: Duration = Duration::from_millis(2);
-/// How far below the 90th percentile, in hundredths of √n ranks, the accused's p90 is looked up: the
-/// rank of the true p90 among n answers has a deviation of 0.3 √n, and this is two and a half.
+/// How far below the 90th percentile, in hundredths of √n ranks, the accused's p90 is looked up.
+/// The rank of the true p90 among n answers has a deviation of 0.3 √n; these are two and a half.
 const RANK_DOUBT: u64 = 75;
 
 /// Times below this share buckets of equal width: far below [`SLOW_LEAST`].
@@ -245,8 +245,9 @@ fn is_slow(surely: u64, others: u64, rules: &Eject) -> bool {
     surely >= least && surely.saturating_mul(10_000) > others.saturating_mul(rules.slow.0.into())
 }
 
-/// Who was slow is back with an answer that is nearer, by ratio, to the others' p90 than to what got
-/// it ejected: of a server five times as slow (σ 0.5) one in five is, of one like the others 99 %.
+/// Who was slow is back with an answer that is nearer, by ratio, to the others' p90 than to what
+/// got it ejected. Of a server still five times as slow (log-normal, σ 0.5) one in five answers is,
+/// of one like the others 99 in a hundred.
 fn return_limit(others: u64, rules: &Eject) -> Duration {
     let others = Duration::from_nanos(others);
     others.mul_f64(rules.slow.factor().sqrt()).max(others + SLOW_LEAST)

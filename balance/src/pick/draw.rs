@@ -45,9 +45,9 @@ impl Ask<'_> {
         tier: &Tier,
         mut choose: impl FnMut(Range<usize>) -> Option<usize>,
     ) -> Option<usize> {
-        choose(0..tier.local).or_else(|| {
-            if tier.local < tier.seats.len() { choose(tier.local..tier.seats.len()) } else { None }
-        })
+        let all = tier.seats.len();
+        let elsewhere = (tier.local < all).then_some(tier.local..all);
+        choose(0..tier.local).or_else(|| elsewhere.and_then(choose))
     }
 
     /// [`crate::settings::Policy::Random`].
@@ -69,42 +69,53 @@ impl Ask<'_> {
         if range.is_empty() {
             return None;
         }
+        let mut spare = None;
         for _ in 0..DRAWS_MAX {
             let at = point(tier, &range, rng.f32());
             let member = &tier.seats[at].member;
+            if Some(at) == other || self.tried(member) {
+                continue;
+            }
             // Who starts slowly passes on the rest of what it is offered.
-            let passes = self.slow && rng.f32() >= self.eased(member);
-            if !passes && Some(at) != other && !self.tried(member) {
+            if !self.slow || rng.f32() < self.eased(member) {
                 return Some(at);
             }
+            spare = spare.or(Some(at));
         }
-        self.any(&tier.seats, range, other, rng)
+        spare.or_else(|| self.any(&tier.seats, range, other, rng))
     }
 
     /// [`crate::settings::Policy::RoundRobin`]. By weight, turns are multiples of the golden ratio on
     /// the line of weights: no schedule to keep, and each seat's turns come at even distances.
     pub(super) fn next_in_turn(&self, tier: &Tier) -> Option<usize> {
         Self::local_first(tier, |range| {
+            let mut spare = None;
             for _ in 0..DRAWS_MAX {
                 let turn = self.view.shared.turn.fetch_add(1, Relaxed);
-                let golden = (turn as u32).wrapping_mul(GOLDEN);
                 let at = if tier.even {
                     range.start + turn % range.len()
                 } else {
-                    point(tier, &range, golden as f32 / 2.0_f32.powi(32))
+                    point(tier, &range, share((turn as u32).wrapping_mul(GOLDEN)))
                 };
                 let member = &tier.seats[at].member;
-                // Another even sequence, whatever the seat: its bits are the turn's in reverse.
-                let dice =
-                    || (turn as u32 / range.len() as u32).reverse_bits() as f32 / 2.0_f32.powi(32);
-                let passes = self.slow && dice() >= self.eased(member);
-                if !passes && !self.tried(member) {
+                if self.tried(member) {
+                    continue;
+                }
+                // Evenly spread as well, over the turns of one seat: bits in reverse.
+                let dice = || share(((turn / range.len()) as u32).reverse_bits());
+                if !self.slow || dice() < self.eased(member) {
                     return Some(at);
                 }
+                spare = spare.or(Some(at));
             }
-            range.clone().find(|&at| !self.tried(&tier.seats[at].member))
+            spare.or_else(|| range.clone().find(|&at| !self.tried(&tier.seats[at].member)))
         })
     }
+}
+
+/// A number as a share of all there are.
+fn share(number: u32) -> f32 {
+    (number >> 8) as f32 / 2.0_f32.powi(24)
 }
 
 /// The seat of a range at this share of the range's weights.

@@ -62,6 +62,7 @@ fn settle(counts: &[Count], spilt: &mut [Spilt]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn check(tiers: &[(usize, usize)], loads: &[u32], panics: &[bool]) {
         let count = |&(fit, all): &(usize, usize)| Count { all, fit, ejected: all - fit };
@@ -91,5 +92,26 @@ mod tests {
         check(&[(2, 5)], &[10_000], &[true]);
         check(&[(0, 1)], &[10_000], &[true]);
         check(&[(0, 2), (0, 2)], &[10_000, 0], &[true; 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn all_is_given_and_only_to_those_who_have_somebody(
+            tiers in prop::collection::vec((0_usize..9, 0_usize..9, 0_usize..9), 1..6),
+            threshold in 0.0..1.0,
+        ) {
+            let count = |&(fit, ejected, gone): &(usize, usize, usize)| {
+                Count { all: fit + ejected + gone, fit, ejected }
+            };
+            let counts: Vec<_> = tiers.iter().map(count).collect();
+            let spilt = spill(&counts, threshold);
+            let given: u32 = spilt.iter().map(|one| one.load).sum();
+            let anybody = counts.iter().any(|count| count.fit > 0) || spilt.iter().any(|s| s.panic);
+            prop_assert_eq!(given, if anybody { WHOLE } else { 0 });
+            for (one, count) in spilt.iter().zip(&counts) {
+                let usable = count.fit + if one.panic { count.ejected } else { 0 };
+                prop_assert!(one.load == 0 || usable > 0);
+            }
+        }
     }
 }
