@@ -4,7 +4,8 @@
 //! Nothing that a client sends becomes a label.
 
 use crate::histogram::Merged;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, ShadowMeter};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -33,6 +34,9 @@ pub struct House {
     pub uptime: Duration,
 }
 
+/// Labels of a sample, from closed sets.
+pub type Labels = Vec<(&'static str, Cow<'static, str>)>;
+
 /// A family that another room has counted.
 #[derive(Clone, Debug)]
 pub struct Family {
@@ -42,8 +46,8 @@ pub struct Family {
     pub kind: &'static str,
     /// In a sentence.
     pub help: &'static str,
-    /// Labels from closed sets, and a value each.
-    pub samples: Vec<(Vec<(&'static str, &'static str)>, f64)>,
+    /// Labels, and a value each.
+    pub samples: Vec<(Labels, f64)>,
 }
 
 impl Family {
@@ -112,7 +116,8 @@ pub fn page(ledgers: &[Arc<Ledger>], others: &[Family], house: House) -> String 
     for family in others {
         page.family(family.name, family.kind, family.help);
         for (labels, value) in &family.samples {
-            page.sample(family.name, labels, value);
+            let labels: Vec<_> = labels.iter().map(|(name, text)| (*name, &**text)).collect();
+            page.sample(family.name, &labels, value);
         }
     }
     the_house(&mut page, house);
@@ -158,9 +163,13 @@ fn requests(page: &mut Page, ledgers: &[Arc<Ledger>]) {
 fn services(page: &mut Page, ledgers: &[Arc<Ledger>]) {
     let mut first_bytes: BTreeMap<String, Merged> = BTreeMap::new();
     let mut retries: BTreeMap<String, u64> = BTreeMap::new();
+    let mut shadows: BTreeMap<String, [u64; 3]> = BTreeMap::new();
     for (name, service) in ledgers.iter().flat_map(|ledger| ledger.services()) {
         service.first_byte.add_to(first_bytes.entry(name.clone()).or_default());
-        *retries.entry(name).or_default() += service.retries.get();
+        *retries.entry(name.clone()).or_default() += service.retries.get();
+        let ShadowMeter { sent, failed, left_out } = &service.shadows;
+        let sums = shadows.entry(name).or_default();
+        sums.iter_mut().zip([sent, failed, left_out]).for_each(|(sum, n)| *sum += n.get());
     }
     let name = "fleetfoot_service_first_byte_seconds";
     page.family(name, "histogram", "From asking a service to the head of its answer.");
@@ -168,9 +177,16 @@ fn services(page: &mut Page, ledgers: &[Arc<Ledger>]) {
         page.histogram(name, ("service", service), merged);
     }
     let name = "fleetfoot_service_retries_total";
-    page.family(name, "counter", "Requests sent a second time, by service.");
+    page.family(name, "counter", "Requests sent again, by service.");
     for (service, n) in retries {
         page.sample(name, &[("service", &service)], n);
+    }
+    let name = "fleetfoot_service_shadows_total";
+    page.family(name, "counter", "Copies for a service as a shadow, by what became of them.");
+    for (service, counts) in shadows {
+        for (ended, n) in ["sent", "failed", "left_out"].into_iter().zip(counts) {
+            page.sample(name, &[("service", &service), ("ended", ended)], n);
+        }
     }
 }
 

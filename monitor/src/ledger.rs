@@ -54,8 +54,21 @@ impl RouteMeter {
 pub struct ServiceMeter {
     /// From asking to the head of the answer.
     pub first_byte: Histogram,
-    /// Requests sent a second time.
+    /// Requests sent again.
     pub retries: Count,
+    /// Copies for this service as a shadow.
+    pub shadows: ShadowMeter,
+}
+
+/// Copies of requests that went to a service as a shadow.
+#[derive(Debug, Default)]
+pub struct ShadowMeter {
+    /// Sent.
+    pub sent: Count,
+    /// Of those, how many failed or were answered with 5xx.
+    pub failed: Count,
+    /// Left out, since too many were under way.
+    pub left_out: Count,
 }
 
 /// One server of a service on one thread.

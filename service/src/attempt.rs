@@ -3,8 +3,9 @@
 use crate::connect::{self, Dialled, dial};
 use crate::endpoint::{Endpoint, Spoken};
 use crate::service::Service;
-use crate::settings::{HostRule, Http};
-use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead};
+use crate::settings::{Class, Deadlines, HostRule, Http};
+use crate::streams::Shared;
+use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, Replay, RequestHead, ResponseHead};
 use monitor::Facts;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -26,6 +27,9 @@ pub struct Ask<'a> {
     pub framing: Framing,
     /// When the whole exchange must be over.
     pub by: Deadline,
+    /// When this try must have been answered, so that there is time for another;
+    /// [`Deadline::NEVER`] to begin with.
+    pub try_by: Deadline,
     /// Longest silence of whoever gives or takes the request's body.
     pub pause: Duration,
     /// The client waits for `100 Continue` before it sends the body.
@@ -34,6 +38,12 @@ pub struct Ask<'a> {
     pub upgrades: bool,
     /// Where interim responses go.
     pub interim: &'a mut dyn FnMut(ResponseHead),
+    /// How much it matters.
+    pub class: Class,
+    /// The hash of what the service is balanced by, if the request has that.
+    pub hash: Option<u64>,
+    /// How the service is told how long is left, if it is.
+    pub tells: Option<&'a Deadlines>,
     /// Which HTTP/2 connection of a server the last try used, by number; `None` to begin with.
     pub h2_used: Option<u64>,
 }
@@ -116,38 +126,44 @@ async fn ready(
     fresh: bool,
 ) -> Result<Ready, Fault> {
     let by = ask.by;
-    let connect_by = by.or_before(Deadline::after(Moment::now(), service.settings.connect_time));
+    let connect_by = Deadline::after(Moment::now(), service.settings.connect_time);
+    let connect_by = by.or_before(ask.try_by).or_before(connect_by);
     if !may_be_h2(service, endpoint) {
         return connect(service, endpoint, connect_by, by).await;
     }
+    // A retry wants another connection than the one that failed.
+    let failed = if fresh { ask.h2_used } else { None };
+    if let Some(shared) = endpoint.streams.with_room(failed) {
+        return Ok(take(shared, ask, true));
+    }
     // A crowd makes one connection; nobody waits for it longer than it would take to make one.
-    let Ok(mut shared) = within(connect_by, endpoint.h2.lock()).await else {
+    let Ok(making) = within(connect_by, endpoint.streams.making.lock()).await else {
         return Err(connect::timed_out(endpoint, by));
     };
     if !may_be_h2(service, endpoint) {
         // Whoever held the lock found out that HTTP/1.1 is spoken: no need to go one by one.
-        drop(shared);
+        drop(making);
         return connect(service, endpoint, connect_by, by).await;
     }
-    // A retry wants another connection than the one that failed, and takes one that somebody else has
-    // made since.
-    let failed = fresh && ask.h2_used == Some(endpoint.h2_made.get());
-    if let Some(connection) = &mut *shared
-        && !failed
-        && connection.is_open()
-    {
-        ask.h2_used = Some(endpoint.h2_made.get());
-        endpoint.h2_used.set(Moment::recent());
-        return Ok(Ready::Two(connection.clone(), true));
+    if let Some(shared) = endpoint.streams.with_room(failed) {
+        return Ok(take(shared, ask, true));
     }
-    let made = connect(service, endpoint, connect_by, by).await?;
-    endpoint.h2_made.set(endpoint.h2_made.get() + 1);
-    ask.h2_used = Some(endpoint.h2_made.get());
-    *shared = match &made {
-        Ready::Two(connection, _) => Some(connection.clone()),
-        Ready::One(_) => None,
-    };
-    Ok(made)
+    match connect(service, endpoint, connect_by, by).await {
+        Ok(Ready::Two(connection, _)) => {
+            let number = endpoint.streams.made(connection.clone());
+            Ok(take(Shared { connection, number }, ask, false))
+        }
+        Err(fault) if fault.kind == FaultKind::ServiceFull => {
+            // No more connections: a stream becomes free sooner or later.
+            endpoint.streams.any().map(|shared| take(shared, ask, true)).ok_or(fault)
+        }
+        other => other,
+    }
+}
+
+fn take(shared: Shared, ask: &mut Ask<'_>, reused: bool) -> Ready {
+    ask.h2_used = Some(shared.number);
+    Ready::Two(shared.connection, reused)
 }
 
 /// Makes a connection, by `by`; `total` is when the whole exchange ends.
@@ -163,10 +179,7 @@ async fn connect(
     }
     Ok(match dial(service, endpoint, by, total).await? {
         Dialled::One(connection) => Ready::One(endpoint.lend(Box::new(connection))),
-        Dialled::Two(connection) => {
-            endpoint.h2_used.set(Moment::recent());
-            Ready::Two(connection, false)
-        }
+        Dialled::Two(connection) => Ready::Two(connection, false),
     })
 }
 
@@ -175,21 +188,31 @@ struct Patience<'a> {
     service: &'a Service,
     endpoint: &'a Endpoint,
     by: Deadline,
+    try_by: Deadline,
     pause: Duration,
 }
 
-impl Patience<'_> {
+impl<'a> Patience<'a> {
+    fn of(service: &'a Service, endpoint: &'a Endpoint, ask: &Ask<'_>) -> Self {
+        Self { service, endpoint, by: ask.by, try_by: ask.try_by, pause: ask.pause }
+    }
+
     fn next(&self, now: Moment, sending: bool) -> Deadline {
         let longest = if sending { self.pause } else { self.service.settings.first_byte_time };
-        self.by.or_before(Deadline::after(now, longest))
+        self.by.or_before(self.try_by).or_before(Deadline::after(now, longest))
     }
 
     /// What a passed deadline means.
     fn fault(&self, sending: bool, for_source: bool) -> Fault {
         let server = &self.endpoint.authority;
-        if self.by.passed(Moment::now()) {
-            let detail = format!("{server} took longer than total_time");
+        let now = Moment::now();
+        if self.by.passed(now) {
+            let detail = format!("{server} took longer than the request's deadline");
             return Fault::new(FaultKind::TotalTimeout, detail);
+        }
+        if self.try_by.passed(now) {
+            let detail = format!("{server} took longer than retry.try_time");
+            return Fault::new(FaultKind::FirstByteTimeout, detail).replay(Replay::IfIdempotent);
         }
         if sending && for_source {
             let detail = "no byte of the body for limits.body_pause";
@@ -197,7 +220,7 @@ impl Patience<'_> {
         }
         let limit = if sending { "limits.body_pause to read on" } else { "first_byte_time" };
         let detail = format!("{server} took longer than {limit}");
-        Fault::new(FaultKind::FirstByteTimeout, detail)
+        Fault::new(FaultKind::FirstByteTimeout, detail).replay(Replay::IfIdempotent)
     }
 }
 
@@ -220,7 +243,7 @@ async fn ask_h1(
     };
     let mut asking =
         h1::client::Asking::new(lent, request, held, ask.head.is_head(), service.head_max);
-    let patience = Patience { service, endpoint, by: ask.by, pause: ask.pause };
+    let patience = Patience::of(service, endpoint, ask);
     loop {
         let sending = asking.is_sending();
         let holding = asking.is_holding();
@@ -314,7 +337,7 @@ async fn ask_h2(
     mut connection: h2::client::Connection,
     ask: &mut Ask<'_>,
 ) -> Result<Answered, Fault> {
-    let patience = Patience { service, endpoint, by: ask.by, pause: ask.pause };
+    let patience = Patience::of(service, endpoint, ask);
     let opened =
         within(patience.next(Moment::now(), false), poll_fn(|cx| connection.poll_ready(cx))).await;
     opened.map_err(|_late| patience.fault(false, false))??;
@@ -341,7 +364,9 @@ async fn ask_h2(
                 let fault = patience.fault(sending, asking.waits_for_source());
                 if fault.kind.side() == base::Side::Upstream {
                     // Perhaps the connection is dead and nobody told us: others should not try it.
-                    endpoint.leave_h2();
+                    if let Some(number) = ask.h2_used {
+                        endpoint.streams.leave_one(number);
+                    }
                 }
                 return Err(fault);
             }

@@ -4,8 +4,12 @@ use crate::endpoint::{Endpoint, Spoken};
 use crate::service::{Service, Tls};
 use crate::settings::{Http, Scheme};
 use base::{Deadline, Fault, FaultKind, Moment, Replay};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rustls::pki_types::ServerName;
 use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 use wire::timer::within;
@@ -112,18 +116,59 @@ async fn connect_tcp(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
     let addresses = endpoint.addresses(Moment::now()).await.map_err(|error| {
         Fault::new(FaultKind::Unresolved, format!("no address for {authority}")).because(error)
     })?;
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in addresses.iter() {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                let _best_effort = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(error) => last = error,
+    let connected = match &*addresses {
+        [only] => TcpStream::connect(only).await,
+        several => race(alternating(several)).await,
+    };
+    match connected {
+        Ok(stream) => {
+            let _best_effort = stream.set_nodelay(true);
+            Ok(stream)
+        }
+        Err(error) => {
+            let detail = format!("cannot connect to {authority}");
+            Err(Fault::new(FaultKind::Unreachable, detail).because(error))
         }
     }
-    let detail = format!("cannot connect to {authority}");
-    Err(Fault::new(FaultKind::Unreachable, detail).because(last))
+}
+
+/// How long one address is tried before the next is tried beside it (RFC 8305 §5).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// Connects to the first address that lets us, each tried a little after the one before it, or as
+/// soon as that has failed ("happy eyeballs", RFC 8305). The other attempts are dropped.
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = addresses.into_iter();
+    let mut trying = FuturesUnordered::new();
+    trying.extend(waiting.next().map(TcpStream::connect));
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    loop {
+        let next = tokio::select! { biased;
+            Some(tried) = trying.next() => match tried {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    last = error;
+                    waiting.next()
+                }
+            },
+            () = tokio::time::sleep(NEXT_ADDRESS), if waiting.len() > 0 => waiting.next(),
+            else => return Err(last),
+        };
+        trying.extend(next.map(TcpStream::connect));
+    }
+}
+
+/// The addresses with their families in turn, the first as the resolver had it (RFC 8305 §4).
+fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let of = |v6: bool| addresses.iter().copied().filter(move |a| a.is_ipv6() == v6);
+    let v6_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut one, mut other) = (of(v6_first), of(!v6_first));
+    let mut turns = Vec::with_capacity(addresses.len());
+    while turns.len() < addresses.len() {
+        turns.extend(one.next());
+        turns.extend(other.next());
+    }
+    turns
 }
 
 async fn connect_tls(
@@ -145,4 +190,38 @@ async fn connect_tls(
         None => None,
     };
     Ok((Io::Tls(Box::new(TlsStream::Client(stream))), spoken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().expect("an address")).collect()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        for (resolved, tried) in [
+            (&["[::1]:1", "[::2]:1", "1.1.1.1:1"][..], &["[::1]:1", "1.1.1.1:1", "[::2]:1"][..]),
+            (&["1.1.1.1:1", "1.1.1.2:1", "[::1]:1"], &["1.1.1.1:1", "[::1]:1", "1.1.1.2:1"]),
+            (&["1.1.1.1:1", "1.1.1.2:1"], &["1.1.1.1:1", "1.1.1.2:1"]),
+        ] {
+            assert_eq!(alternating(&addresses(resolved)), addresses(tried));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_makes_way_for_the_next() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let open = listener.local_addr().expect("an address");
+        let refusing = {
+            let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            gone.local_addr().expect("an address")
+        };
+        let stream = race(vec![refusing, open]).await.expect("the second lets us");
+        assert_eq!(stream.peer_addr().expect("connected"), open);
+        assert!(race(vec![refusing, refusing]).await.is_err());
+        assert!(race(Vec::new()).await.is_err());
+    }
 }

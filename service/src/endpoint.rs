@@ -1,6 +1,7 @@
-//! One server of a service as one thread sees it: its idle connections and its HTTP/2 connection.
+//! One server of a service as one thread sees it: its idle connections and those that are shared.
 
 use crate::settings::{Scheme, Server};
+use crate::streams::Streams;
 use balance::Member;
 use base::Moment;
 use monitor::ServerMeter;
@@ -9,9 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 use wire::h1::client::{Connection, Home, Lent};
-use wire::h2;
 
 /// Which protocol a server turned out to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +36,7 @@ pub struct Endpoint {
     idle: RefCell<Vec<Box<Connection>>>,
     idle_max: usize,
     pub(crate) spoken: Cell<Option<Spoken>>,
-    /// The shared HTTP/2 connection; the lock is held while one is made, so that a crowd makes one.
-    pub(crate) h2: Mutex<Option<h2::client::Connection>>,
-    pub(crate) h2_used: Cell<Moment>,
-    /// How many HTTP/2 connections have been shared so far: the number of the present one.
-    pub(crate) h2_made: Cell<u64>,
+    pub(crate) streams: Streams,
     addresses: RefCell<Option<(Moment, Rc<[SocketAddr]>)>>,
     retired: Cell<bool>,
 }
@@ -59,9 +54,7 @@ impl Endpoint {
             idle: RefCell::default(),
             idle_max,
             spoken: Cell::new(None),
-            h2: Mutex::new(None),
-            h2_used: Cell::new(Moment::recent()),
-            h2_made: Cell::new(0),
+            streams: Streams::new(),
             addresses: RefCell::default(),
             retired: Cell::new(false),
         }
@@ -95,23 +88,13 @@ impl Endpoint {
         };
         self.meter.idle.sub(closed.len() as u64);
         self.meter.open.sub(closed.len() as u64);
-        if self.h2_used.get() < oldest {
-            self.leave_h2();
-        }
-    }
-
-    /// Lets go of the HTTP/2 connection: it ends when the last of its streams does.
-    pub(crate) fn leave_h2(&self) {
-        // Locked, it is just being made or chosen, and not idle.
-        if let Ok(mut shared) = self.h2.try_lock() {
-            *shared = None;
-        }
+        self.streams.sweep(oldest);
     }
 
     /// Keeps no connection from now on: the settings no longer name this server.
     pub(crate) fn retire(&self) {
         self.retired.set(true);
-        self.leave_h2();
+        self.streams.leave();
         let closed = self.idle.take().len() as u64;
         self.meter.idle.sub(closed);
         self.meter.open.sub(closed);

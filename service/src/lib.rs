@@ -18,6 +18,7 @@ pub mod retry;
 mod service;
 pub mod settings;
 mod shared;
+mod streams;
 
 pub use admission::{Admission, Counts, Permit, Standing};
 pub use attempt::{Answered, Ask};

@@ -7,6 +7,7 @@
 use crate::content;
 use crate::h1;
 use crate::h2;
+use crate::kept::Kept;
 use base::{Fault, Fields, Framing, ResponseHead};
 use bytes::{Buf, Bytes};
 use std::cell::Ref;
@@ -34,6 +35,8 @@ pub enum Body {
     Service(Box<h1::client::Answer>),
     /// Either's, from an HTTP/2 peer.
     Frames(Box<h2::Incoming>),
+    /// A request's, kept so that it can be sent again.
+    Kept(Box<Kept>),
 }
 
 /// A response on its way to a client.
@@ -85,6 +88,7 @@ impl Body {
             Self::Client(server) => server.poll_body(cx),
             Self::Service(answer) => answer.poll_body(cx),
             Self::Frames(incoming) => incoming.poll_data(cx),
+            Self::Kept(kept) => kept.poll_data(cx),
         }
     }
 
@@ -99,6 +103,7 @@ impl Body {
             Self::Client(server) => Data::Shared(server.data(n)),
             Self::Service(answer) => Data::Plain(&answer.data()[..n]),
             Self::Frames(incoming) => Data::Plain(&incoming.data()[..n]),
+            Self::Kept(kept) => Data::Shared(kept.data(n)),
         }
     }
 
@@ -113,6 +118,7 @@ impl Body {
             Self::Client(server) => server.used(n),
             Self::Service(answer) => answer.used(n),
             Self::Frames(incoming) => incoming.used(n),
+            Self::Kept(kept) => kept.used(n),
         }
     }
 
@@ -143,7 +149,8 @@ impl Body {
             | Self::Pieces(_)
             | Self::Flow(_)
             | Self::Client(_)
-            | Self::Frames(_) => false,
+            | Self::Frames(_)
+            | Self::Kept(_) => false,
         }
     }
 
@@ -163,15 +170,17 @@ impl Body {
             Self::Client(server) => server.take_trailers(),
             Self::Service(answer) => answer.take_trailers(),
             Self::Frames(incoming) => incoming.take_trailers(),
+            Self::Kept(kept) => kept.take_trailers(),
         }
     }
 
-    /// The same body once more, to be sent if the first try fails before any of it was used.
-    /// `None` where that could not be.
+    /// The same body once more, to be sent if the first try fails before any of it was used, or,
+    /// where it is kept, at any time. `None` where that could not be.
     pub fn spare(&self) -> Option<Self> {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Client(server) => Some(Self::Client(Rc::clone(server))),
+            Self::Kept(kept) => kept.again().map(|kept| Self::Kept(Box::new(kept))),
             Self::Whole(..)
             | Self::Shared(_)
             | Self::Pieces(_)
@@ -189,18 +198,20 @@ impl Body {
             | Self::Shared(_)
             | Self::Pieces(_)
             | Self::Flow(_)
-            | Self::Client(_) => false,
+            | Self::Client(_)
+            | Self::Kept(_) => false,
             Self::Service(answer) => answer.is_feeding(),
             Self::Frames(incoming) => incoming.is_feeding(),
         }
     }
 
-    /// Has none of it been used?
+    /// Can it still be sent from its start: has none of it been used, or is it kept?
     pub fn is_untouched(&self) -> bool {
         match self {
             Self::Empty => true,
             Self::Whole(_, used) => *used == 0,
             Self::Client(server) => server.is_untouched(),
+            Self::Kept(kept) => kept.again().is_some(),
             Self::Shared(_)
             | Self::Pieces(_)
             | Self::Flow(_)

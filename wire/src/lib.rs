@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod content;
 pub mod h1;
 pub mod h2;
+pub mod kept;
 pub mod settings;
 pub mod timer;
 pub mod tls;

@@ -72,12 +72,12 @@ fn disk(cache: &Cache, families: &mut Vec<Family>) {
         kind: "counter",
         help: "Values of the disk tier, by what became of them.",
         samples: vec![
-            (vec![("did", "get")], get(&meters.gets)),
-            (vec![("did", "hit")], get(&meters.hits)),
-            (vec![("did", "put")], get(&meters.puts)),
-            (vec![("did", "drop")], get(&meters.dropped)),
-            (vec![("did", "evict")], get(&meters.evicted)),
-            (vec![("did", "fail")], get(&meters.failures)),
+            (vec![("did", "get".into())], get(&meters.gets)),
+            (vec![("did", "hit".into())], get(&meters.hits)),
+            (vec![("did", "put".into())], get(&meters.puts)),
+            (vec![("did", "drop".into())], get(&meters.dropped)),
+            (vec![("did", "evict".into())], get(&meters.evicted)),
+            (vec![("did", "fail".into())], get(&meters.failures)),
         ],
     });
     let bytes = meters.bytes.load(Ordering::Relaxed);
@@ -94,12 +94,12 @@ fn shared(cache: &Cache, families: &mut Vec<Family>) {
         kind: "counter",
         help: "Values asked of the shared tier, by how it ended.",
         samples: vec![
-            (vec![("ended", "hit")], get(&meter.hits)),
-            (vec![("ended", "miss")], get(&meter.misses)),
-            (vec![("ended", "junk")], get(&meter.junk)),
-            (vec![("ended", "failure")], get(&meter.failures)),
-            (vec![("ended", "timeout")], get(&meter.timeouts)),
-            (vec![("ended", "refused")], get(&meter.refused)),
+            (vec![("ended", "hit".into())], get(&meter.hits)),
+            (vec![("ended", "miss".into())], get(&meter.misses)),
+            (vec![("ended", "junk".into())], get(&meter.junk)),
+            (vec![("ended", "failure".into())], get(&meter.failures)),
+            (vec![("ended", "timeout".into())], get(&meter.timeouts)),
+            (vec![("ended", "refused".into())], get(&meter.refused)),
         ],
     });
     families.push(Family {
@@ -107,8 +107,8 @@ fn shared(cache: &Cache, families: &mut Vec<Family>) {
         kind: "counter",
         help: "Values for the shared tier, by how it ended.",
         samples: vec![
-            (vec![("ended", "written")], get(&meter.puts)),
-            (vec![("ended", "dropped")], get(&meter.dropped)),
+            (vec![("ended", "written".into())], get(&meter.puts)),
+            (vec![("ended", "dropped".into())], get(&meter.dropped)),
         ],
     });
     families.push(Family {
@@ -116,8 +116,8 @@ fn shared(cache: &Cache, families: &mut Vec<Family>) {
         kind: "counter",
         help: "Bytes of values read from and written to the shared tier.",
         samples: vec![
-            (vec![("way", "read")], get(&meter.bytes_read)),
-            (vec![("way", "written")], get(&meter.bytes_written)),
+            (vec![("way", "read".into())], get(&meter.bytes_read)),
+            (vec![("way", "written".into())], get(&meter.bytes_written)),
         ],
     });
     families.push(Family {

@@ -9,9 +9,11 @@ use crate::transport::Io;
 use base::{Fault, FaultKind, Framing, Replay, RequestHead, ResponseHead};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
+use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// A handle on one connection; clones share it.
@@ -19,6 +21,24 @@ use std::task::{Context, Poll, ready};
 pub struct Connection {
     sender: SendRequest<Bytes>,
     tls: bool,
+    streams: Rc<Cell<usize>>,
+}
+
+/// One stream of a connection, counted until it is dropped.
+#[derive(Debug)]
+pub struct Stream(Rc<Cell<usize>>);
+
+impl Stream {
+    fn open(streams: &Rc<Cell<usize>>) -> Self {
+        streams.set(streams.get() + 1);
+        Self(Rc::clone(streams))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// Shakes hands over `io`. The future that comes with the handle drives the connection: spawn it; it
@@ -50,7 +70,7 @@ pub async fn connect(
         })
         .await;
     };
-    Ok((Connection { sender, tls }, drive))
+    Ok((Connection { sender, tls, streams: Rc::default() }, drive))
 }
 
 /// What happened to a request on its way.
@@ -70,9 +90,20 @@ pub struct Asking {
     request: Option<Sending>,
     to_head: bool,
     interims: usize,
+    counted: Option<Stream>,
 }
 
 impl Connection {
+    /// Requests on it whose answers have not ended.
+    pub fn streams(&self) -> usize {
+        self.streams.get()
+    }
+
+    /// Would one more stream be opened at once, as far as the service has told?
+    pub fn has_room(&self) -> bool {
+        self.streams.get() < self.sender.current_max_send_streams()
+    }
+
     /// Waits until another stream may be opened.
     ///
     /// # Errors
@@ -110,7 +141,8 @@ impl Connection {
         let sent = self.sender.send_request(request, ends);
         let (response, stream) = sent.map_err(|error| lost(error, Replay::Always))?;
         let request = (!ends).then(|| Sending::new(stream, body, length));
-        Ok(Asking { response, request, to_head, interims: 0 })
+        let counted = Some(Stream::open(&self.streams));
+        Ok(Asking { response, request, to_head, interims: 0, counted })
     }
 }
 
@@ -188,7 +220,11 @@ impl Asking {
         let body = if ended || self.to_head || head.is_bodiless() {
             Body::Empty
         } else {
-            Body::Frames(Box::new(Incoming::of_response(stream, self.request.take())))
+            Body::Frames(Box::new(Incoming::of_response(
+                stream,
+                self.request.take(),
+                self.counted.take(),
+            )))
         };
         Poll::Ready(Ok(Event::Answer(Box::new((head, body, framing)))))
     }

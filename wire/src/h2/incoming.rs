@@ -1,5 +1,6 @@
 //! A body that comes in frames. The peer may send more only as fast as we use what came.
 
+use crate::h2::client::Stream;
 use crate::h2::convert;
 use crate::h2::sending::Sending;
 use base::{Fault, FaultKind, Fields, Side};
@@ -18,6 +19,8 @@ pub struct Incoming {
     request: Option<Sending>,
     trailers: Option<Fields>,
     ended: bool,
+    /// Keeps the stream counted until its last byte was used.
+    _counted: Option<Stream>,
 }
 
 impl Incoming {
@@ -27,8 +30,13 @@ impl Incoming {
     }
 
     /// The body of a service's answer, to a request that may still be on its way.
-    pub fn of_response(stream: RecvStream, request: Option<Sending>) -> Self {
-        Self::new(stream, Side::Upstream, None, request)
+    pub fn of_response(
+        stream: RecvStream,
+        request: Option<Sending>,
+        counted: Option<Stream>,
+    ) -> Self {
+        let this = Self::new(stream, Side::Upstream, None, request);
+        Self { _counted: counted, ..this }
     }
 
     fn new(
@@ -45,6 +53,7 @@ impl Incoming {
             request,
             trailers: None,
             ended: false,
+            _counted: None,
         }
     }
 

@@ -76,7 +76,7 @@ impl Sending {
             let left = self.left.map(|left| left.saturating_sub(here as u64));
             self.left = left;
             // What comes in frames may end in trailers, whatever length it declared.
-            let last = left == Some(0) && !matches!(self.body, Body::Frames(_));
+            let last = left == Some(0) && !matches!(self.body, Body::Frames(_) | Body::Kept(_));
             self.stream.send_data(piece, last).map_err(|error| gone(Some(error)))?;
             if last {
                 return Poll::Ready(Ok(()));
