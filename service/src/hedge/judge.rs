@@ -23,12 +23,17 @@ const WINDOW: Duration = Duration::from_secs(5);
 const WINDOW_MAX: Duration = Duration::from_mins(1);
 /// Answers that make a usual time.
 const SLICE_MIN: u64 = 200;
-/// Logarithm of the rise above the usual time without hedging that calls for a trial: 20 %.
+/// What of a rise above the usual time without hedging is no matter, as a logarithm: 20 % …
 const RISE: f64 = 0.182;
+/// … and when the rest of one slice after the other calls for a trial: 80 % at once, 40 % twice.
+const RISEN: f64 = 0.35;
 /// Logarithm of the fall in a trial that convicts: 10 %.
 const FALL: f64 = 0.095;
-/// Slices in a row that must have risen, and of which a trial consists behind the first.
-const IN_A_ROW: u32 = 2;
+/// A trial that does not convict raises the usual time without hedging to what it found, by 50 % at
+/// most: queues may not have been empty yet.
+const RAISE_MAX: f64 = 0.4;
+/// Slices of which a trial consists behind the first.
+const TRIAL_SLICES: usize = 2;
 /// Standard errors that are more than chance.
 const ERRORS: f64 = 3.0;
 /// How long it stays off the first time, and at most.
@@ -56,7 +61,8 @@ pub(super) struct Judge {
     base: Option<Usual>,
     /// Slices to leave out: they hold answers from before a change.
     settle: u32,
-    risen: Vec<Usual>,
+    /// By how much the usual time has lately been above what is no matter, slice after slice.
+    risen: f64,
     /// How often in a row it was turned off.
     times: u32,
     turned_off: u64,
@@ -93,7 +99,7 @@ impl Judge {
             delay: None,
             base: None,
             settle: 0,
-            risen: Vec::new(),
+            risen: 0.0,
             times: 0,
             turned_off: 0,
             ended: 0,
@@ -189,12 +195,13 @@ impl Judge {
             Phase::Off(..) => self.base = Some(self.base.map_or(usual, |base| base.towards(usual))),
             Phase::Trial(before, during) => {
                 during.push(usual);
-                if during.len() < IN_A_ROW as usize {
+                if during.len() < TRIAL_SLICES {
                     return;
                 }
                 let without = Usual::mean(during);
-                let convicted = before.is_above(&without, FALL);
-                self.base = Some(without);
+                let convicted = before.above(&without, FALL) > 0.0;
+                self.base =
+                    Some(self.base.map_or(without, |base| without.at_most(base.log + RAISE_MAX)));
                 if convicted {
                     self.turn_off(now, Off::Slower);
                 } else {
@@ -203,22 +210,16 @@ impl Judge {
             }
             Phase::On => {
                 let base = *self.base.get_or_insert(usual);
-                if !usual.is_above(&base, RISE) {
-                    self.risen.clear();
-                    if usual.log < base.log {
-                        self.base = Some(base.towards(usual));
-                    }
-                    // It has been good for as long as it was off: forgotten.
-                    if self.times > 0 && now.since(self.since) >= off_time(self.times) {
-                        self.times -= 1;
-                        self.since = now;
-                    }
-                    return;
+                if usual.log < base.log {
+                    self.base = Some(base.towards(usual));
                 }
-                self.risen.push(usual);
-                if self.risen.len() >= IN_A_ROW as usize {
-                    let before = Usual::mean(&self.risen);
-                    self.enter(now, Phase::Trial(before, Vec::new()));
+                self.risen = (self.risen + usual.above(&base, RISE)).max(0.0);
+                if self.risen > RISEN {
+                    self.enter(now, Phase::Trial(usual, Vec::new()));
+                } else if self.times > 0 && now.since(self.since) >= off_time(self.times) {
+                    // It has been good for as long as it was off: forgotten.
+                    self.times -= 1;
+                    self.since = now;
                 }
             }
         }
@@ -246,7 +247,7 @@ impl Judge {
         self.settle = u32::from(!matches!(self.phase, Phase::Learning));
         self.phase = phase;
         self.since = now;
-        self.risen.clear();
+        self.risen = 0.0;
     }
 
     /// How many answers make a percentile.
@@ -282,8 +283,13 @@ impl Usual {
         Self { log: mix(self.log, other.log), variance: mix(self.variance, other.variance) }
     }
 
-    fn is_above(&self, other: &Self, by: f64) -> bool {
+    fn at_most(self, log: f64) -> Self {
+        Self { log: self.log.min(log), ..self }
+    }
+
+    /// How far this is above the other by more than `by` and by more than chance.
+    fn above(&self, other: &Self, by: f64) -> f64 {
         let chance = ERRORS * (self.variance + other.variance).sqrt();
-        self.log - other.log > by.max(chance)
+        self.log - other.log - by.max(chance)
     }
 }
