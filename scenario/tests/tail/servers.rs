@@ -133,6 +133,8 @@ fn recovering(seed: u64) -> Vec<Figure> {
             let share = |from, to| report.share(&(s(from)..s(to)), 0) * 5.0;
             let back = (30 + step..=end).find(|at| share(at - step, *at) >= 0.8).unwrap_or(end);
             let name = format!("{name}, {load}");
+            let lost = 1.0 - report.ended(&(s(10)..s(30)), End::Answered);
+            figures.push(shown(format!("{name}: not answered meanwhile, %"), lost * 100.0));
             figures.push(at_most(format!("{name}: back after, s"), (back - 30) as f64, 30.0));
             figures.push(at_least(format!("{name}: share from then on"), share(60, end), 0.8));
         }
