@@ -3,6 +3,7 @@
 //!
 //! The figures of each, and those they are compared with:
 //! `cargo test -p scenario --test tail -- --no-capture --test-threads 1`.
+//! With `SEEDS=200` before it as many seeds as that.
 //! A thousand seeds of each (minutes):
 //! `cargo test -p scenario --test tail --release -- --ignored --no-capture`.
 

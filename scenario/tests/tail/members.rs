@@ -12,7 +12,7 @@ fn joining(seed: u64) -> Vec<Figure> {
         let mut machines = vec![machine(); 10];
         let clients = Clients::steady(rate(&machines[1..], 0.6));
         machines[0] = machines[0].clone().but(s(10)..s(15), Mood::Slow(cold));
-        let mut world = World::new(machines, clients, s(40));
+        let mut world = World::new(machines, clients, s(60));
         world.known = vec![(s(0), (1..10).collect()), (s(10), (0..10).collect())];
         let report = world.run(seed);
         let before = report.latency(&(s(3)..s(10)), 99.0);
@@ -21,7 +21,7 @@ fn joining(seed: u64) -> Vec<Figure> {
         figures.push(at_most(format!("worst p99 of a second, {name}, of that before"), worst, 2.0));
         let first = report.share(&(s(10)..s(11)), 0) * 10.0;
         figures.push(at_most(format!("share in its first second, {name}"), first, 1.0));
-        let last = report.share(&(s(30)..s(40)), 0) * 10.0;
+        let last = report.share(&(s(30)..s(60)), 0) * 10.0;
         figures.push(at_least(format!("share after 20 s, {name}"), last, 0.8));
     }
     figures
@@ -113,7 +113,8 @@ fn zones(seed: u64) -> Vec<Figure> {
     let (calm, busy) = (run(0.3), run(1.3));
     let later = s(5)..s(20);
     vec![
-        at_least("share of the near zone at 30 % of its load", here(&calm, &later), 0.8),
+        // Of two chosen at random, both are far away once in five times.
+        at_least("share of the near zone at 30 % of its load", here(&calm, &later), 0.7),
         shown("share of the near zone at 130 % of its load", here(&busy, &later)),
         shown("p99 at 30 %, ms", calm.latency(&later, 99.0)),
         at_most("p99 at 130 %, ms", busy.latency(&later, 99.0), 200.0),
