@@ -10,7 +10,8 @@
 //! imagined good answer). Squared, as the chance that this try and another like it fail: a stray
 //! failure among ten answers costs 35 ms of a penalty of 5 s and is forgotten after a turn or two,
 //! where f alone costs 400 ms and keeps the server waiting for most of a minute; a server that fails
-//! always costs seconds either way. Failures in a row make good answers before them count less and
+//! always costs seconds either way. (Simulated, one of ten failing 1 % keeps 84 to 94 % of its share by
+//! f², 39 to 68 % by f.) Failures in a row make good answers before them count less and
 //! less, so that a server of any rate that begins to fail costs seconds at its fourth failure.
 
 use base::Moment;

@@ -275,14 +275,18 @@ fn a_server_that_breaks_down_is_left_at_once_and_comes_back() {
 
 #[test]
 fn a_stray_failure_starves_nobody() {
-    for rate in [10.0, 100.0, 2_400.0] {
-        for seed in 0..3 {
-            let odd = Model { failing: |_| 0.001, ..model() };
-            let mut world = ten(Policy::PeakEwma, odd, seed);
-            (world.rate, world.warm) = (rate, 0.0);
-            world.seconds = (50_000.0 / rate).min(2_000.0);
-            let share = run(&world).share(0) * 10.0;
-            assert!(share > 0.7, "{rate}/s, seed {seed}: {share}");
+    // With f instead of f² in the cost the means are 0.92 and 0.39 at worst.
+    let [rare, often]: [fn(f64) -> f64; 2] = [|_| 0.001, |_| 0.01];
+    for (failing, least) in [(rare, 0.9), (often, 0.75)] {
+        for rate in [10.0, 100.0, 2_400.0] {
+            let share = |seed| {
+                let mut world = ten(Policy::PeakEwma, Model { failing, ..model() }, seed);
+                (world.rate, world.warm) = (rate, 0.0);
+                world.seconds = (50_000.0 / rate).min(2_000.0);
+                run(&world).share(0) * 10.0
+            };
+            let mean = (0..4).map(share).sum::<f64>() / 4.0;
+            assert!(mean > least, "{rate}/s: {mean}");
         }
     }
 }
