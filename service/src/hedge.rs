@@ -32,8 +32,8 @@ use latencies::Window;
 const WINDOWS: usize = 6;
 /// The shortest delay: below, the second request costs more than it saves.
 const DELAY_MIN: u64 = 1_000_000;
-/// How often the delay is computed anew.
-const TICK: Duration = Duration::from_secs(1);
+/// How often the delay is computed anew, and whether it pays.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Why a request is not sent twice now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -185,14 +185,19 @@ impl Hedge {
     }
 
     /// After which time without an answer the request that is sent now may be sent again, or why it
-    /// may not. Asked once for each request that could be; each adds its share to what may be sent.
+    /// may not. Asked once for each request that could be; each that has a delay adds its share to what
+    /// may be sent.
     ///
     /// # Errors
     /// [`NotNow::Learning`], [`NotNow::Trial`], [`NotNow::Off`].
     pub fn delay(&self, now: Moment) -> Result<Duration, NotNow> {
-        self.own.deposit(now);
         self.tick(now);
-        from_number(self.answer.load(Ordering::Relaxed))
+        let delay = from_number(self.answer.load(Ordering::Relaxed));
+        // Nothing is saved up while it is off: hedging does not begin with a burst.
+        if delay.is_ok() {
+            self.own.deposit(now);
+        }
+        delay
     }
 
     /// The delay has passed without an answer: may a second try be sent? If so it is paid for, here
@@ -251,7 +256,7 @@ impl Hedge {
         from_number(self.answer.load(Ordering::Relaxed))
     }
 
-    /// Once a second one thread looks at what all have recorded.
+    /// Twice a second one thread looks at what all have recorded.
     fn tick(&self, now: Moment) {
         if now.as_nanos() < self.due.load(Ordering::Relaxed) {
             return;

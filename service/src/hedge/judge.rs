@@ -1,4 +1,4 @@
-//! Whether hedging pays: what one thread decides once a second from what all have recorded.
+//! Whether hedging pays: what one thread decides twice a second from what all have recorded.
 //!
 //! The measure is the *usual time*: the geometric mean of all but the slowest answers. Queues show in
 //! it at once, stalls that hedging is there for do not, and unlike a median it does not jump where a
@@ -23,17 +23,18 @@ const WINDOW: Duration = Duration::from_secs(5);
 const WINDOW_MAX: Duration = Duration::from_mins(1);
 /// Answers that make a usual time.
 const SLICE_MIN: u64 = 200;
-/// What of a rise above the usual time without hedging is no matter, as a logarithm: 20 % …
-const RISE: f64 = 0.182;
-/// … and when the rest of one slice after the other calls for a trial: 80 % at once, 40 % twice.
-const RISEN: f64 = 0.35;
-/// Logarithm of the fall in a trial that convicts: 10 %.
-const FALL: f64 = 0.095;
+/// What of a rise above the usual time without hedging is no matter, as a logarithm: 30 % …
+const RISE: f64 = 0.26;
+/// … and when the rest, summed over slices, calls for a trial: at once if the time has doubled, the
+/// second time if it is two thirds longer.
+const RISEN: f64 = 0.5;
+/// Logarithm of the fall in a trial that convicts: the time before it was a fifth longer.
+const FALL: f64 = 0.182;
 /// A trial that does not convict raises the usual time without hedging to what it found, by 50 % at
 /// most: queues may not have been empty yet.
 const RAISE_MAX: f64 = 0.4;
-/// Slices of which a trial consists behind the first.
-const TRIAL_SLICES: usize = 2;
+/// Slices of a trial, behind the first, that acquit; one can convict.
+const TRIAL_SLICES: u32 = 6;
 /// Standard errors that are more than chance.
 const ERRORS: f64 = 3.0;
 /// How long it stays off the first time, and at most.
@@ -74,8 +75,8 @@ pub(super) struct Judge {
 enum Phase {
     Learning,
     On,
-    /// Off for some slices; these came before it, and these in it.
-    Trial(Usual, Vec<Usual>),
+    /// Off for some slices: the usual time before it, and how many there were.
+    Trial(Usual, u32),
     Off(Moment, Off),
 }
 
@@ -151,7 +152,8 @@ impl Judge {
         self.delay = self.whole.exceeded_by(u64::from(self.extra.0), 10_000);
         self.step(now);
         let open = now.since(opened);
-        let full = in_window >= self.learn_min() / WINDOWS as u64;
+        // All but the one just begun suffice.
+        let full = in_window >= self.learn_min().div_ceil(WINDOWS as u64 - 1);
         if open < WINDOW || (!full && open < WINDOW_MAX) {
             return None;
         }
@@ -193,15 +195,14 @@ impl Judge {
             Phase::Learning => {}
             // What it takes without hedging is learned for when hedging is tried again.
             Phase::Off(..) => self.base = Some(self.base.map_or(usual, |base| base.towards(usual))),
-            Phase::Trial(before, during) => {
-                during.push(usual);
-                if during.len() < TRIAL_SLICES {
+            Phase::Trial(before, slices) => {
+                *slices += 1;
+                let convicted = before.above(&usual, FALL) > 0.0;
+                if !convicted && *slices < TRIAL_SLICES {
                     return;
                 }
-                let without = Usual::mean(during);
-                let convicted = before.above(&without, FALL) > 0.0;
-                self.base =
-                    Some(self.base.map_or(without, |base| without.at_most(base.log + RAISE_MAX)));
+                let raised = |base: Usual| usual.at_most(base.log + RAISE_MAX);
+                self.base = Some(self.base.map_or(usual, raised));
                 if convicted {
                     self.turn_off(now, Off::Slower);
                 } else {
@@ -215,7 +216,7 @@ impl Judge {
                 }
                 self.risen = (self.risen + usual.above(&base, RISE)).max(0.0);
                 if self.risen > RISEN {
-                    self.enter(now, Phase::Trial(usual, Vec::new()));
+                    self.enter(now, Phase::Trial(usual, 0));
                 } else if self.times > 0 && now.since(self.since) >= off_time(self.times) {
                     // It has been good for as long as it was off: forgotten.
                     self.times -= 1;
@@ -268,13 +269,6 @@ impl Usual {
         let (n, log, square) = slice.logs(u64::from(extra.0), 10_000);
         let log = log / n;
         Self { log, variance: (square / n - log * log).max(0.0) / n }
-    }
-
-    fn mean(several: &[Self]) -> Self {
-        let n = several.len().max(1) as f64;
-        let log = several.iter().map(|usual| usual.log).sum::<f64>() / n;
-        let variance = several.iter().map(|usual| usual.variance).sum::<f64>() / (n * n);
-        Self { log, variance }
     }
 
     /// A fifth of the way to another.

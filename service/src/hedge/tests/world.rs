@@ -37,13 +37,12 @@ impl World {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Figures {
+pub(super) struct Measured {
     pub(super) p50: f64,
     pub(super) p99: f64,
     pub(super) extra: f64,
     pub(super) turned_off: f64,
     pub(super) won: f64,
-    pub(super) seconds: f64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +90,7 @@ struct Sim {
     order: usize,
 }
 
-pub(super) fn run(world: World, seed: u64) -> Figures {
+pub(super) fn run(world: World, seed: u64) -> Measured {
     let mut sim = Sim {
         world,
         rng: Rng::with_seed(seed),
@@ -234,20 +233,18 @@ impl Sim {
         }
     }
 
-    fn figures(mut self) -> Figures {
+    fn figures(mut self) -> Measured {
         let count = self.latencies.len() as f64;
-        let seconds = self.requests.last().map_or(0.0, |last| last.came as f64 / 1e9);
         let mut kept = self.latencies.split_off(self.latencies.len() / 10);
         kept.sort_unstable();
         let percentile = |p: usize| kept[(kept.len() * p).div_ceil(100) - 1] as f64 / MS;
         let figures = self.hedge.figures();
-        Figures {
+        Measured {
             p50: percentile(50),
             p99: percentile(99),
             extra: self.sent as f64 / count,
             turned_off: figures.turned_off as f64,
             won: figures.won as f64 / figures.sent.max(1) as f64,
-            seconds,
         }
     }
 }
