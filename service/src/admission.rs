@@ -155,13 +155,11 @@ impl Admission {
         }
         let by = self.patience(now, by);
         let mut turn = self.line_up(now, class, by)?;
-        match within(by, &mut turn).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                turn.leave();
-                Err(self.refuse(Sent::Expired))
-            }
+        if let Ok(outcome) = within(by, &mut turn).await {
+            return outcome;
         }
+        turn.leave();
+        Err(self.refuse(Sent::Expired))
     }
 
     /// One more in flight, if the limit allows it: how many there are then.

@@ -209,6 +209,7 @@ impl Learning {
     }
 
     /// How many may be in flight.
+    #[expect(clippy::cast_sign_loss, reason = "a limit is at least 1")]
     pub fn current(&self) -> u32 {
         let limit = if self.dip.is_some() { self.easy_limit() } else { self.limit };
         limit.round() as u32

@@ -115,10 +115,13 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Hashes of keys, 0 for none, and their numbers.
+type Set = [(u64, u64); WAYS];
+
 /// Numbers by key, of a fixed size: sets of [`WAYS`] behind locks of their own.
 #[derive(Debug)]
 struct Table {
-    shards: Vec<Mutex<Vec<[(u64, u64); WAYS]>>>,
+    shards: Vec<Mutex<Vec<Set>>>,
     hasher: RandomState,
 }
 

@@ -17,25 +17,22 @@ fn check(discipline: Discipline, most: usize, steps: &[&str]) {
         let (done, expected) = step.split_once(" => ").unwrap_or((step, ""));
         let words: Vec<&str> = done.split(' ').collect();
         let now = at(words[0].parse().unwrap());
-        let said = match words[1] {
-            "+" => {
-                let class = match &words[2][..1] {
-                    "c" => Critical,
-                    "n" => Normal,
-                    _ => Background,
-                };
-                let until = words.get(3).map_or(10_000, |until| until.parse().unwrap());
-                match queue.push(now, class, by(until), words[2].to_owned()) {
-                    Ok((_, None)) => String::new(),
-                    Ok((_, Some(evicted))) => format!("evicts {evicted}"),
-                    Err(item) => format!("no room for {item}"),
-                }
+        let said = if words[1] == "+" {
+            let class = match &words[2][..1] {
+                "c" => Critical,
+                "n" => Normal,
+                _ => Background,
+            };
+            let until = words.get(3).map_or(10_000, |until| until.parse().unwrap());
+            match queue.push(now, class, by(until), words[2].to_owned()) {
+                Ok((_, None)) => String::new(),
+                Ok((_, Some(evicted))) => format!("evicts {evicted}"),
+                Err(item) => format!("no room for {item}"),
             }
-            _ => {
-                let mut sent = Vec::new();
-                let item = queue.pop(now, &mut sent).unwrap_or_else(|| "nobody".to_owned());
-                sent.iter().fold(item, |text, (item, why)| format!("{text} {item}:{why:?}"))
-            }
+        } else {
+            let mut sent = Vec::new();
+            let item = queue.pop(now, &mut sent).unwrap_or_else(|| "nobody".to_owned());
+            sent.iter().fold(item, |text, (item, why)| format!("{text} {item}:{why:?}"))
         };
         assert_eq!(said, expected, "{step} of {steps:?}");
         assert!(queue.len() <= most);

@@ -112,6 +112,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::cast_sign_loss, reason = "the logarithm of less than 1 is negative")]
     fn exponential(&mut self, mean: f64) -> u64 {
         (-(1.0 - self.rng.f64()).ln() * mean * 1e9) as u64
     }
