@@ -38,6 +38,16 @@ pub enum Framing {
     Close,
 }
 
+impl Framing {
+    /// The length, where it is declared.
+    pub const fn length(self) -> Option<u64> {
+        match self {
+            Self::Length(n) => Some(n),
+            Self::None | Self::Chunked | Self::Close => None,
+        }
+    }
+}
+
 /// The head of a request. Method and target lie in the buffer of its fields.
 #[derive(Clone, Debug)]
 pub struct RequestHead {

@@ -29,7 +29,8 @@ pub fn line(house: &House, exchange: &Exchange<'_>, now: Moment) -> Vec<u8> {
     if let Some(index) = facts.route {
         let route = &house.snapshot.settings.routes[usize::from(index)];
         text(&mut line, "route", route.name.as_bytes());
-        let service = &house.services[route.service];
+        let service = facts.service.map_or(route.service, usize::from);
+        let service = &house.services[service];
         text(&mut line, "service", service.settings.name.as_bytes());
         if let Some(server) = facts.server.and_then(|id| service.endpoint(id)) {
             text(&mut line, "server", server.authority.as_bytes());

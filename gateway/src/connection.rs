@@ -7,6 +7,7 @@ use crate::access;
 use crate::depart;
 use crate::house::House;
 use crate::path::{self, Departure, Exchange, Peer};
+use crate::steering::Steering;
 use crate::tunnel;
 use crate::worker::Worker;
 use base::field::members;
@@ -189,6 +190,8 @@ async fn exchange_h1(
         expects: server.expects_continue() && !server.has_begun(),
         interim: &mut interim,
         by: Deadline::NEVER,
+        steering: Steering::NONE,
+        rated: None,
         // Woken for this request a moment ago, the thread has read the clock (see `worker`).
         facts: Facts::begin(Moment::recent()),
     };
@@ -549,6 +552,8 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
         expects: false,
         interim: &mut interim,
         by: Deadline::NEVER,
+        steering: Steering::NONE,
+        rated: None,
         facts: Facts::begin(Moment::now()),
     };
     let departure = {

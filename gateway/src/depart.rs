@@ -3,6 +3,7 @@
 use crate::forward;
 use crate::house::House;
 use crate::path::{Departure, Exchange};
+use crate::rates;
 use base::{Fault, FaultKind, FieldName, Moment, ResponseHead, Side};
 use service::Answered;
 use std::cell::RefCell;
@@ -31,6 +32,7 @@ pub fn depart(
         Departure::Tunnel(head, _) => head,
     };
     exchange.facts.status = head.status;
+    rates::tell(house, exchange, head);
     // RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing.
     if !head.fields.has(FieldName::Date) {
         date(|date| head.fields.push(b"Date", date));

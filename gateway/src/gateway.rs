@@ -254,7 +254,10 @@ impl Gateway {
             draining: self.is_draining(),
             uptime: Moment::now().since(self.begun),
         };
-        expose::page(&ledgers, &crate::caching::figures::families(&self.snapshot().cache), house)
+        let snapshot = self.snapshot();
+        let mut families = crate::caching::figures::families(&snapshot.cache);
+        families.extend(crate::rates::families(&snapshot));
+        expose::page(&ledgers, &families, house)
     }
 }
 

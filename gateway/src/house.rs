@@ -3,6 +3,7 @@
 //! An exchange holds the [`House`] that it began in until it ends, so that it sees one set of
 //! settings from start to end whatever is reloaded meanwhile.
 
+use crate::rates::Rates;
 use crate::route::Router;
 use base::Moment;
 use base::Version;
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub services: Vec<Arc<Shared>>,
     /// Does any route cache?
     pub caches: bool,
+    /// What has been used of the rates of routes.
+    pub rates: Rates,
     /// What is stored, whatever settings are in force.
     pub cache: Arc<Cache>,
     /// Where the access log goes.
@@ -116,6 +119,7 @@ impl Snapshot {
             limits: Arc::new(settings.limits.clone()),
             tls: settings.tls.as_ref().map(wire::tls::server).transpose()?,
             services,
+            rates: Rates::new(&settings, before.map(|before| &before.rates)),
             caches: settings.routes.iter().any(|route| route.cache.enabled),
             cache,
             log: Log::open(&settings.monitor.access_log).map_err(NotReady::Log)?,

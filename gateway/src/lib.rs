@@ -14,7 +14,10 @@ pub mod gateway;
 pub mod house;
 pub mod listen;
 pub mod purge;
+pub mod rates;
 pub mod route;
+pub mod shadow;
+pub mod steering;
 pub mod tunnel;
 pub mod worker;
 

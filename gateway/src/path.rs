@@ -7,6 +7,7 @@
 //! ```text
 //! connection ─► serve
 //!                 1 route     which service, by host, path and method   else 404, 405
+//!                             and whether its rates allow one more      else 429
 //!                 2 answer    what we answer ourselves: CONNECT, TRACE and OPTIONS that end here
 //!                 3 cache     an answer from store, or one fetch for all who want the same
 //!                 4 forward   what crosses the hop and what must not
@@ -21,7 +22,10 @@ use crate::caching::{self, Look};
 use crate::depart;
 use crate::forward::{self, Crossing, Hop};
 use crate::house::House;
+use crate::rates;
 use crate::route::Found;
+use crate::shadow;
+use crate::steering::{self, Steering};
 use base::field::Prepared;
 use base::{Deadline, Fault, FaultKind, FieldName, Framing, RequestHead, ResponseHead};
 use monitor::Facts;
@@ -72,6 +76,10 @@ pub struct Exchange<'a> {
     pub interim: &'a mut dyn FnMut(&ResponseHead),
     /// When all must be over; set as soon as the route is known.
     pub by: Deadline,
+    /// What it asks of whoever chooses a server for it; known as soon as the route is.
+    pub steering: Steering,
+    /// What is left of the rates of its route: the value of `RateLimit`.
+    pub rated: Option<String>,
     /// What is told of it.
     pub facts: Facts,
 }
@@ -110,10 +118,10 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         }
     };
     let route = &snapshot.settings.routes[index];
-    let service = &house.services[route.service];
     exchange.facts.route = Some(index as u16);
-    let longest = route.timeout.unwrap_or(service.settings.total_time);
-    exchange.by = Deadline::after(exchange.facts.begun, longest);
+    exchange.steering = steering::steer(house, exchange, index);
+    exchange.facts.service = Some(exchange.steering.service as u16);
+    rates::check(house, exchange, index).await?;
     // 2 answer
     if let Some(answer) = forward::ends_here(&mut exchange.head)? {
         return Ok(Answered::Response(answer));
@@ -144,18 +152,29 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         forward::interim(&mut head);
         relay(&head);
     };
+    let shadow = shadow::copy(route, &exchange.head);
     let mut ask = Ask {
         head: &mut exchange.head,
         body: std::mem::replace(&mut exchange.body, Body::Empty),
         framing: exchange.framing,
         by: exchange.by,
+        try_by: Deadline::NEVER,
         pause: snapshot.limits.body_pause,
         expects: exchange.expects,
         upgrades: crossing == Crossing::Upgrade,
         interim: &mut interim,
+        class: exchange.steering.class,
+        hash: exchange.steering.hash,
+        tells: exchange.steering.tells.then_some(&snapshot.settings.deadlines),
         h2_used: None,
     };
-    match service.call(&mut ask, &mut exchange.facts).await? {
+    let service = &house.services[exchange.steering.service];
+    let shadow = shadow.map(|shadow| shadow::prepare(house, shadow, &mut ask));
+    let answered = service.call(&mut ask, &mut exchange.facts).await;
+    if let Some(shadow) = shadow {
+        shadow.send(house);
+    }
+    match answered? {
         Answered::Response(mut response) => {
             forward::response(&mut response.head, snapshot);
             if let Some(pass) = &pass {

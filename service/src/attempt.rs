@@ -5,7 +5,9 @@ use crate::endpoint::{Endpoint, Spoken};
 use crate::service::Service;
 use crate::settings::{Class, Deadlines, HostRule, Http};
 use crate::streams::Shared;
-use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, Replay, RequestHead, ResponseHead};
+use base::{
+    Deadline, Fault, FaultKind, FieldName, Framing, Moment, Replay, RequestHead, ResponseHead,
+};
 use monitor::Facts;
 use std::future::poll_fn;
 use std::rc::Rc;

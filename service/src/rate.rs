@@ -296,13 +296,24 @@ pub struct Said {
 }
 
 impl Rates {
-    /// Rules as the settings say; those that were among `before` word for word keep their numbers.
+    /// Rules as the settings say; those that were among `before` word for word keep their numbers, those
+    /// of the same name their counts.
     pub fn new(settings: &[Rate], before: Option<&Self>) -> Self {
         let known = |rate: &Rate| {
             let rule = before?.rules.iter().find(|rule| rule.settings == *rate)?;
             Some(Arc::clone(rule))
         };
-        let rule = |rate| known(rate).unwrap_or_else(|| Arc::new(Rule::new(rate)));
+        let changed = |rate: &Rate| {
+            let rule = Rule::new(rate);
+            let named = |known: &&Arc<Rule>| known.settings.name == rate.name;
+            if let Some(known) = before.and_then(|before| before.rules.iter().find(named)) {
+                let (allowed, denied) = known.counts();
+                rule.allowed.store(allowed, Ordering::Relaxed);
+                rule.denied.store(denied, Ordering::Relaxed);
+            }
+            Arc::new(rule)
+        };
+        let rule = |rate| known(rate).unwrap_or_else(|| changed(rate));
         Self { rules: settings.iter().map(rule).collect() }
     }
 

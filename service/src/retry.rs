@@ -208,8 +208,9 @@ fn after_fault(fault: &Fault, tried: &Tried<'_>) -> Result<Leave, Why> {
     let at = match (stale, tried.other) {
         (true, _) => Some(At::Same),
         (false, true) => Some(At::Other),
-        // Where no connection could be made just now, none can be.
-        (false, false) => (!unmade).then_some(At::Same),
+        // Where no connection could be made just now, none can be; who was silent for so long would be
+        // waited for twice as long.
+        (false, false) => (!unmade && fault.kind != K::FirstByteTimeout).then_some(At::Same),
     };
     Ok(Leave { acted, at, pause: None, at_once: stale, free: stale || !acted })
 }

@@ -1,13 +1,12 @@
-//! One named service as one thread sees it: its servers, whose turn it is, one call.
+//! One named service as one thread sees it: its connections, and which of its servers to ask.
 
-use crate::attempt::{self, Answered, Ask};
 use crate::endpoint::Endpoint;
 use crate::settings::{Http, Settings};
 use crate::shared::Shared;
-use balance::{Member, MemberId, Nobody, Outcome, Pool, Reader, Wish};
-use base::{Fault, FaultKind, Moment, Replay};
+use balance::{Condition, Member, MemberId, Nobody, Reader, Wish};
+use base::{Fault, FaultKind, Moment};
 use fastrand::Rng;
-use monitor::{Facts, Ledger, ServiceMeter};
+use monitor::{Ledger, ServiceMeter};
 use rustls::ClientConfig;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -38,6 +37,9 @@ impl Tls {
         Ok(Self { config, name: settings.tls.name.clone() })
     }
 }
+
+/// When to ask again a service that has no server at all.
+const EMPTY_PAUSE: Duration = Duration::from_secs(1);
 
 /// One named service on one thread.
 #[derive(Debug)]
@@ -133,102 +135,43 @@ impl Service {
         });
     }
 
-    /// Asks the service. A connection that could not be made, and a kept-alive one that died before a
-    /// byte of the answer came, are tried once more where the request allows it (RFC 9110 §9.2.2).
-    ///
-    /// # Errors
-    /// The last attempt's fault.
-    pub async fn call(&self, ask: &mut Ask<'_>, facts: &mut Facts) -> Result<Answered, Fault> {
-        let asked = Moment::recent(); // the exchange began in this same turn
-        facts.asked = Some(asked);
-        let spare = ask.body.spare();
-        let first = self.choose(Wish { may_probe: spare.is_some(), ..Wish::default() })?;
-        let mut result = self.try_one(Rc::clone(&first), ask, facts, false).await;
-        if let Err(fault) = &result
-            && let Some(spare) = spare.filter(wire::Body::is_untouched)
-            && self.may_replay(fault, ask, facts)
-        {
-            self.meter.retries.add(1);
-            ask.body = spare;
-            // After a failed connection another server; after a dead one the same, freshly dialled.
-            let tried = [first.member.id];
-            let wish = Wish { tried: &tried, ..Wish::default() };
-            let second = if facts.reused { first } else { self.choose(wish).unwrap_or(first) };
-            result = Box::pin(self.try_one(second, ask, facts, true)).await;
-        }
-        if result.is_ok() {
-            let answered = Moment::now();
-            facts.answered = Some(answered);
-            self.meter.first_byte.record(answered.since(asked));
-        }
-        result
-    }
-
-    fn may_replay(&self, fault: &Fault, ask: &Ask<'_>, facts: &Facts) -> bool {
-        // What was lost with a connection that others used too need not be this request's doing.
-        let shared = facts.reused || ask.h2_used.is_some();
-        match fault.replay {
-            Replay::Never => false,
-            Replay::IfIdempotent => shared && ask.head.is_idempotent(),
-            Replay::Always => shared || self.shared.pool.view().members().len() > 1,
-        }
-    }
-
-    async fn try_one(
-        &self,
-        endpoint: Rc<Endpoint>,
-        ask: &mut Ask<'_>,
-        facts: &mut Facts,
-        fresh: bool,
-    ) -> Result<Answered, Fault> {
-        facts.server = Some(endpoint.member.id.0);
-        facts.attempts = facts.attempts.saturating_add(1);
-        endpoint.meter.requests.add(1);
-        let turn = Turn::begin(&self.shared.pool, Rc::clone(&endpoint), Moment::recent());
-        let result = attempt::attempt(self, &endpoint, ask, facts, fresh).await;
-        if result.is_err() {
-            endpoint.meter.failures.add(1);
-        }
-        turn.end(if result.is_ok() { Outcome::Good } else { Outcome::Unanswered });
-        result
+    /// What this thread counts of it.
+    pub fn meter(&self) -> &ServiceMeter {
+        &self.meter
     }
 
     /// Which server to ask.
-    fn choose(&self, wish: Wish<'_>) -> Result<Rc<Endpoint>, Fault> {
+    pub(crate) fn choose(&self, wish: Wish<'_>) -> Result<Rc<Endpoint>, Fault> {
+        let now = Moment::recent();
+        self.shared.pool.refresh(now);
         let mut reader = self.reader.borrow_mut();
-        let choice = reader.load().pick(wish, Moment::recent(), &mut self.rng.borrow_mut());
-        choice.map(|choice| self.endpoint_of(choice.member)).map_err(|nobody| {
-            let detail = format!("nobody to ask of service {}", self.settings.name);
-            let after = match nobody {
-                Nobody::NoneAlive(after) => after,
-                Nobody::Empty | Nobody::AllTried => Duration::from_secs(1),
-            };
-            Fault::new(FaultKind::NoServer, detail).retry_after(after)
-        })
-    }
-}
-
-/// One request at one server, as the balancer counts it: dropped before its end, it was cancelled.
-struct Turn<'a> {
-    pool: &'a Pool,
-    endpoint: Rc<Endpoint>,
-    begun: Moment,
-    outcome: Outcome,
-}
-
-impl<'a> Turn<'a> {
-    fn begin(pool: &'a Pool, endpoint: Rc<Endpoint>, begun: Moment) -> Self {
-        pool.begin(&endpoint.member);
-        Self { pool, endpoint, begun, outcome: Outcome::Cancelled }
+        let choice = reader.load().pick(wish, now, &mut self.rng.borrow_mut());
+        choice.map(|choice| self.endpoint_of(choice.member)).map_err(|nobody| self.nobody(nobody))
     }
 
-    fn end(mut self, outcome: Outcome) {
-        self.outcome = outcome;
+    /// Nobody can be asked: why, and when somebody may be.
+    #[cold]
+    fn nobody(&self, nobody: Nobody) -> Fault {
+        let name = &self.settings.name;
+        let (detail, after) = match nobody {
+            Nobody::Empty => (format!("no server of service {name} is known yet"), EMPTY_PAUSE),
+            Nobody::NoneAlive(after) => (format!("no server of service {name} is alive"), after),
+            Nobody::AllTried => (format!("every server of service {name} was tried"), EMPTY_PAUSE),
+        };
+        Fault::new(FaultKind::NoServer, detail).retry_after(after)
     }
-}
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.pool.end(&self.endpoint.member, self.begun, Moment::now(), self.outcome);
+    /// Is there a server that may be asked and was not tried?
+    pub(crate) fn has_other(&self, tried: &[MemberId], now: Moment) -> bool {
+        let may_be_asked =
+            |condition| !matches!(condition, Condition::Dead { .. } | Condition::Down);
+        let view = self.shared.pool.view();
+        let mut others = view.members().iter().filter(|member| !tried.contains(&member.id));
+        others.any(|member| may_be_asked(member.condition(now)))
+    }
+
+    /// A number from 0 to 1, by chance.
+    pub(crate) fn chance(&self) -> f64 {
+        self.rng.borrow_mut().f64()
     }
 }

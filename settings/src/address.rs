@@ -260,3 +260,15 @@ pub(crate) fn is_token(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !text.is_empty() && text.bytes().all(legal)
 }
+
+/// Reads the name of a field, a cookie or the like: a token of at most 256 bytes.
+pub(crate) fn token_name(text: &str, of: &str) -> Result<String, Wrong> {
+    const NAME_MAX: usize = 256;
+    if is_token(text) && text.len() <= NAME_MAX {
+        return Ok(text.to_owned());
+    }
+    let wrong =
+        Wrong::all(text, format!("\"{text}\" is no name of {of}"), format!("the name of {of}"));
+    let guess = text.split(':').next().unwrap_or(text).trim().replace(' ', "-");
+    Err(if is_token(&guess) && guess != text { wrong.meant(guess) } else { wrong })
+}

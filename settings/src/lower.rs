@@ -1,14 +1,23 @@
 //! A parsed file into [`Settings`]: the top level and the sections that stand once.
 
+mod balance;
+mod bound;
 mod caching;
+pub(crate) mod rates;
 pub(crate) mod routes;
+mod servers;
 mod services;
+mod targets;
+mod tries;
 
-use crate::address;
+use crate::address::{self, token_name};
 use crate::model::{Forward, Listener, Settings};
 use crate::options::{ROOT, Section};
 use crate::reader::{At, Reader, Scope, Table};
 use crate::report::Wrong;
+use rates::Counting;
+use routes::Ground;
+use service::settings::Deadlines;
 use std::time::Duration;
 use toml::de::DeTable;
 use wire::settings::{CertificateFiles, Limits, TlsServer, TlsVersion};
@@ -26,9 +35,15 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
     let forward = section(reader, &root, "forward").map(|table| forward(reader, &table));
     let monitor = section(reader, &root, "monitor").map(|table| monitor(reader, &table));
     let cache = caching::settings(reader, &root);
-    let services = services::services(reader, &root);
-    let routes = routes::routes(reader, &root, &services, &cache.rules);
+    let deadlines = section(reader, &root, "deadline").map(|table| deadlines(reader, &table));
+    let counting = Counting::new(reader, &root, &cache);
+    let zone = reader.parsed(&root, "zone", servers::zone).map(|found| found.value);
+    let services = services::services(reader, &root, zone.as_ref());
+    let ground = Ground { services: &services, rules: &cache.rules, counting: &counting };
+    let routes = routes::routes(reader, &root, &ground);
     check_listeners(reader, &root, listen.as_deref());
+    let routes = routes?;
+    let shared = routes.iter().any(|route| route.rates.iter().any(|rate| rate.shared));
     let standard = Listener { address: Settings::LISTEN, tls: false };
     Some(Settings {
         listen: listen
@@ -41,10 +56,10 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
         forward: forward.unwrap_or_else(Forward::standard),
         monitor: monitor.unwrap_or(monitor::settings::Settings::standard()),
         cache,
-        deadlines: service::settings::Deadlines::standard(),
-        rate_redis: None,
-        services: services.into_iter().map(|(_, service)| service).collect::<Option<_>>()?,
-        routes: routes?,
+        deadlines: deadlines.unwrap_or_else(Deadlines::standard),
+        rate_redis: counting.redis(shared),
+        services: services.into_iter().map(|service| service.settings).collect::<Option<_>>()?,
+        routes,
     })
 }
 
@@ -205,4 +220,28 @@ fn monitor<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> monitor::settings:
         None => return Settings::standard(),
     };
     Settings { access_log }
+}
+
+fn deadlines<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Deadlines {
+    let standard = Deadlines::standard();
+    let off = Reader::is_off(table, "field");
+    let field = if off {
+        None
+    } else {
+        reader.parsed(table, "field", |text| match text {
+            "off" | "false" | "none" | "no" => {
+                let wrong =
+                    Wrong::all(text, format!("\"{text}\" is no field"), "a field, or false");
+                Err(wrong.hint("switch it off with false, without quotes"))
+            }
+            _ => token_name(text, "a field"),
+        })
+    };
+    Deadlines {
+        field: field
+            .map(|found| found.value.to_ascii_lowercase())
+            .or(standard.field.filter(|_| !off)),
+        shrink: value(reader.share(table, "shrink"), standard.shrink),
+        least: value(reader.time(table, "least"), standard.least),
+    }
 }

@@ -4,13 +4,19 @@
 //! of the schema for editors and of the reference page. Defaults in force come from the rooms'
 //! `standard()`; a test holds the texts here to them.
 
+mod balance;
 mod caching;
+mod route;
+mod service;
 mod table;
 
+pub(crate) use balance::*;
 pub(crate) use caching::*;
+pub(crate) use route::*;
+pub(crate) use service::*;
 pub(crate) use table::*;
 
-use base::ByteSize;
+use base::{ByteSize, Share};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -63,6 +69,17 @@ pub(crate) enum Kind {
     Size { least: ByteSize, most: ByteSize, unlimited: bool },
     /// A length of time; `false` too where it switches something off.
     Time { least: Duration, most: Duration, or_false: bool },
+    /// A percentage; `false` too where it switches something off.
+    Share { least: Share, most: Share, or_false: bool },
+    /// Whole numbers: an array, or one alone.
+    Counts { least: u64, most: u64 },
+    /// One name of this form, or a table of several with a weight for each.
+    Weights { form: Form, most: u64 },
+    /// A table, or in its place the value of its key `key`, which is a string; `false` too where it
+    /// switches something off.
+    Short { key: &'static str, section: &'static Section, or_false: bool },
+    /// An array of what [`Kind::Short`] allows, or one alone.
+    Shorts { key: &'static str, section: &'static Section },
     /// A table.
     Table(&'static Section),
     /// A table, or `true` or `false` for the whole of it.
@@ -111,6 +128,23 @@ impl Kind {
             Self::Time { least, most, or_false } => {
                 let or = if *or_false { ", or false" } else { "" };
                 format!("a duration from {} to {}{or}", duration(*least), duration(*most))
+            }
+            Self::Share { least, most, or_false } => {
+                let or = if *or_false { ", or false" } else { "" };
+                format!("a share from {least} to {most}{or}")
+            }
+            Self::Counts { least, most } => format!("whole numbers from {least} to {most}"),
+            Self::Weights { form, most } => {
+                format!("{}, or a table of names and weights up to {most}", form.what)
+            }
+            Self::Short { key, section, or_false } => {
+                let or = if *or_false { ", or false" } else { "" };
+                let short = section.key(key).map(|key| key.kind.allowed()).unwrap_or_default();
+                format!("{short}, or a table of {}{or}", names(section))
+            }
+            Self::Shorts { key, section } => {
+                let short = section.key(key).map(|key| key.kind.allowed()).unwrap_or_default();
+                format!("{short}, or a table of {}, or several", names(section))
             }
             Self::Table(section) => format!("a table of {}", names(section)),
             Self::Switch(section) => format!("true, false or a table of {}", names(section)),

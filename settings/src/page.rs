@@ -1,8 +1,10 @@
 //! The reference page of all keys, made from the table of options.
 
 use crate::options::{
-    CACHE, CACHE_DISK, CACHE_KEY, CERTIFICATE, Default, FORWARD, Key, Kind, LIMITS, MONITOR, ROOT,
-    ROUTE, ROUTE_CACHE, ROUTE_KEY, SERVICE_TLS, SERVICES, Section, TLS, duration,
+    BALANCE, CACHE, CACHE_DISK, CACHE_KEY, CERTIFICATE, CLASS, DEADLINE, DISCOVER, Default, EJECT,
+    FORWARD, HEALTH, HEDGE, Key, Kind, LIMIT, LIMITS, MONITOR, RATE, RETRY, ROOT, ROUTE,
+    ROUTE_CACHE, ROUTE_KEY, ROUTE_RATE, SERVER, SERVICE_TLS, SERVICES, SHADOW, Section, TLS,
+    duration,
 };
 use std::fmt::Write;
 
@@ -16,6 +18,7 @@ One TOML file. Unknown keys, values out of bounds and names that lead nowhere ar
   `ms`, `s`, `m`, `h`, `d`).
 - A **size** is a number with a unit: `900 B`, `16 KiB`, `512 MiB`, `1 GiB`, `10 MB` (`B`; `KiB` to
   `TiB` count by 1024; `KB` to `TB` by 1000).
+- A **share** is a percentage: `5%`, `0.25%`, `300%`.
 - A **path** of a file starts at the folder of the settings file, unless it starts with `/`.
 - In any string `${NAME}` is the environment variable `NAME`, and `${NAME:-default}` has a default for
   when it is unset or empty. A variable without either is a mistake. `$${` is a plain `${`. A whole
@@ -27,6 +30,47 @@ One TOML file. Unknown keys, values out of bounds and names that lead nowhere ar
 [service.shop]
 servers = [\"http://localhost:3000\"]
 ```
+";
+
+const SHORT: &str = "
+### A service with all of it
+
+```toml
+zone = \"eu-1\"
+
+[service.catalog]
+servers = [
+  \"http://10.0.0.1:3000\",
+  { url = \"http://10.0.0.2:3000\", weight = 2, zone = \"eu-1\" },
+  { url = \"http://10.1.0.1:3000\", priority = 1, zone = \"eu-2\" },
+]
+balance = { policy = \"least-request\", slow_start = \"30s\", eject = { failures = 3 } }
+health = { path = \"/health\", every = \"2s\", time = \"1s\" }
+retry = { attempts = 2, try_time = \"500ms\", budget = \"20%\" }
+hedge = \"5%\"
+limit = \"enforce\"
+total_time = \"5s\"
+
+[service.next]
+discover = { name = \"http://next.internal:3000\" }
+
+[[route]]
+match = \"GET /products/{id}\"
+to = { catalog = 95, next = 5 }
+class = \"critical\"
+rate = [\"100/s\", { limit = \"20000/h\", by = \"header:X-Api-Key\", burst = 500 }]
+
+[[route]]
+match = \"*\"
+to = \"catalog\"
+shadow = { to = \"next\", share = \"10%\" }
+```
+
+- All tries must fit: `try_time` for the first and for each of `attempts`, and `backoff` between them, is
+  never more than `total_time`, nor than the `timeout` of a route to the service.
+- The first retry waits for nothing, the second for `backoff`, each one after that twice as long.
+- Hedges and retries come out of one `budget`, so a service that is slow or down is not asked more often
+  than that.
 ";
 
 const MATCHES: &str = "
@@ -86,9 +130,24 @@ cache = false
 /// The page, in Markdown.
 pub fn reference() -> String {
     let mut page = HEAD.to_owned();
-    for section in
-        [&ROOT, &LIMITS, &TLS, &CERTIFICATE, &FORWARD, &MONITOR, &SERVICES, &SERVICE_TLS, &ROUTE]
-    {
+    let front = [&ROOT, &LIMITS, &TLS, &CERTIFICATE, &FORWARD, &MONITOR, &DEADLINE, &RATE];
+    let service = [
+        &SERVICES,
+        &SERVER,
+        &DISCOVER,
+        &BALANCE,
+        &EJECT,
+        &HEALTH,
+        &RETRY,
+        &HEDGE,
+        &LIMIT,
+        &SERVICE_TLS,
+    ];
+    for section in front.into_iter().chain(service) {
+        table(&mut page, section);
+    }
+    page.push_str(SHORT);
+    for section in [&ROUTE, &SHADOW, &CLASS, &ROUTE_RATE] {
         table(&mut page, section);
     }
     page.push_str(MATCHES);
@@ -150,6 +209,26 @@ fn kind(kind: &Kind) -> (String, String) {
             let name = if *or_false { "duration or `false`" } else { "duration" };
             (name.to_owned(), format!("{} to {}", duration(*least), duration(*most)))
         }
+        Kind::Share { least, most, or_false } => {
+            let name = if *or_false { "share or `false`" } else { "share" };
+            (name.to_owned(), format!("{least} to {most}"))
+        }
+        Kind::Counts { least, most } => {
+            ("array of whole numbers, or one".to_owned(), format!("{least} to {most}"))
+        }
+        Kind::Weights { form, most } => {
+            let bounds = format!("{}; weights from 0 to {most}", plain(form.what));
+            ("string or table of weights".to_owned(), bounds)
+        }
+        Kind::Short { key, section, or_false } => {
+            let or = if *or_false { ", or `false`" } else { "" };
+            let (name, bounds) = short(key, section);
+            (format!("{name} or table{or}"), bounds)
+        }
+        Kind::Shorts { key, section } => {
+            let (name, bounds) = short(key, section);
+            (format!("{name} or table, or an array of those"), bounds)
+        }
         Kind::Table(section) => ("table".to_owned(), format!("see `{}`", section.header)),
         Kind::Switch(section) => {
             ("table or boolean".to_owned(), format!("see `{}`", section.header))
@@ -159,6 +238,13 @@ fn kind(kind: &Kind) -> (String, String) {
         }
         Kind::Named(section) => ("tables by name".to_owned(), format!("see `{}`", section.header)),
     }
+}
+
+/// Type and bounds of the value that may stand in the place of a section.
+fn short(name: &str, section: &Section) -> (String, String) {
+    let key = section.key(name).expect("a short form is of a key of its section");
+    let (kind, bounds) = kind(&key.kind);
+    (kind, format!("{bounds}; see `{}`", section.header))
 }
 
 /// Text that Markdown takes as it stands.

@@ -4,6 +4,7 @@
 //! settings leave this crate, so a default in its place is harmless and lets the reading go on.
 
 mod numbers;
+mod shapes;
 mod variables;
 
 use crate::options::{Default, Kind, Section, names};
@@ -38,6 +39,8 @@ pub(crate) struct Table<'s> {
     pub(crate) scope: Scope,
     pub(crate) section: &'static Section,
     pub(crate) entries: &'s DeTable<'s>,
+    /// The one value that stands in the place of a table, and the key it is of.
+    pub(crate) alone: Option<(&'static str, &'s Spanned<DeValue<'s>>)>,
     pub(crate) span: Range<usize>,
 }
 
@@ -49,6 +52,8 @@ pub(crate) enum Scope {
     Route(String),
     /// A table inside a route: its label, and the table's path from there.
     InRoute(String, &'static str),
+    /// A value in the place of a table: how mistakes speak of it begins with this.
+    Value(String),
 }
 
 /// A value and where it stands.
@@ -75,6 +80,7 @@ impl Scope {
             Self::Section(name) => format!("{name}: "),
             Self::Route(label) => format!("route \"{label}\": "),
             Self::InRoute(label, path) => format!("route \"{label}\": {path}: "),
+            Self::Value(start) => start.clone(),
         }
     }
 
@@ -83,8 +89,24 @@ impl Scope {
         match self {
             Self::Section(name) => format!("{name}.{key}: "),
             Self::InRoute(label, path) => format!("route \"{label}\": {path}.{key}: "),
+            Self::Value(start) => start.clone(),
             Self::Root | Self::Route(_) => format!("{}{key}: ", self.table()),
         }
+    }
+}
+
+impl<'s> Table<'s> {
+    /// What stands at a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&'s Spanned<DeValue<'s>>> {
+        match self.alone {
+            Some((own, value)) => Some(value).filter(|_| own == key),
+            None => self.entries.get(key),
+        }
+    }
+
+    /// Where the value of a key stands, if there is one.
+    pub(crate) fn place(&self, key: &str) -> Option<Range<usize>> {
+        self.get(key).map(Spanned::span)
     }
 }
 
@@ -123,6 +145,11 @@ impl<'s> Reader<'s> {
     /// Is any line lost?
     pub(crate) fn torn(&self) -> bool {
         !self.torn.is_empty()
+    }
+
+    /// Was anything wrong so far?
+    pub(crate) fn has_mistakes(&self) -> bool {
+        !self.mistakes.is_empty()
     }
 
     /// Keeps a mistake, unless the line is lost anyway.
@@ -173,7 +200,7 @@ impl<'s> Reader<'s> {
         table: &'s DeTable<'s>,
         span: Range<usize>,
     ) -> Table<'s> {
-        let table = Table { scope, section, entries: table, span };
+        let table = Table { scope, section, entries: table, alone: None, span };
         for (key, _) in table.entries {
             if section.key(key.get_ref()).is_none() {
                 self.unknown(&table, key);
@@ -201,12 +228,15 @@ impl<'s> Reader<'s> {
         let elsewhere = [&crate::options::ROOT, &crate::options::LIMITS, &crate::options::FORWARD]
             .into_iter()
             .chain([&crate::options::MONITOR, &crate::options::SERVICES, &crate::options::ROUTE])
-            .chain([&crate::options::CACHE])
+            .chain([&crate::options::CACHE, &crate::options::BALANCE, &crate::options::RETRY])
             .find(|section| section.key(name).is_some());
         let near = closest(name, table.section.keys.iter().map(|key| key.name));
         let meant = table.section.aliases.iter().find(|(alias, _)| *alias == name);
         let hint = match (meant.map(|(_, key)| *key).or(near), elsewhere) {
-            (Some(near), _) => Some(format!("did you mean \"{near}\"?")),
+            (Some(near), _) => Some(match meant.and_then(|_| inner_example(table, near)) {
+                Some(example) => format!("did you mean {near} = {example}?"),
+                None => format!("did you mean \"{near}\"?"),
+            }),
             (None, Some(section)) if section.header.is_empty() => {
                 Some(format!("\"{name}\" stands at the top of the file, before the first section"))
             }
@@ -218,7 +248,7 @@ impl<'s> Reader<'s> {
 
     fn value(table: &Table<'s>, key: &str) -> Option<&'s Spanned<DeValue<'s>>> {
         debug_assert!(table.section.key(key).is_some(), "{key} is in the table of options");
-        table.entries.get(key)
+        table.get(key)
     }
 
     /// Notes a value of the wrong type.
@@ -242,7 +272,8 @@ impl<'s> Reader<'s> {
             }
             Kind::Time { .. } if scalar => Some(format!("write a unit: \"{source}s\"")),
             Kind::Size { .. } if scalar => Some(format!("write a unit: \"{source} B\"")),
-            Kind::Count { .. } | Kind::Flag | Kind::Switch(_) => {
+            Kind::Share { .. } if scalar => Some(format!("write it in quotes: \"{source}%\"")),
+            Kind::Count { .. } | Kind::Counts { .. } | Kind::Flag | Kind::Switch(_) => {
                 unquoted(value.get_ref(), &option.kind)
             }
             Kind::Tables(section) if matches!(value.get_ref(), DeValue::Table(_)) => {
@@ -491,9 +522,20 @@ impl<'s> Reader<'s> {
         let what = format!("{}{}: {trouble}", table.scope.key(key), path.display());
         let hint = (!Path::new(&text.value).is_absolute())
             .then(|| "relative paths start at the folder of the settings file".to_owned());
-        self.note(text.span.clone(), what, "a PEM file that can be read".to_owned(), hint);
+        let allowed = match key {
+            "file" | "token" => "a file that can be read",
+            _ => "a PEM file that can be read",
+        };
+        self.note(text.span.clone(), what, allowed.to_owned(), hint);
         None
     }
+}
+
+/// What a key looks like that another program spreads over several, or writes otherwise.
+fn inner_example(table: &Table<'_>, key: &str) -> Option<&'static str> {
+    let key = table.section.key(key)?;
+    let inner = matches!(key.kind, Kind::Table(_) | Kind::Switch(_) | Kind::Weights { .. });
+    key.examples.iter().copied().find(|example| inner && example.starts_with('{'))
 }
 
 /// The number or truth that a string was meant to be.
@@ -502,7 +544,7 @@ fn unquoted(value: &DeValue<'_>, kind: &Kind) -> Option<String> {
     let value = match (kind, text.to_ascii_lowercase().as_str()) {
         (Kind::Flag | Kind::Switch(_), "true" | "yes" | "on") => "true",
         (Kind::Flag | Kind::Switch(_), "false" | "no" | "off" | "none") => "false",
-        (Kind::Count { .. }, _) if text.parse::<u64>().is_ok() => text,
+        (Kind::Count { .. } | Kind::Counts { .. }, _) if text.parse::<u64>().is_ok() => text,
         _ => return None,
     };
     Some(format!("without quotes: {value}"))

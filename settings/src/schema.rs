@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use toml::de::DeValue;
 
 const DURATION: &str = r"^(\s*[0-9]+(\.[0-9]*)?\s*(ns|us|µs|ms|s|min|m|h|d))+\s*$";
+const SHARE: &str = r"^\s*[0-9]{1,6}(\.[0-9]{0,2})?\s*%\s*$";
 const SIZE: &str = r"^\s*[0-9]+(\.[0-9]*)?\s*([KkMmGgTt]([Ii]?[Bb])?|[Bb])\s*$";
 /// A string that names a variable may hold anything.
 const VARIABLE: &str = r"\$\{";
@@ -58,7 +59,9 @@ fn key(key: &Key) -> Map<String, Value> {
 
 fn sentence(key: &Key) -> String {
     let bounds = match &key.kind {
-        Kind::Size { .. } | Kind::Time { .. } => format!(" Allowed: {}.", key.kind.allowed()),
+        Kind::Size { .. } | Kind::Time { .. } | Kind::Share { .. } => {
+            format!(" Allowed: {}.", key.kind.allowed())
+        }
         _ => String::new(),
     };
     match key.default {
@@ -95,6 +98,36 @@ fn kind(kind: &Kind) -> Map<String, Value> {
                 text(DURATION)
             }
         }
+        Kind::Share { or_false: false, .. } => text(SHARE),
+        Kind::Share { or_false: true, .. } => {
+            json!({ "anyOf": [text(SHARE), { "const": false }] })
+        }
+        Kind::Counts { least, most } => {
+            let number = json!({ "type": "integer", "minimum": least, "maximum": most });
+            let array = json!({ "type": "array", "items": number, "uniqueItems": true });
+            json!({ "anyOf": [array, number] })
+        }
+        Kind::Weights { form, most } => {
+            let weights = json!({
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": { "pattern": form.pattern },
+                "additionalProperties": { "type": "integer", "minimum": 0, "maximum": most },
+            });
+            json!({ "anyOf": [text(form.pattern), weights] })
+        }
+        Kind::Short { key, section, or_false } => {
+            let mut any = either(key, section);
+            if *or_false {
+                any.push(json!({ "const": false }));
+            }
+            json!({ "anyOf": any })
+        }
+        Kind::Shorts { key, section } => {
+            let mut any = either(key, section);
+            any.push(json!({ "type": "array", "items": { "anyOf": any } }));
+            json!({ "anyOf": any })
+        }
         Kind::Table(inner) => Value::Object(section(inner)),
         Kind::Switch(inner) => json!({ "anyOf": [{ "type": "boolean" }, section(inner)] }),
         Kind::Tables(inner) => json!({ "type": "array", "items": section(inner) }),
@@ -109,6 +142,12 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         Value::Object(schema) => schema,
         other => unreachable!("a schema is an object, not {other}"),
     }
+}
+
+/// The value of a section's key, or the section.
+fn either(name: &str, inner: &Section) -> Vec<Value> {
+    let short = inner.key(name).expect("a short form is of a key of its section");
+    vec![Value::Object(kind(&short.kind)), Value::Object(section(inner))]
 }
 
 fn with_unlimited(number: Value, variable: Value, unlimited: bool) -> Vec<Value> {

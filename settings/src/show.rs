@@ -5,15 +5,16 @@
 //! those that are not as in `[cache]`. Secrets are not shown: `********` stands in their place.
 
 mod caching;
+mod services;
 
 use crate::model::{Pattern, Route, Settings};
 use crate::options::duration;
 use monitor::settings::AccessLog;
-use service::settings::{HostRule, Http};
+use service::settings::Deadlines;
 use std::fmt::{self, Display, Write};
 use std::path::Path;
 use std::time::Duration;
-use wire::settings::{Limits, TlsServer, TlsVersion, Trust};
+use wire::settings::{Limits, TlsServer, TlsVersion};
 
 /// The settings in force, as TOML.
 pub fn show(settings: &Settings) -> String {
@@ -32,6 +33,11 @@ pub fn show(settings: &Settings) -> String {
         file.plain("threads", &threads);
     }
     file.time("grace", settings.grace);
+    // All services have that of the gateway.
+    let zone = settings.services.iter().find_map(|service| service.balance.zone.as_ref());
+    if let Some(zone) = zone {
+        file.text("zone", zone);
+    }
     file.limits(&settings.limits);
     if let Some(tls) = &settings.tls {
         file.tls(tls);
@@ -49,12 +55,17 @@ pub fn show(settings: &Settings) -> String {
         AccessLog::Stdout => file.text("access_log", &"stdout"),
         AccessLog::File(path) => file.path("access_log", path),
     }
+    file.deadlines(&settings.deadlines);
+    if let Some(redis) = &settings.rate_redis {
+        file.header("[rate]");
+        file.text("redis", &caching::without_password(redis));
+    }
     file.cache(&settings.cache);
     for service in &settings.services {
         file.service(service);
     }
     for route in &settings.routes {
-        file.route(route, &settings.services[route.service].name);
+        file.route(route, &|index| &settings.services[index].name);
         file.changed_rules(&route.cache, &settings.cache.rules);
     }
     file.0
@@ -128,42 +139,33 @@ impl File {
         }
     }
 
-    fn service(&mut self, service: &service::settings::Settings) {
-        self.header(&format!("[service.{}]", service.name));
-        let servers: Vec<_> =
-            service.servers.iter().map(|spot| service::settings::url(&spot.server)).collect();
-        self.texts("servers", &servers);
-        match &service.host {
-            HostRule::Client => self.text("host", &"client"),
-            HostRule::Server => self.text("host", &"server"),
-            HostRule::Fixed(name) => self.text("host", name),
+    fn deadlines(&mut self, deadlines: &Deadlines) {
+        self.header("[deadline]");
+        match &deadlines.field {
+            Some(field) => self.text("field", field),
+            None => self.plain("field", &false),
         }
-        let http = match service.http {
-            Http::Auto => "auto",
-            Http::One => "1",
-            Http::Two => "2",
-        };
-        self.text("http", &http);
-        self.time("connect_time", service.connect_time);
-        self.time("first_byte_time", service.first_byte_time);
-        self.time("total_time", service.total_time);
-        self.time("idle_time", service.idle_time);
-        self.plain("idle_max", &service.idle_max);
-        self.plain("connections_max", &service.connections_max);
-        self.header(&format!("[service.{}.tls]", service.name));
-        match &service.tls.trust {
-            Trust::System => self.text("trust", &"system"),
-            Trust::File(path) => self.path("trust", path),
-        }
-        if let Some(name) = &service.tls.name {
-            self.text("name", &bracketed(name));
-        }
+        self.text("shrink", &deadlines.shrink);
+        self.time("least", deadlines.least);
     }
 
-    fn route(&mut self, route: &Route, service: &str) {
+    /// A route; `name` is that of a service.
+    fn route<'n>(&mut self, route: &Route, name: &dyn Fn(usize) -> &'n String) {
         self.header("[[route]]");
         self.text("match", &route.pattern);
-        self.text("to", &service);
+        if route.split.is_empty() {
+            self.text("to", name(route.service));
+        } else {
+            let weight = |(index, weight): &(usize, u32)| format!("{} = {weight}", name(*index));
+            let weights: Vec<_> = route.split.iter().map(weight).collect();
+            self.line(format_args!("to = {{ {} }}", weights.join(", ")));
+        }
+        if let Some((index, share)) = route.shadow {
+            let to = name(index);
+            self.line(format_args!("shadow = {{ to = \"{to}\", share = \"{share}\" }}"));
+        }
+        self.class(route.class, route.class_field.as_deref());
+        self.rates(&route.rates);
         if route.name != Pattern::to_string(&route.pattern) {
             self.text("name", &route.name);
         }

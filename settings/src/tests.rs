@@ -1,9 +1,12 @@
 //! Behaviour of the whole crate: files in, settings or reports out.
 
+mod balance;
 mod caching;
 mod laws;
 mod messages;
 mod patterns;
+mod rates;
+mod reference;
 mod values;
 
 use crate::reader::World;

@@ -6,7 +6,7 @@
 //! when the first has failed, or when the source has ended.
 
 use crate::body::Body;
-use base::{Fault, Fields};
+use base::{Fault, Fields, Framing};
 use bytes::Bytes;
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
@@ -27,19 +27,22 @@ struct Store {
     pieces: Vec<Bytes>,
     bytes: usize,
     bytes_max: usize,
+    /// Where the end is known before it is read: nobody may ask for more then.
+    length: Option<u64>,
     spilt: bool,
     ended: bool,
     trailers: Option<Fields>,
 }
 
 impl Kept {
-    /// `source`, of which up to `bytes_max` are kept.
-    pub fn new(source: Body, bytes_max: usize) -> Self {
+    /// `source`, framed like this, of which up to `bytes_max` are kept.
+    pub fn new(source: Body, framing: Framing, bytes_max: usize) -> Self {
         let store = Store {
             source,
             pieces: Vec::new(),
             bytes: 0,
             bytes_max,
+            length: framing.length(),
             spilt: false,
             ended: false,
             trailers: None,
@@ -56,7 +59,7 @@ impl Kept {
     /// Has all of it been read and kept? Then several may send it at once.
     pub fn is_whole(&self) -> bool {
         let store = self.store.borrow();
-        store.ended && !store.spilt
+        (store.ended || store.length == Some(store.bytes as u64)) && !store.spilt
     }
 
     /// Waits for data; answers how many bytes of it are at hand, 0 at the end.
@@ -140,7 +143,7 @@ mod tests {
 
     #[test]
     fn what_was_read_is_read_again_and_goes_on() {
-        let mut first = Kept::new(pieces(&["abc", "def", "gh"]), 100);
+        let mut first = Kept::new(pieces(&["abc", "def", "gh"]), Framing::Chunked, 100);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(matches!(first.poll_data(&mut cx), Poll::Ready(Ok(3))));
         first.used(2);
@@ -155,13 +158,16 @@ mod tests {
     #[test]
     fn what_is_too_large_is_passed_on_and_not_kept() {
         for bytes_max in 0..8 {
-            let mut kept = Kept::new(pieces(&["abc", "def", "gh"]), bytes_max);
+            let mut kept = Kept::new(pieces(&["abc", "def", "gh"]), Framing::Chunked, bytes_max);
             assert_eq!(read(&mut kept, 2), b"abcdefgh", "{bytes_max}");
             assert!(kept.again().is_none() && !kept.is_whole());
             assert!(kept.store.borrow().pieces.len() <= 1, "{bytes_max}: nothing is held");
         }
-        let mut kept = Kept::new(pieces(&["abc", "def", "gh"]), 8);
+        let mut kept = Kept::new(pieces(&["abc", "def", "gh"]), Framing::Length(8), 8);
         assert_eq!(read(&mut kept, 9), b"abcdefgh");
         assert!(kept.again().is_some());
+        let mut kept = Kept::new(pieces(&["abc"]), Framing::Length(3), 8);
+        assert!(kept.poll_data(&mut Context::from_waker(Waker::noop())).is_ready());
+        assert!(kept.is_whole(), "all that was declared was read, though not the end");
     }
 }

@@ -13,6 +13,8 @@ use super::{
 use crate::forward;
 use crate::house::House;
 use crate::path::Exchange;
+use crate::shadow;
+use crate::steering::Steering;
 use base::{Deadline, Fault, Framing, Moment, RequestHead, ResponseHead, Wall};
 use cache::Behind;
 use cache::entry::{Entry, HOLD_OFF, Holding};
@@ -97,7 +99,7 @@ pub async fn fetch(
         Joined::Leads(lead, waiter) => {
             let slot = Rc::new(Slot::default());
             let head = exchange.head.copied();
-            let job = job(house, exchange, route, (head, plan), exchange.by);
+            let job = job(house, exchange, route, (head, plan));
             tokio::task::spawn_local(lead_on(job, lead, Some(Rc::clone(&slot))));
             (waiter, Some(slot))
         }
@@ -297,9 +299,7 @@ pub fn in_background(house: &Rc<House>, exchange: &Exchange<'_>, route: &Route, 
             head.fields.remove(base::FieldName::Authorization);
         }
     }
-    let longest = route.timeout.unwrap_or(house.services[route.service].settings.total_time);
-    let by = Deadline::after(Moment::now(), longest);
-    let job = job(house, exchange, route, (head, plan), by);
+    let job = job(house, exchange, route, (head, plan));
     tokio::task::spawn_local(lead_on(job, lead, None));
 }
 
@@ -308,11 +308,12 @@ fn job(
     exchange: &Exchange<'_>,
     route: &Route,
     (mut head, mut plan): (RequestHead, Plan),
-    by: Deadline,
 ) -> Job {
     forwarded(house, exchange, route, &mut head, &mut plan);
     let facts = Facts { route: exchange.facts.route, ..Facts::begin(Moment::now()) };
-    Job { house: Rc::clone(house), head, plan, by, facts }
+    // However little time this client has: others wait for the same.
+    let by = Deadline::after(Moment::now(), exchange.steering.longest);
+    Job { house: Rc::clone(house), head, plan, by, facts, steering: exchange.steering }
 }
 
 /// What a task that leads needs to know.
@@ -322,11 +323,12 @@ struct Job {
     plan: Plan,
     by: Deadline,
     facts: Facts,
+    steering: Steering,
 }
 
 /// The task that leads.
 async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
-    let Job { house, mut head, mut plan, by, mut facts } = job;
+    let Job { house, mut head, mut plan, by, mut facts, steering } = job;
     let Some(route) = facts.route.map(|route| &house.snapshot.settings.routes[usize::from(route)])
     else {
         return;
@@ -356,8 +358,8 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
                 slot.wake();
             }
         };
-        ask(Asking { house: &house, route, plan: &plan, by }, &mut head, &mut facts, &mut interim)
-            .await
+        let asking = Asking { house: &house, route, plan: &plan, by, steering };
+        ask(asking, &mut head, &mut facts, &mut interim).await
     };
     let tell = |private: Option<Private>, reader: Option<Reader>| {
         if let Some(slot) = &slot {
@@ -407,7 +409,8 @@ async fn alone(
     if house.snapshot.cache.memory.limit() == 0 && plan.entry.is_none() {
         plan.entry = tiers::find(house, route, &plan, &head).await.map(|(entry, _)| entry);
     }
-    let asking = Asking { house, route, plan: &plan, by: exchange.by };
+    let steering = exchange.steering;
+    let asking = Asking { house, route, plan: &plan, by: exchange.by, steering };
     let relay = &mut *exchange.interim;
     let mut interim = |head: ResponseHead| relay(&head);
     let settled = ask(asking, &mut head, &mut exchange.facts, &mut interim).await?;
@@ -428,10 +431,11 @@ async fn alone(
 /// What is asked for.
 #[derive(Clone, Copy)]
 struct Asking<'a> {
-    house: &'a House,
+    house: &'a Rc<House>,
     route: &'a Route,
     plan: &'a Plan,
     by: Deadline,
+    steering: Steering,
 }
 
 /// Asks the service; again without our own conditions if the first answer was about something else
@@ -442,7 +446,10 @@ async fn ask(
     facts: &mut Facts,
     interim: &mut dyn FnMut(ResponseHead),
 ) -> Result<Settled, Fault> {
-    let Asking { house, route, plan, by } = asking;
+    let Asking { house, route, plan, by, steering } = asking;
+    if let Some(shadow) = shadow::copy(route, head) {
+        shadow.with(Body::Empty, Framing::None).send(house);
+    }
     let mut entry = plan.entry.clone();
     loop {
         let conditional = match &entry {
@@ -460,13 +467,17 @@ async fn ask(
             body: Body::Empty,
             framing: Framing::None,
             by,
+            try_by: Deadline::NEVER,
             pause: house.snapshot.limits.body_pause,
             expects: false,
             upgrades: false,
             interim: &mut passing,
+            class: steering.class,
+            hash: steering.hash,
+            tells: steering.tells.then_some(&house.snapshot.settings.deadlines),
             h2_used: None,
         };
-        let answered = house.services[route.service].call(&mut ask, facts).await;
+        let answered = house.services[steering.service].call(&mut ask, facts).await;
         let aim = Aim { plan, entry: entry.take(), conditional, asked, stamp };
         if let Some(settled) = settle::settle(house, route, head, &aim, answered) {
             return settled;

@@ -109,14 +109,20 @@ fn the_most_restrictive_rule_speaks_and_a_refusal_costs_nothing_elsewhere() {
 
 #[test]
 fn rules_that_say_the_same_go_on_across_reloads() {
-    let settings = [rate(1, 60, 1, RateBy::Client), rate(5, 60, 5, RateBy::Route)];
+    let mut settings = [rate(1, 60, 1, RateBy::Client), rate(5, 60, 5, RateBy::Route)];
+    settings[1].name = "all".to_owned();
     let before = Rates::new(&settings, None);
     assert!(before.check(at(0), client(1), none).unwrap().outcome.allowed);
     let mut changed = settings.clone();
     changed[1].limit = 6;
+    changed[1].name = "other".to_owned();
     let after = Rates::new(&changed, Some(&before));
     assert!(!after.check(at(0), client(1), none).unwrap().outcome.allowed);
-    assert_eq!(after.rules[1].counts().1, 0);
+    assert_eq!(after.rules[1].counts(), (1, 0));
+    changed[0].burst = 2;
+    let again = Rates::new(&changed, Some(&after));
+    assert!(again.check(at(0), client(1), none).unwrap().outcome.allowed);
+    assert_eq!(again.rules[0].counts(), (2, 1), "no counter goes back");
 }
 
 #[test]

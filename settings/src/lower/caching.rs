@@ -1,7 +1,7 @@
 //! `[cache]`, and a route's `cache`.
 
 mod rules;
-mod shared;
+pub(super) mod shared;
 
 use super::value;
 use crate::model::Pattern;

@@ -1,17 +1,26 @@
 //! `[[route]]`.
 
 use super::caching;
+use super::rates::{self, Counting};
+use super::services::Service;
+use super::targets::{self, Targets};
 use crate::model::{Pattern, Route, Segment};
 use crate::options::ROUTE;
 use crate::pattern::{self, METHODS_MAX};
 use crate::reader::{At, Reader, Scope, Table};
-use crate::report::{Wrong, closest};
+use crate::report::Wrong;
 use cache::settings::Rules;
 use std::collections::HashMap;
 use std::ops::Range;
 use toml::de::DeTable;
 
-type Services<'s> = [(&'s str, Option<service::settings::Settings>)];
+/// What routes are read on the ground of.
+pub(super) struct Ground<'g, 's> {
+    pub(super) services: &'g [Service<'s>],
+    /// The rules of `[cache]`.
+    pub(super) rules: &'g Rules,
+    pub(super) counting: &'g Counting,
+}
 
 /// A route and where its pattern and its name stand.
 struct Found {
@@ -24,16 +33,15 @@ struct Found {
 pub(super) fn routes<'s>(
     reader: &mut Reader<'s>,
     root: &Table<'s>,
-    services: &Services<'s>,
-    rules: &Rules,
+    ground: &Ground<'_, 's>,
 ) -> Option<Vec<Route>> {
     let Some(tables) = reader.tables(root, "route") else {
-        return implied(reader, root, services, rules);
+        return implied(reader, root, ground);
     };
     let found: Vec<Found> = tables
         .into_iter()
         .enumerate()
-        .map(|(index, table)| route(reader, index, table, services, rules))
+        .map(|(index, table)| route(reader, index, table, ground))
         .collect();
     check_pairs(reader, &found);
     check_methods(reader, &found);
@@ -44,21 +52,27 @@ pub(super) fn routes<'s>(
 fn implied<'s>(
     reader: &mut Reader<'s>,
     root: &Table<'s>,
-    services: &Services<'s>,
-    rules: &Rules,
+    ground: &Ground<'_, 's>,
 ) -> Option<Vec<Route>> {
     if root.entries.contains_key("route") {
         return None; // Of the wrong type: noted already.
     }
+    let services = ground.services;
     if services.len() > 1 && !reader.torn() {
-        let names: Vec<_> = services.iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = services.iter().map(|service| service.name).collect();
         let what = format!("no [[route]], but {} services: {}", names.len(), names.join(", "));
         let allowed = "routes say which requests go where".to_owned();
         let hint = format!("[[route]] match = \"*\", to = \"{}\"", names[0]);
         reader.note(root.span.clone(), what, allowed, Some(hint));
         return None;
     }
-    Some(vec![everything(rules.clone())])
+    let route = everything(ground.rules.clone());
+    if let Some(place) = services.first().and_then(|service| service.by_place.clone()) {
+        let pattern = At { value: route.pattern.clone(), span: place };
+        let targets = Targets { service: 0, split: Vec::new() };
+        targets::check_hash(reader, "without a [[route]], ", &pattern, services, &targets);
+    }
+    Some(vec![route])
 }
 
 /// The route `*` to the first service.
@@ -72,8 +86,7 @@ fn route<'s>(
     reader: &mut Reader<'s>,
     index: usize,
     At { value: table, span }: At<&'s DeTable<'s>>,
-    services: &Services<'s>,
-    rules: &Rules,
+    ground: &Ground<'_, 's>,
 ) -> Found {
     let plain = |key: &str| table.get(key).and_then(|value| value.get_ref().as_str());
     let label = plain("name").or_else(|| plain("match")).map(str::to_owned);
@@ -83,49 +96,39 @@ fn route<'s>(
     let text = reader.text(&table, "match");
     let pattern =
         text.as_ref().and_then(|text| reader.parse(&table, "match", text, pattern::parse));
-    let service = service(reader, &table, services);
+    let targets = targets::targets(reader, &table, ground.services);
+    let shadow = targets::shadow(reader, &table, &label, ground.services, targets.as_ref());
+    let (class, class_field) = targets::class(reader, &table, &label);
+    let rates = rates::rates(reader, &table, &label, ground.counting);
     let named = reader.parsed(&table, "name", name);
     let strip = reader.parsed(&table, "strip", prefix);
     if let (Some(strip), Some(pattern)) = (&strip, &pattern) {
         check_strip(reader, &table, strip, &pattern.value);
     }
     let prepend = reader.parsed(&table, "prepend", prefix).map(|found| found.value);
-    let timeout = reader.time(&table, "timeout").map(|found| found.value);
-    let cache = caching::of_route(reader, &table, &label, pattern.as_ref(), rules);
+    let timeout = reader.time(&table, "timeout");
+    if let Some(targets) = &targets {
+        targets::check_timeout(reader, &table, timeout.as_ref(), ground.services, targets);
+    }
+    if let Some((pattern, targets)) = pattern.as_ref().zip(targets.as_ref()) {
+        let start = table.scope.table();
+        targets::check_hash(reader, &start, pattern, ground.services, targets);
+    }
+    let cache = caching::of_route(reader, &table, &label, pattern.as_ref(), ground.rules);
     let unnamed = text.map(|text| At { value: text.value, span: text.span });
     let name = named.or(unnamed).unwrap_or(At { value: String::new(), span });
-    let route = service.zip(pattern.clone()).map(|(service, pattern)| Route {
+    let route = targets.zip(pattern.clone()).map(|(targets, pattern)| Route {
+        split: targets.split,
+        shadow,
+        class,
+        class_field,
+        rates,
         strip: strip.map(|found| found.value),
         prepend,
-        timeout,
-        ..Route::plain(name.value.clone(), pattern.value, service, cache)
+        timeout: timeout.map(|found| found.value),
+        ..Route::plain(name.value.clone(), pattern.value, targets.service, cache)
     });
     Found { route, pattern, name }
-}
-
-fn service<'s>(
-    reader: &mut Reader<'s>,
-    table: &Table<'s>,
-    services: &Services<'s>,
-) -> Option<usize> {
-    let text = reader.text(table, "to")?;
-    let known = services.iter().map(|(name, _)| *name);
-    if let Some(index) = known.clone().position(|name| name == text.value) {
-        return Some(index);
-    }
-    if reader.torn() {
-        return None; // Its header may be what is lost.
-    }
-    let what = format!("{}unknown service \"{}\"", table.scope.table(), text.value);
-    let names = known.clone().collect::<Vec<_>>().join(", ");
-    let names = if names.is_empty() { "none".to_owned() } else { names };
-    let hint = closest(&text.value, known).map(|name| format!("did you mean \"{name}\"?"));
-    let url = text.value.contains("://");
-    let hint = hint.or_else(|| {
-        url.then(|| format!("name the service: [service.NAME] servers = [\"{}\"]", text.value))
-    });
-    reader.note(text.span, what, format!("known services: {names}"), hint);
-    None
 }
 
 fn name(text: &str) -> Result<String, Wrong> {

@@ -1,20 +1,33 @@
 //! `[service.NAME]`.
 
-use super::value;
+use super::bound::{Bound, count, count_within, time_within};
+use super::{balance, servers, tries, value};
 use crate::address;
-use crate::options::{SERVICE_NAME_WORDS, SERVICES, duration};
+use crate::options::{SERVICE_NAME_WORDS, SERVICES};
 use crate::reader::{At, Reader, Scope, Table};
-use service::settings::{HostRule, Http, Settings, Spot};
+use service::settings::{HostRule, Http, Settings};
+use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeTable;
 use wire::settings::{TlsClient, Trust};
 
-/// The services in the order of the file, by name; those with mistakes that leave nothing to
-/// speak of are `None`.
+/// A service, and where what routes must agree with stands.
+pub(super) struct Service<'s> {
+    pub(super) name: &'s str,
+    /// `None` after mistakes that leave nothing to speak of.
+    pub(super) settings: Option<Settings>,
+    /// Where its `try_time` stands.
+    pub(super) try_place: Option<Range<usize>>,
+    /// Where it says what is hashed.
+    pub(super) by_place: Option<Range<usize>>,
+}
+
+/// The services in the order of the file.
 pub(super) fn services<'s>(
     reader: &mut Reader<'s>,
     root: &Table<'s>,
-) -> Vec<(&'s str, Option<Settings>)> {
+    zone: Option<&String>,
+) -> Vec<Service<'s>> {
     let named = reader.named(root, "service");
     let table = root.entries.get("service").filter(|value| value.get_ref().is_table());
     if let Some(table) = table.filter(|_| named.is_empty() && !reader.torn()) {
@@ -22,119 +35,106 @@ pub(super) fn services<'s>(
         let allowed = "at least one [service.NAME]".to_owned();
         reader.note(table.span(), "service: there is none".to_owned(), allowed, hint);
     }
-    named.into_iter().map(|(name, table)| (name.value, service(reader, &name, table))).collect()
+    named.into_iter().map(|(name, table)| service(reader, &name, table, zone)).collect()
 }
 
 fn service<'s>(
     reader: &mut Reader<'s>,
     name: &At<&'s str>,
     At { value: table, span }: At<&'s DeTable<'s>>,
-) -> Option<Settings> {
+    zone: Option<&String>,
+) -> Service<'s> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if name.value.is_empty() || name.value.len() > 64 || !name.value.bytes().all(legal) {
         let what = format!("service \"{}\": this name cannot be used", name.value);
         reader.note(name.span.clone(), what, SERVICE_NAME_WORDS.to_owned(), None);
     }
-    let scope = Scope::Section(format!("service.{}", name.value));
-    let table = reader.open(scope, &SERVICES, table, span);
-    let servers = servers(reader, &table)?;
-    let standard = Settings::standard(name.value.to_owned(), servers);
-    let (total_time, total_span) = times(reader.time(&table, "total_time"), standard.total_time);
-    let mut within = |key: &str, standard: Duration| {
-        let found = reader.time(&table, key);
-        if let Some(found) = found.as_ref().filter(|found| found.value > total_time) {
-            too_long(reader, &table, key, found, (total_time, total_span.clone()));
-        }
-        value(found, standard.min(total_time))
+    let own = format!("service.{}", name.value);
+    let table = reader.open(Scope::Section(own.clone()), &SERVICES, table, span);
+    let balance = table.get("balance").and_then(|value| value.get_ref().get("by"));
+    let by_place = balance.map(toml::Spanned::span);
+    let (settings, try_place) = match lowered(reader, &table, &own, zone) {
+        Some((settings, place)) => (Some(settings), place),
+        None => (None, None),
     };
-    let connect_time = within("connect_time", standard.connect_time);
-    let first_byte_time = within("first_byte_time", standard.first_byte_time);
-    let (idle_max, connections_max) = counts(reader, &table, &standard);
-    Some(Settings {
-        host: host(reader, &table),
-        http: match reader.choice(&table, "http") {
+    Service { name: name.value, settings, try_place, by_place }
+}
+
+/// The settings of a service, and where its `try_time` stands.
+fn lowered<'s>(
+    reader: &mut Reader<'s>,
+    table: &Table<'s>,
+    own: &str,
+    zone: Option<&String>,
+) -> Option<(Settings, Option<Range<usize>>)> {
+    let inner = |name: &str| Scope::Section(format!("{own}.{name}"));
+    let spots = servers::servers(reader, table);
+    let discover = servers::discover(reader, table, inner("discover"));
+    let name = own.trim_start_matches("service.").to_owned();
+    let standard = Settings::standard(name, spots.clone().unwrap_or_default());
+    let total = Bound::of("total_time", reader.time(table, "total_time"), standard.total_time);
+    let retries = tries::retry(reader, table, inner("retry"));
+    let connect_time = connect_time(reader, table, own, &retries, &total, standard.connect_time);
+    let first = time_within(reader, table, "first_byte_time", standard.first_byte_time, &total);
+    let (idle_max, connections_max, prewarm) = counts(reader, table, &standard);
+    let known = spots.as_ref().filter(|_| table.get("discover").is_none()).map(Vec::len);
+    let settings = Settings {
+        balance: balance::balance(reader, table, own, zone),
+        check: tries::health(reader, table, inner("health")),
+        hedge: tries::hedge(reader, table, inner("hedge"), &retries, known),
+        limit: tries::limit(reader, table, inner("limit"), &total),
+        host: host(reader, table),
+        http: match reader.choice(table, "http") {
             Some(Ok("1")) => Http::One,
             Some(Ok("2")) => Http::Two,
             _ => Http::Auto,
         },
         connect_time,
-        first_byte_time,
-        total_time,
-        idle_time: value(reader.time(&table, "idle_time"), standard.idle_time),
+        first_byte_time: first,
+        total_time: total.value,
+        idle_time: value(reader.time(table, "idle_time"), standard.idle_time),
         idle_max,
         connections_max,
-        tls: tls(reader, &table, name.value).unwrap_or(standard.tls),
+        prewarm,
+        tls: tls(reader, table, inner("tls")).unwrap_or(standard.tls),
+        retry: retries.retry,
         name: standard.name,
         servers: standard.servers,
-        discover: None,
-        balance: standard.balance,
-        check: None,
-        retry: standard.retry,
-        hedge: None,
-        limit: standard.limit,
-        prewarm: 0,
-    })
+        discover,
+    };
+    spots.map(|_| (settings, retries.try_place))
 }
 
-fn servers<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Option<Vec<Spot>> {
-    let servers = reader.parsed_all(table, "servers", address::server)?;
-    let array = table.entries["servers"].get_ref().as_array();
-    if array.is_some_and(|array| array.is_empty()) {
-        let what = format!("{}an empty list", table.scope.key("servers"));
-        let hint = Some("servers = [\"http://10.0.0.1:3000\"]".to_owned());
-        reader.note(table.entries["servers"].span(), what, "at least one URL".to_owned(), hint);
-    }
-    Some(servers.into_iter().map(|server| Spot::from(server.value)).collect())
-}
-
-fn times(
-    found: Option<At<Duration>>,
-    standard: Duration,
-) -> (Duration, Option<std::ops::Range<usize>>) {
-    found.map_or((standard, None), |found| (found.value, Some(found.span)))
-}
-
-/// Notes a time that is longer than the whole.
-fn too_long<'s>(
+/// `connect_time`, which gives way to the time for a try where it is not set.
+fn connect_time<'s>(
     reader: &mut Reader<'s>,
     table: &Table<'s>,
-    key: &str,
-    found: &At<Duration>,
-    (total, total_span): (Duration, Option<std::ops::Range<usize>>),
-) {
-    let what =
-        format!("{}{} is longer than total_time", table.scope.key(key), duration(found.value));
-    let label = format!("at most total_time, {}", duration(total));
-    if let Some(there) = total_span {
-        let other = (&there, "total_time is set here".to_owned());
-        reader.note_pair(what, (&found.span, label), other, None);
-    } else {
-        let hint = format!("total_time is {} unless it is set", duration(total));
-        reader.note(found.span.clone(), what, label, Some(hint));
+    own: &str,
+    retries: &tries::Retries,
+    total: &Bound<Duration>,
+    standard: Duration,
+) -> Duration {
+    let found = time_within(reader, table, "connect_time", standard, total);
+    let set = table.place("connect_time").map(|span| At { value: found, span });
+    tries::check_tries(reader, own, retries, total, set.as_ref());
+    match (set, retries.retry.try_time) {
+        (None, Some(try_time)) => found.min(try_time),
+        _ => found,
     }
 }
 
-/// `idle_max` and `connections_max`.
-fn counts<'s>(reader: &mut Reader<'s>, table: &Table<'s>, standard: &Settings) -> (usize, usize) {
-    let connections = reader.count(table, "connections_max");
-    let most = connections.as_ref().and_then(|found| found.value);
-    let most = most.unwrap_or(standard.connections_max as u64);
-    let idle = reader.count(table, "idle_max");
-    let Some(At { value: Some(idle), span }) = idle else {
-        return (standard.idle_max.min(most as usize), most as usize);
-    };
-    if idle > most {
-        let what = format!("{}{idle} is more than connections_max", table.scope.key("idle_max"));
-        let label = format!("at most connections_max, {most}");
-        if let Some(there) = connections {
-            let other = (&there.span, "connections_max is set here".to_owned());
-            reader.note_pair(what, (&span, label), other, None);
-        } else {
-            let hint = format!("connections_max is {most} unless it is set");
-            reader.note(span, what, label, Some(hint));
-        }
-    }
-    (idle as usize, most as usize)
+/// `idle_max`, `connections_max` and `prewarm`.
+fn counts<'s>(
+    reader: &mut Reader<'s>,
+    table: &Table<'s>,
+    standard: &Settings,
+) -> (usize, usize, usize) {
+    let most = count(reader, table, "connections_max");
+    let most = Bound::of("connections_max", most, standard.connections_max as u64);
+    let idle = count_within(reader, table, "idle_max", standard.idle_max as u64, &most);
+    let idle = Bound { key: "idle_max", value: idle, place: table.place("idle_max") };
+    let prewarm = count_within(reader, table, "prewarm", standard.prewarm as u64, &idle);
+    (idle.value as usize, most.value as usize, prewarm as usize)
 }
 
 fn host<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> HostRule {
@@ -147,8 +147,7 @@ fn host<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> HostRule {
     }
 }
 
-fn tls<'s>(reader: &mut Reader<'s>, table: &Table<'s>, name: &str) -> Option<TlsClient> {
-    let scope = Scope::Section(format!("service.{name}.tls"));
+fn tls<'s>(reader: &mut Reader<'s>, table: &Table<'s>, scope: Scope) -> Option<TlsClient> {
     let table = reader.table(table, "tls", scope)?;
     let trust = match reader.choice(&table, "trust") {
         Some(Err(text)) => reader.existing(&table, "trust", &text).map(Trust::File),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const YEAR: Duration = Duration::from_hours(365 * 24);
 
-const REDIS: Form = Form {
+pub(super) const REDIS: Form = Form {
     what: "redis or rediss, perhaps a user and password, a host and perhaps a port and database",
     pattern: r"^[Rr][Ee][Dd][Ii][Ss][Ss]?://([^@/?# ]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[0-9]{0,5})?$",
 };
@@ -24,7 +24,7 @@ const SHARED_PREFIX: Form =
     Form { what: "up to 64 printable ASCII characters, no space", pattern: r"^[!-~]{0,64}$" };
 const TOKEN: Form =
     Form { what: "8 to 256 printable ASCII characters, no space", pattern: r"^[!-~]{8,256}$" };
-const FIELD: Form =
+pub(super) const FIELD: Form =
     Form { what: "the name of a field", pattern: r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$" };
 const COOKIE: Form =
     Form { what: "the name of a cookie", pattern: r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$" };

@@ -1,12 +1,15 @@
 //! The table itself, in the order of the reference page.
 
-use super::caching::{CACHE, ROUTE_CACHE};
+use super::balance::DEADLINE;
+use super::caching::{CACHE, FIELD, REDIS};
+use super::route::ROUTE;
+use super::service::SERVICES;
 use super::{Default, Form, Key, Kind, Section};
 use base::ByteSize;
 use std::time::Duration;
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
-const DAY: Duration = Duration::from_hours(24);
+pub(super) const DAY: Duration = Duration::from_hours(24);
 
 const LISTEN: Form = Form {
     what: "an IP address and a port, perhaps after http:// or https://",
@@ -18,10 +21,9 @@ const ADDRESS: Form = Form {
 };
 pub(super) const FILE: Form =
     Form { what: "a file's path, relative to the settings file", pattern: r"^.+$" };
-const URL: Form = Form {
-    what: "http or https, a host and perhaps a port",
-    pattern: r"^[Hh][Tt][Tt][Pp][Ss]?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?$",
-};
+pub(super) const FIELD_NAME: Form = FIELD;
+pub(super) const ZONE: Form =
+    Form { what: "1 to 64 letters, digits, -, _ and .", pattern: r"^[A-Za-z0-9._-]{1,64}$" };
 const NETWORK: Form = Form {
     what: "a network in CIDR notation or an address",
     pattern: r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$",
@@ -30,30 +32,6 @@ const PSEUDONYM: Form = Form {
     what: "a token, perhaps with a port",
     pattern: r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+(:[0-9]{1,5})?$",
 };
-const HOST: Form = Form {
-    what: "a host name or address, perhaps with a port",
-    pattern: r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$",
-};
-const SERVER_NAME: Form =
-    Form { what: "a host name or address", pattern: r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)$" };
-const MATCH: Form = Form {
-    what: "[METHOD[|METHOD...] ][host]/path, or * for everything",
-    pattern: r"^([^ /?]+ )?(\*|[^ ?#/]*(/[^ ?#]*)+)$",
-};
-const SERVICE: Form = Form { what: "the name of a service", pattern: SERVICE_NAME };
-const ROUTE_NAME: Form = Form {
-    what: "1 to 128 characters without control characters",
-    pattern: r"^[^\u0000-\u001f\u007f]{1,128}$",
-};
-const PREFIX: Form = Form {
-    what: "a path that starts with / and does not end in it",
-    pattern: r"^/([^ ?#{}*]*[^ ?#{}*/])$",
-};
-
-/// What a service may be called.
-pub(crate) const SERVICE_NAME: &str = r"^[A-Za-z0-9_-]{1,64}$";
-/// In words.
-pub(crate) const SERVICE_NAME_WORDS: &str = "1 to 64 letters, digits, - and _";
 
 /// The top level of the file.
 pub(crate) static ROOT: Section = Section {
@@ -74,6 +52,14 @@ pub(crate) static ROOT: Section = Section {
         ("log", "monitor"),
         ("limit", "limits"),
         ("caching", "cache"),
+        ("region", "zone"),
+        ("locality", "zone"),
+        ("availability_zone", "zone"),
+        ("deadlines", "deadline"),
+        ("timeouts", "deadline"),
+        ("rates", "rate"),
+        ("rate_limit", "rate"),
+        ("ratelimit", "rate"),
     ],
     keys: &[
         Key {
@@ -103,6 +89,13 @@ pub(crate) static ROOT: Section = Section {
             default: Default::Value("\"30s\""),
             doc: "How long a stop waits for requests in flight before it cuts them off.",
             examples: &["\"30s\""],
+        },
+        Key {
+            name: "zone",
+            kind: Kind::Text { form: ZONE, or_false: false },
+            default: Default::Words("unknown: all zones are equal"),
+            doc: "The zone of this gateway: servers of the same `zone` are preferred.",
+            examples: &["\"eu-1\"", "\"${ZONE:-eu-1}\""],
         },
         Key {
             name: "limits",
@@ -138,6 +131,20 @@ pub(crate) static ROOT: Section = Section {
             default: Default::Words("in memory, as answers allow"),
             doc: CACHE.doc,
             examples: &["{ memory = \"1 GiB\" }", "false"],
+        },
+        Key {
+            name: "deadline",
+            kind: Kind::Table(&DEADLINE),
+            default: Default::Words("the standard way"),
+            doc: DEADLINE.doc,
+            examples: &[],
+        },
+        Key {
+            name: "rate",
+            kind: Kind::Table(&RATE),
+            default: Default::Words("each gateway counts alone"),
+            doc: RATE.doc,
+            examples: &[],
         },
         Key {
             name: "service",
@@ -350,193 +357,16 @@ pub(crate) static MONITOR: Section = Section {
     }],
 };
 
-/// `[service.NAME]`.
-pub(crate) static SERVICES: Section = Section {
-    header: "[service.NAME]",
-    doc: "A backend service under a name of your choice; at least one.",
-    aliases: &[
-        ("server", "servers"),
-        ("url", "servers"),
-        ("urls", "servers"),
-        ("timeout", "total_time"),
-        ("connect_timeout", "connect_time"),
-        ("read_timeout", "first_byte_time"),
-        ("idle_timeout", "idle_time"),
-        ("version", "http"),
-        ("max_connections", "connections_max"),
-    ],
-    keys: &[
-        Key {
-            name: "servers",
-            kind: Kind::Texts { form: URL, alone: true },
-            default: Default::Required,
-            doc: "Its servers, at least one.",
-            examples: &["[\"http://10.0.0.1:3000\", \"http://10.0.0.2:3000\"]"],
-        },
-        Key {
-            name: "host",
-            kind: Kind::Choice { words: &["client", "server"], or: Some(HOST) },
-            default: Default::Value("\"client\""),
-            doc: "The Host field of forwarded requests: the client's, the chosen server's, or this name.",
-            examples: &["\"server\"", "\"shop.internal\""],
-        },
-        Key {
-            name: "http",
-            kind: Kind::Choice { words: &["auto", "1", "2"], or: None },
-            default: Default::Value("\"auto\""),
-            doc: "The version of HTTP: `auto` is 1 on plain connections and by ALPN on TLS.",
-            examples: &["\"2\""],
-        },
-        Key {
-            name: "connect_time",
-            kind: Kind::Time { least: MILLISECOND, most: Duration::from_mins(10), or_false: false },
-            default: Default::Value("\"2s\""),
-            doc: "Longest time to connect, TLS included; never more than `total_time`.",
-            examples: &["\"500ms\""],
-        },
-        Key {
-            name: "first_byte_time",
-            kind: Kind::Time { least: MILLISECOND, most: DAY, or_false: false },
-            default: Default::Value("\"15s\""),
-            doc: "Longest wait for the first byte of an answer; never more than `total_time`.",
-            examples: &["\"3s\""],
-        },
-        Key {
-            name: "total_time",
-            kind: Kind::Time {
-                least: MILLISECOND,
-                most: Duration::from_hours(7 * 24),
-                or_false: false,
-            },
-            default: Default::Value("\"1h\""),
-            doc: "Longest time for a whole exchange, body included.",
-            examples: &["\"30s\""],
-        },
-        Key {
-            name: "idle_time",
-            kind: Kind::Time { least: MILLISECOND, most: DAY, or_false: false },
-            default: Default::Value("\"30s\""),
-            doc: "How long a connection may lie idle in a pool; shorter than the server's own limit.",
-            examples: &["\"4s\""],
-        },
-        Key {
-            name: "idle_max",
-            kind: Kind::Count { least: 0, most: 65_536, unlimited: false },
-            default: Default::Value("4096"),
-            doc: "Most idle connections to each server by each thread; never more than `connections_max`.",
-            examples: &["64"],
-        },
-        Key {
-            name: "connections_max",
-            kind: Kind::Count { least: 1, most: 1_000_000, unlimited: false },
-            default: Default::Value("4096"),
-            doc: "Most connections to each server by each thread.",
-            examples: &["100"],
-        },
-        Key {
-            name: "tls",
-            kind: Kind::Table(&SERVICE_TLS),
-            default: Default::Words("the roots of the system, the server's own name"),
-            doc: SERVICE_TLS.doc,
-            examples: &["{ trust = \"internal-ca.pem\", name = \"shop.internal\" }"],
-        },
-    ],
-};
-
-/// `[service.NAME.tls]`.
-pub(crate) static SERVICE_TLS: Section = Section {
-    header: "[service.NAME.tls]",
-    doc: "How TLS is spoken to `https` servers.",
-    aliases: &[("ca", "trust"), ("roots", "trust"), ("server_name", "name"), ("sni", "name")],
-    keys: &[
-        Key {
-            name: "trust",
-            kind: Kind::Choice { words: &["system"], or: Some(FILE) },
-            default: Default::Value("\"system\""),
-            doc: "Who may vouch for the servers: the system's roots, or the certificates of a PEM file.",
-            examples: &["\"internal-ca.pem\""],
-        },
-        Key {
-            name: "name",
-            kind: Kind::Text { form: SERVER_NAME, or_false: false },
-            default: Default::Words("each server's own host"),
-            doc: "The name asked for and checked.",
-            examples: &["\"shop.internal\""],
-        },
-    ],
-};
-
-/// `[[route]]`.
-pub(crate) static ROUTE: Section = Section {
-    header: "[[route]]",
-    doc: "Which requests go to which service; the most specific match wins, whatever the order.",
-    aliases: &[
-        ("path", "match"),
-        ("pattern", "match"),
-        ("service", "to"),
-        ("upstream", "to"),
-        ("origin", "to"),
-        ("backend", "to"),
-        ("target", "to"),
-        ("strip_prefix", "strip"),
-        ("total_time", "timeout"),
-        ("caching", "cache"),
-        ("ttl", "cache"),
-        ("tags", "cache"),
-    ],
-    keys: &[
-        Key {
-            name: "match",
-            kind: Kind::Text { form: MATCH, or_false: false },
-            default: Default::Required,
-            doc: "Which requests: methods, host and path, with `{name}` for one segment and `*` for the rest.",
-            examples: &["\"GET /products/{id}\"", "\"shop.example/static/*\"", "\"*\""],
-        },
-        Key {
-            name: "to",
-            kind: Kind::Text { form: SERVICE, or_false: false },
-            default: Default::Required,
-            doc: "The service they go to.",
-            examples: &["\"shop\""],
-        },
-        Key {
-            name: "name",
-            kind: Kind::Text { form: ROUTE_NAME, or_false: false },
-            default: Default::Words("the text of `match`"),
-            doc: "What logs and metrics call it.",
-            examples: &["\"items\""],
-        },
-        Key {
-            name: "strip",
-            kind: Kind::Text { form: PREFIX, or_false: false },
-            default: Default::Words("nothing"),
-            doc: "Taken off the front of the path before the request is passed on.",
-            examples: &["\"/api\""],
-        },
-        Key {
-            name: "prepend",
-            kind: Kind::Text { form: PREFIX, or_false: false },
-            default: Default::Words("nothing"),
-            doc: "Put before the path, after `strip`.",
-            examples: &["\"/v2\""],
-        },
-        Key {
-            name: "timeout",
-            kind: Kind::Time {
-                least: MILLISECOND,
-                most: Duration::from_hours(7 * 24),
-                or_false: false,
-            },
-            default: Default::Words("the service's `total_time`"),
-            doc: "Longest time for a whole exchange on this route.",
-            examples: &["\"2s\""],
-        },
-        Key {
-            name: "cache",
-            kind: Kind::Switch(&ROUTE_CACHE),
-            default: Default::Words("as in `[cache]`"),
-            doc: "What is kept of its answers, or whether anything is.",
-            examples: &["{ ttl = \"1m\", stale = \"10m\" }", "false"],
-        },
-    ],
+/// `[rate]`.
+pub(crate) static RATE: Section = Section {
+    header: "[rate]",
+    doc: "How rates that are `shared` are counted; what the rates are is said by the routes.",
+    aliases: &[("valkey", "redis"), ("url", "redis"), ("redis_url", "redis"), ("store", "redis")],
+    keys: &[Key {
+        name: "redis",
+        kind: Kind::Text { form: REDIS, or_false: false },
+        default: Default::Words("that of `[cache]`, if a single server"),
+        doc: "The Redis or Valkey that all gateways count in.",
+        examples: &["\"redis://127.0.0.1:6379\""],
+    }],
 };

@@ -1,9 +1,9 @@
-//! Truths, counts, sizes and times, in the bounds of the table of options.
+//! Truths, counts, sizes, times and shares, in the bounds of the table of options.
 
 use super::{At, Reader, Table};
 use crate::options::{Kind, duration};
 use crate::report::Wrong;
-use base::{ByteSize, unit};
+use base::{ByteSize, Share, unit};
 use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeValue;
@@ -125,6 +125,33 @@ impl<'s> Reader<'s> {
         if !(*least..=*most).contains(&found.value) {
             let word = if found.value < *least { "short" } else { "long" };
             self.out_of_bounds(table, key, &found.span, &duration(found.value), word);
+            return None;
+        }
+        Some(found)
+    }
+
+    /// The share at a key, in bounds; zero where `false` stands.
+    pub(crate) fn share(&mut self, table: &Table<'s>, key: &str) -> Option<At<Share>> {
+        let kind = table.section.key(key).map(|option| &option.kind)?;
+        let Kind::Share { least, most, or_false } = kind else { return None };
+        if *or_false && Self::is_off(table, key) {
+            return table.place(key).map(|span| At { value: Share(0), span });
+        }
+        let found = self.parsed(table, key, |text| {
+            unit::parse_share(text).map_err(|sentence| {
+                let wrong = by_unit(text, &sentence, &kind.allowed());
+                match text.trim() {
+                    "none" | "off" | "false" | "no" | "never" if *or_false => {
+                        wrong.hint("without quotes: false")
+                    }
+                    number if number.parse::<u32>().is_ok() => wrong.meant(format!("{number}%")),
+                    _ => wrong,
+                }
+            })
+        })?;
+        if !(*least..=*most).contains(&found.value) {
+            let word = if found.value < *least { "small" } else { "large" };
+            self.out_of_bounds(table, key, &found.span, &found.value.to_string(), word);
             return None;
         }
         Some(found)

@@ -139,7 +139,7 @@ impl File {
 }
 
 /// A URL whose password, if it has one, is not told.
-fn without_password(url: &str) -> String {
+pub(super) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let authority = rest.find('/').unwrap_or(rest.len());
     let Some(at) = rest[..authority].rfind('@') else { return url.to_owned() };

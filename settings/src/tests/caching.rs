@@ -340,7 +340,7 @@ cache = { vary_by_query = ["page"] }"#), @r#"
     gateway.toml:6:11: route "*": cache: unknown key "vary_by_query"
     6 | cache = { vary_by_query = ["page"] }
       |           ^^^^^^^^^^^^^ known keys: enabled, profile, ttl, ttl_error, insist, stale, stale_error, heuristic_max, key, bypass_cookies, drop_cookies, reload, tags, tag_pointers, tag_fields, vary, languages, variants_max, early
-    hint: did you mean "key"?
+    hint: did you mean key = { ignore_query = ["utm_*"], sort_query = true }?
     "#);
     insta::assert_snapshot!(behind(r#"[[route]]
 match = "*"
@@ -348,8 +348,8 @@ to = "shop"
 ttl = "1m""#), @r#"
     gateway.toml:6:1: route "*": unknown key "ttl"
     6 | ttl = "1m"
-      | ^^^ known keys: match, to, name, strip, prepend, timeout, cache
-    hint: did you mean "cache"?
+      | ^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache
+    hint: did you mean cache = { ttl = "1m", stale = "10m" }?
     "#);
     insta::assert_snapshot!(behind(r#"[limits]
 memory = "1 GiB""#), @r#"

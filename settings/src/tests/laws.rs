@@ -1,8 +1,12 @@
 //! Laws that hold for all settings and all text.
 
+mod service;
+
 use super::{read, settings};
 use crate::model::{Forward, Listener, Network, Pattern, Route, Segment, Settings};
+use balance::settings::{HashBy, Policy};
 use base::ByteSize;
+use base::Share;
 use cache::settings::{
     Disk, KeyRules, Memcached, Profile, Redis, RedisMode, Rules, Settings as Cache, Shared,
 };
@@ -10,11 +14,10 @@ use monitor::settings::AccessLog;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use service::settings::{HostRule, Http, Scheme, Server};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use wire::settings::{CertificateFiles, Limits, TlsClient, TlsServer, TlsVersion, Trust};
+use wire::settings::{CertificateFiles, Limits, TlsServer, TlsVersion};
 
 const MILLISECOND: u64 = 1_000_000;
 const DAY: u64 = 86_400_000 * MILLISECOND;
@@ -52,55 +55,6 @@ fn limits() -> impl Strategy<Value = Limits> {
         streams: rest.0,
         resets: rest.1,
     })
-}
-
-fn service(name: String) -> impl Strategy<Value = service::settings::Settings> {
-    let server = (any::<bool>(), prop_oneof![host(), Just("2001:db8::1".to_owned())], 1..=u16::MAX)
-        .prop_map(|(tls, host, port)| {
-            let scheme = if tls { Scheme::Https } else { Scheme::Http };
-            Server { scheme, host, port }
-        });
-    let servers = vec(server, 1..4).prop_filter("no server twice", |servers| {
-        (1..servers.len()).all(|i| !servers[..i].contains(&servers[i]))
-    });
-    let rule = prop_oneof![
-        Just(HostRule::Client),
-        Just(HostRule::Server),
-        "[a-z]{1,3}\\.x(:8[1-9])?".prop_map(HostRule::Fixed),
-    ];
-    let http = prop_oneof![Just(Http::Auto), Just(Http::One), Just(Http::Two)];
-    let times = (time(MILLISECOND, 7 * DAY), time(MILLISECOND, DAY), any::<[u32; 2]>());
-    let counts = (1..=1_000_000_usize, 0..=65_536_usize);
-    let trust = prop_oneof![Just(Trust::System), file().prop_map(Trust::File)];
-    let name_asked = option::of(host());
-    (servers, rule, http, times, counts, (trust, name_asked)).prop_map(
-        move |(
-            servers,
-            host,
-            http,
-            (total_time, idle_time, parts),
-            (most, idle),
-            (trust, asked),
-        )| {
-            let within = |part: u32, most: u64| {
-                let most = most.min(u64::try_from(total_time.as_nanos()).unwrap_or(most));
-                Duration::from_nanos(MILLISECOND + u64::from(part) * 999 % (most - MILLISECOND + 1))
-            };
-            service::settings::Settings {
-                name: name.clone(),
-                servers,
-                host,
-                http,
-                connect_time: within(parts[0], 600_000 * MILLISECOND),
-                first_byte_time: within(parts[1], DAY),
-                total_time,
-                idle_time,
-                idle_max: idle.min(most),
-                connections_max: most,
-                tls: TlsClient { trust, name: asked },
-            }
-        },
-    )
 }
 
 fn pattern(index: usize) -> impl Strategy<Value = Pattern> {
@@ -234,22 +188,75 @@ fn cache() -> impl Strategy<Value = Cache> {
     )
 }
 
+/// Where the requests of a route go: the first service, the weights of several, a shadow.
+type Targets = (usize, Vec<(usize, u32)>, Option<(usize, Share)>);
+
+fn targets(services: usize) -> impl Strategy<Value = Targets> {
+    let weights = vec(0..=1000_u32, services);
+    let shadow = option::of((0..services, 1..=10_000_u32));
+    (0..services, any::<bool>(), weights, shadow).prop_map(|(first, alone, weights, shadow)| {
+        let weights = weights.into_iter().enumerate().filter(|(_, weight)| *weight > 0);
+        let mut split: Vec<(usize, u32)> = weights.collect();
+        if alone || split.len() < 2 {
+            split.clear();
+        }
+        let service = split.first().map_or(first, |(service, _)| *service);
+        let own = |index| index == service || split.iter().any(|(service, _)| *service == index);
+        let shadow = shadow.filter(|(index, _)| !own(*index));
+        (service, split.clone(), shadow.map(|(index, share)| (index, Share(share))))
+    })
+}
+
 fn route(index: usize, services: usize) -> impl Strategy<Value = Route> {
     let name = option::of("[a-z \"\\\\${}\u{e9}]{1,9}");
     let cache = rules();
     let timeout = option::of(time(MILLISECOND, 7 * DAY));
     let prefix = option::of("(/[a-z]{1,3}){1,2}");
-    (pattern(index), name, 0..services, any::<bool>(), prefix, timeout, cache).prop_map(
-        move |(pattern, name, service, strip, prepend, timeout, cache)| Route {
+    let asked = (service::class(), service::rates());
+    let path = (any::<bool>(), prefix);
+    (pattern(index), name, targets(services), path, timeout, asked, cache).prop_map(
+        move |(pattern, name, targets, (strip, prepend), timeout, (class, rates), cache)| Route {
             name: name.map_or_else(|| pattern.to_string(), |name| format!("{name}{index}")),
             strip: strip.then(|| format!("/r{index}")),
             pattern,
-            service,
+            service: targets.0,
+            split: targets.1,
+            shadow: targets.2,
+            class: class.0,
+            class_field: class.1,
+            rates,
             prepend,
             timeout,
             cache,
         },
     )
+}
+
+/// The settings without what contradicts the rest of them.
+fn fitted(mut all: Settings, zone: Option<&String>) -> Settings {
+    for service in &mut all.services {
+        service.balance.zone = zone.cloned();
+    }
+    for route in &mut all.routes {
+        let targets = route.split.iter().map(|(service, _)| *service).chain([route.service]);
+        for index in targets {
+            let service = &mut all.services[index];
+            let longest = service::longest(&service.retry);
+            route.timeout = route.timeout.filter(|timeout| *timeout >= longest);
+            let has = route.pattern.path.contains(&Segment::Parameter("id".to_owned()));
+            if let Policy::Hash(hash) = &mut service.balance.policy
+                && matches!(hash.by, HashBy::Parameter(_))
+                && !has
+            {
+                hash.by = HashBy::Path;
+            }
+        }
+    }
+    if all.rate_redis.is_none() {
+        let mut rates = all.routes.iter_mut().flat_map(|route| &mut route.rates);
+        rates.by_ref().for_each(|rate| rate.shared = false);
+    }
+    all
 }
 
 fn tls() -> impl Strategy<Value = TlsServer> {
@@ -302,16 +309,19 @@ fn any_settings() -> impl Strategy<Value = Settings> {
     let top = (listen, admin, option::of(1..=1024_usize), time(0, DAY), log);
     let services = vec(any::<()>(), 1..4).prop_flat_map(|all| {
         let all = all.iter().enumerate();
-        all.map(|(index, ())| service(format!("s_{index}-Z"))).collect::<Vec<_>>()
+        all.map(|(index, ())| service::service(format!("s_{index}-Z"))).collect::<Vec<_>>()
     });
     let routes = (1..4_usize, 1..6_usize);
+    let redis = option::of((1..9_u16).prop_map(|port| format!("redis://me:********@h:{port}/1")));
+    let gateway = (option::of("[a-zA-Z0-9._-]{1,5}"), service::deadlines(), redis);
     let sections = (limits(), tls(), any::<bool>(), forward(), cache(), services, routes);
-    (top, sections).prop_flat_map(
-        |(top, (limits, tls, keep, forward, cache, services, (_, count)))| {
+    (top, sections, gateway).prop_flat_map(
+        |(top, (limits, tls, keep, forward, cache, services, (_, count)), gateway)| {
             let routes: Vec<_> = (0..count).map(|index| route(index, services.len())).collect();
             routes.prop_map(move |routes| {
                 let keep = keep || top.0.iter().any(|listener| listener.tls);
-                Settings {
+                let (zone, deadlines, rate_redis) = gateway.clone();
+                let all = Settings {
                     listen: top.0.clone(),
                     admin: top.1,
                     threads: top.2,
@@ -321,9 +331,12 @@ fn any_settings() -> impl Strategy<Value = Settings> {
                     forward: forward.clone(),
                     monitor: monitor::settings::Settings { access_log: top.4.clone() },
                     cache: cache.clone(),
+                    deadlines,
+                    rate_redis,
                     services: services.clone(),
                     routes,
-                }
+                };
+                fitted(all, zone.as_ref())
             })
         },
     )
@@ -345,8 +358,8 @@ proptest! {
         lines in vec(
             prop_oneof![
                 "[\\PC\n]{0,20}",
-                "(listen|admin|grace|servers|match|to|strip|host|tls) ?= ?[\"'\\[{]?[a-z0-9:/*.{}%${\u{e9} -]{0,12}[\"'\\]}]?",
-                "\\[{1,2}(limits|tls|route|service|service\\.a|monitor)\\]{1,2}",
+                "(listen|admin|grace|zone|servers|match|to|strip|host|tls|discover|balance|health|retry|hedge|limit|shadow|class|rate|url|by|statuses|srv) ?= ?[\"'\\[{]?[a-z0-9:/*.{}%${\u{e9} -]{0,12}[\"'\\]}]?",
+                "\\[{1,2}(limits|tls|route|service|service\\.a|monitor|deadline|rate|service\\.a\\.(balance|retry|discover|health)|route\\.(rate|shadow))\\]{1,2}",
             ],
             0..12,
         ),

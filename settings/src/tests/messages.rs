@@ -45,7 +45,7 @@ to = "shp""#), @r#"
 
     gateway.toml:2:1: unknown key "threds"
     2 | threds = 2
-      | ^^^^^^ known keys: listen, admin, threads, grace, limits, tls, forward, monitor, cache, service, route
+      | ^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, service, route
     hint: did you mean "threads"?
 
     gateway.toml:5:14: limits.head_bytes: 10 B is too small
@@ -78,24 +78,24 @@ fn unknown_keys() {
     insta::assert_snapshot!(before(r#"lissten = "127.0.0.1:80""#), @r#"
     gateway.toml:1:1: unknown key "lissten"
     1 | lissten = "127.0.0.1:80"
-      | ^^^^^^^ known keys: listen, admin, threads, grace, limits, tls, forward, monitor, cache, service, route
+      | ^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, service, route
     hint: did you mean "listen"?
     "#);
     insta::assert_snapshot!(before("zzz = 1"), @r#"
     gateway.toml:1:1: unknown key "zzz"
     1 | zzz = 1
-      | ^^^ known keys: listen, admin, threads, grace, limits, tls, forward, monitor, cache, service, route
+      | ^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, service, route
     "#);
     insta::assert_snapshot!(behind(r#"body_bytes = "1 MiB""#), @r#"
     gateway.toml:3:1: service.shop: unknown key "body_bytes"
     3 | body_bytes = "1 MiB"
-      | ^^^^^^^^^^ known keys: servers, host, http, connect_time, first_byte_time, total_time, idle_time, idle_max, connections_max, tls
+      | ^^^^^^^^^^ known keys: servers, discover, balance, health, retry, hedge, limit, host, http, connect_time, first_byte_time, total_time, idle_time, idle_max, connections_max, prewarm, tls
     hint: "body_bytes" belongs in [limits]
     "#);
     insta::assert_snapshot!(behind("threads = 4"), @r#"
     gateway.toml:3:1: service.shop: unknown key "threads"
     3 | threads = 4
-      | ^^^^^^^ known keys: servers, host, http, connect_time, first_byte_time, total_time, idle_time, idle_max, connections_max, tls
+      | ^^^^^^^ known keys: servers, discover, balance, health, retry, hedge, limit, host, http, connect_time, first_byte_time, total_time, idle_time, idle_max, connections_max, prewarm, tls
     hint: "threads" stands at the top of the file, before the first section
     "#);
     insta::assert_snapshot!(behind(r#"[limits]
@@ -109,7 +109,7 @@ connect_time = "1s""#), @r#"
 memory = "1 GiB""#), @r#"
     gateway.toml:3:2: unknown key "plugins"
     3 | [plugins]
-      |  ^^^^^^^ known keys: listen, admin, threads, grace, limits, tls, forward, monitor, cache, service, route
+      |  ^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, service, route
     "#);
 }
 
@@ -118,19 +118,19 @@ fn keys_as_other_programs_call_them() {
     insta::assert_snapshot!(before("workers = 4"), @r#"
     gateway.toml:1:1: unknown key "workers"
     1 | workers = 4
-      | ^^^^^^^ known keys: listen, admin, threads, grace, limits, tls, forward, monitor, cache, service, route
+      | ^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, service, route
     hint: did you mean "threads"?
     "#);
     insta::assert_snapshot!(behind("timeout = \"1s\""), @r#"
     gateway.toml:3:1: service.shop: unknown key "timeout"
     3 | timeout = "1s"
-      | ^^^^^^^ known keys: servers, host, http, connect_time, first_byte_time, total_time, idle_time, idle_max, connections_max, tls
+      | ^^^^^^^ known keys: servers, discover, balance, health, retry, hedge, limit, host, http, connect_time, first_byte_time, total_time, idle_time, idle_max, connections_max, prewarm, tls
     hint: did you mean "total_time"?
     "#);
     insta::assert_snapshot!(mistakes("[upstream.shop]\nservers = [\"http://a\"]"), @r#"
     gateway.toml:1:2: unknown key "upstream"
     1 | [upstream.shop]
-      |  ^^^^^^^^ known keys: listen, admin, threads, grace, limits, tls, forward, monitor, cache, service, route
+      |  ^^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, service, route
     hint: did you mean "service"?
 
     gateway.toml:2:23: service is missing
@@ -157,8 +157,8 @@ fn missing_keys() {
     insta::assert_snapshot!(mistakes("[service.shop]"), @r#"
     gateway.toml:1:1: service.shop: servers is missing
     1 | [service.shop]
-      | ^^^^^^^^^^^^^^ strings: http or https, a host and perhaps a port
-    hint: servers = ["http://10.0.0.1:3000", "http://10.0.0.2:3000"]
+      | ^^^^^^^^^^^^^^ URLs of servers, or discover in its place
+    hint: servers = ["http://10.0.0.1:3000"]
     "#);
     insta::assert_snapshot!(behind("[[route]]"), @r#"
     gateway.toml:3:1: route "1": match is missing
@@ -168,7 +168,7 @@ fn missing_keys() {
 
     gateway.toml:3:1: route "1": to is missing
     3 | [[route]]
-      | ^^^^^^^^^ the name of a service
+      | ^^^^^^^^^ the name of a service, or a table of names and weights up to 1000
     hint: to = "shop"
     "#);
     insta::assert_snapshot!(behind("[tls]"), @r#"
@@ -255,7 +255,7 @@ x_forwarded = "yes""#), @r#"
 match = "*""#), @r#"
     gateway.toml:3:1: route: a table
     3 | [route]
-      | ^^^^^^^ tables of match, to, name, strip, prepend, timeout, cache
+      | ^^^^^^^ tables of match, to, name, shadow, class, rate, strip, prepend, timeout, cache
     hint: the header is written [[route]]
     "#);
     insta::assert_snapshot!(before("route = 1
@@ -287,7 +287,7 @@ trusted_proxies = [1979-05-27]"), @r#"
     insta::assert_snapshot!(behind("route = [1]"), @r#"
     gateway.toml:3:1: service.shop: unknown key "route"
     3 | route = [1]
-      | ^^^^^ known keys: servers, host, http, connect_time, first_byte_time, total_time, idle_time, idle_max, connections_max, tls
+      | ^^^^^ known keys: servers, discover, balance, health, retry, hedge, limit, host, http, connect_time, first_byte_time, total_time, idle_time, idle_max, connections_max, prewarm, tls
     hint: "route" stands at the top of the file, before the first section
     "#);
 }
@@ -1417,7 +1417,7 @@ fn the_caret_keeps_to_characters() {
     insta::assert_snapshot!(before(r#""kéy" = 1"#), @r#"
     gateway.toml:1:1: unknown key "kéy"
     1 | "kéy" = 1
-      | ^^^^^ known keys: listen, admin, threads, grace, limits, tls, forward, monitor, cache, service, route
+      | ^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, service, route
     "#);
     insta::assert_snapshot!(behind(r#"host = """
 a b""""#), @r#"

@@ -2,8 +2,6 @@
 
 use super::{SHOP, settings};
 use crate::model::{Forward, Listener, Settings};
-use crate::options::{Default, Key, Kind, ROOT, Section};
-use crate::schema;
 use service::settings::{HostRule, Http, Scheme, Server};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,8 +17,9 @@ fn a_service_is_all_it_takes() {
     assert_eq!(found.forward, Forward::standard());
     assert_eq!(found.monitor, monitor::settings::Settings::standard());
     assert_eq!(found.cache, cache::settings::Settings::standard());
-    let server = Server { scheme: Scheme::Http, host: "localhost".to_owned(), port: 3000 };
-    let shop = service::settings::Settings::standard("shop".to_owned(), vec![server]);
+    let server =
+        Server { scheme: Scheme::Http, host: "localhost".to_owned(), port: 3000, address: None };
+    let shop = service::settings::Settings::standard("shop".to_owned(), vec![server.into()]);
     assert_eq!(found.services, [shop]);
     assert_eq!(
         found.routes,
@@ -109,8 +108,9 @@ timeout = "2s"
     assert!(found.forward.trusted[0].contains([10, 9, 8, 7].into()));
     let zebra = &found.services[0];
     assert_eq!((zebra.name.as_str(), zebra.http), ("zebra", Http::Two));
-    let server = Server { scheme: Scheme::Https, host: "2001:db8::1".to_owned(), port: 3000 };
-    assert_eq!(zebra.servers, [server]);
+    let server =
+        Server { scheme: Scheme::Https, host: "2001:db8::1".to_owned(), port: 3000, address: None };
+    assert_eq!(zebra.servers, [server.into()]);
     assert_eq!(zebra.host, HostRule::Fixed("shop.example:81".to_owned()));
     // What is not set never contradicts what is.
     assert_eq!(zebra.connect_time, Duration::from_secs(1));
@@ -210,167 +210,105 @@ fn variables_are_put_in() {
     }
 }
 
-/// Calls `visit` with every key and the text that leads to it, in a file without mistakes.
-fn every_key(visit: &mut dyn FnMut(&Section, &Key, &str)) {
-    fn walk(section: &'static Section, visit: &mut dyn FnMut(&Section, &Key, &str)) {
-        let header = match section.header {
-            "[service.NAME]" => SHOP.to_owned(),
-            "[service.NAME.tls]" => format!("{SHOP}[service.shop.tls]\n"),
-            "[[route]]" => format!("{SHOP}[[route]]\nmatch = \"*\"\nto = \"shop\"\n"),
-            "[tls]" => format!("{SHOP}[tls]\ncertificates = [{{ chain = \"a\", key = \"b\" }}]\n"),
-            "[[tls.certificates]]" => {
-                format!("{SHOP}[[tls.certificates]]\nchain = \"a\"\nkey = \"b\"\n")
-            }
-            "" => String::new(),
-            "[cache.disk]" => format!("{SHOP}[cache.disk]\npath = \"a\"\nsize = \"1 GiB\"\n"),
-            "[route.cache]" | "[route.cache.key]" => {
-                format!("{SHOP}[[route]]\nmatch = \"*\"\nto = \"shop\"\n{}\n", section.header)
-            }
-            header => format!("{SHOP}{header}\n"),
-        };
-        for key in section.keys {
-            match key.kind {
-                Kind::Table(inner)
-                | Kind::Tables(inner)
-                | Kind::Named(inner)
-                | Kind::Switch(inner) => walk(inner, visit),
-                _ => visit(section, key, &header),
-            }
-        }
-    }
-    walk(&ROOT, visit);
-}
-
-/// A file with one key set, whatever it was before.
-fn with(section: &Section, key: &Key, header: &str, value: &str) -> String {
-    let line = format!("{} = {value}\n", key.name);
-    if section.header.is_empty() {
-        return format!(
-            "{line}tls = {{ certificates = [{{ chain = \"a\", key = \"b\" }}] }}\n{SHOP}"
-        );
-    }
-    let room = match key.name {
-        "redis_mode" | "fence" => "redis = \"redis://a\"\n",
-        "redis_master" => "redis = \"redis://a\"\nredis_mode = \"sentinel\"\n",
-        "redis_trust" => "redis = \"rediss://a\"\n",
-        _ => "",
-    };
-    let line = format!("{room}{line}");
-    let start = format!("{} = ", key.name);
-    let kept = header.lines().filter(|line| !line.starts_with(&start));
-    format!("{}\n{line}", kept.collect::<Vec<_>>().join("\n"))
+#[test]
+fn a_service_says_how_it_is_asked() {
+    use balance::settings::{Hash, HashBy, Policy};
+    use base::Share;
+    use service::settings::{CheckKind, Class, Discipline, LimitMode, RateBy, Source};
+    let found = settings(
+        r#"
+zone = "eu-1"
+[deadline]
+field = "X-Timeout-Ms"
+shrink = "0.5%"
+[cache]
+redis = "redis://cache/1"
+[service.catalog]
+servers = ["http://a", { url = "http://b:81", weight = 2, priority = 1, zone = "eu-2" }]
+health = "/health?deep"
+retry = { attempts = 2, statuses = 503, try_time = "500ms", budget = "20%" }
+hedge = "12.5%"
+total_time = "1600ms"
+prewarm = 2
+[service.catalog.balance]
+policy = "hash"
+by = "header:X-User"
+slow_start = "0s"
+eject = false
+[service.catalog.limit]
+mode = "enforce"
+most = 50
+queue = "fifo"
+[service.next]
+discover = { srv = "_HTTP._tcp.Next.internal.", scheme = "https", every = "10s" }
+balance = "hot-cold"
+health = { grpc = "", every = "1s" }
+retry = false
+limit = { least = 200 }
+[[route]]
+match = "/a"
+to = { next = 5, catalog = 95 }
+class = { default = "critical", field = "X-Priority" }
+rate = ["100/s", { limit = "6/90s", burst = 9, by = "header:X-Api-Key", shared = true }]
+[[route]]
+match = "/b"
+to = { next = 0, catalog = 1 }
+shadow = "next"
+class = "background"
+rate = { limit = "5/min", by = "route", name = "all" }
+"#,
+    );
+    assert_eq!(found.deadlines.field.as_deref(), Some("x-timeout-ms"));
+    assert_eq!(found.deadlines.shrink, Share(50));
+    // A rate that is shared is counted in the cache's Redis where no other is named.
+    assert_eq!(found.rate_redis.as_deref(), Some("redis://cache/1"));
+    let [catalog, next] = found.services.as_slice() else { panic!("two services") };
+    assert!(found.services.iter().all(|one| one.balance.zone.as_deref() == Some("eu-1")));
+    let b = &catalog.servers[1];
+    assert_eq!((b.weight, b.priority, b.zone.as_deref()), (2, 1, Some("eu-2")));
+    let by = HashBy::Header("x-user".to_owned());
+    assert_eq!(catalog.balance.policy, Policy::Hash(Hash { by, bound: Share::percent(125) }));
+    let eject = &catalog.balance.eject;
+    assert_eq!((eject.failures, eject.success, eject.slow), (0, Share(0), Share(0)));
+    let check = catalog.check.as_ref().expect("it is checked");
+    let path = "/health?deep".to_owned();
+    assert_eq!(check.kind, CheckKind::Http { path, statuses: (200, 299) });
+    assert_eq!(catalog.retry.statuses, [503]);
+    assert_eq!(catalog.hedge.as_ref().map(|hedge| hedge.extra), Some(Share(1250)));
+    // What is not set never contradicts what is.
+    assert_eq!(catalog.connect_time, Duration::from_millis(500));
+    let limit = &catalog.limit;
+    assert_eq!((limit.mode, limit.queue), (LimitMode::Enforce, Discipline::Fifo));
+    assert_eq!((limit.least, limit.start, limit.most), (4, 50, 50));
+    assert_eq!((next.limit.least, next.limit.start, next.limit.most), (200, 200, 10_000));
+    assert_eq!(next.check.as_ref().map(|check| check.time), Some(Duration::from_secs(1)));
+    assert_eq!((next.retry.attempts, next.retry.budget, next.retry.reserve), (0, Share(0), 0));
+    let from = Source::Srv { scheme: Scheme::Https, name: "_http._tcp.next.internal".to_owned() };
+    assert_eq!(next.discover.as_ref().map(|discover| &discover.from), Some(&from));
+    assert!(next.servers.is_empty());
+    let [a, b] = found.routes.as_slice() else { panic!("two routes") };
+    assert_eq!((a.service, a.split.as_slice()), (1, &[(1, 5), (0, 95)][..]));
+    assert_eq!((a.class, a.class_field.as_deref()), (Class::Critical, Some("x-priority")));
+    assert_eq!((a.rates[0].name.as_str(), a.rates[0].burst), ("client/s", 100));
+    let key = &a.rates[1];
+    assert_eq!((key.limit, key.per, key.burst), (6, Duration::from_secs(90), 9));
+    assert_eq!((&key.by, key.shared), (&RateBy::Header("x-api-key".to_owned()), true));
+    assert_eq!(key.name, "x-api-key/1m30s");
+    // A service of no weight is not asked.
+    assert_eq!((b.service, b.split.is_empty()), (0, true));
+    assert_eq!((b.shadow, b.class), (Some((1, Share::percent(100))), Class::Background));
+    assert_eq!((b.rates[0].name.as_str(), b.rates[0].per), ("all", Duration::from_mins(1)));
+    assert_eq!(super::settings(&crate::show(&found)), found);
 }
 
 #[test]
-fn the_defaults_in_the_reference_are_those_in_force() {
-    let mut seen = 0;
-    every_key(&mut |section, key, header| {
-        let Default::Value(value) = key.default else { return };
-        let written = with(section, key, header, value);
-        let line = format!("{} = {value}\n", key.name);
-        assert_eq!(settings(&written), settings(&written.replacen(&line, "", 1)), "{written}");
-        seen += 1;
-    });
-    assert!(seen > 25, "{seen}");
-}
-
-#[test]
-fn every_example_is_legal() {
-    every_key(&mut |section, key, header| {
-        assert!(!key.examples.is_empty(), "{}", key.name);
-        for example in key.examples {
-            settings(&with(section, key, header, example));
-        }
-    });
-}
-
-#[test]
-fn the_bounds_are_inside() {
-    every_key(&mut |section, key, header| {
-        let values = match &key.kind {
-            Kind::Count { least, most, .. } => [least.to_string(), most.to_string()],
-            Kind::Size { least, most, .. } => [format!("\"{least}\""), format!("\"{most}\"")],
-            Kind::Time { least, most, .. } => {
-                [*least, *most].map(|time| format!("\"{}\"", crate::options::duration(time)))
-            }
-            _ => return,
-        };
-        for value in values {
-            if section.header == "[cache]" && key.name == "object_max" {
-                settings(&format!("{}memory = \"1024 TiB\"", with(section, key, header, &value)));
-                continue;
-            }
-            let room = match key.name {
-                "total_time" => "connections_max = 1_000_000\n",
-                "connections_max" => "total_time = \"7d\"\n",
-                _ => "total_time = \"7d\"\nconnections_max = 1_000_000\n",
-            };
-            let room = if section.header == "[service.NAME]" { room } else { "" };
-            settings(&format!("{}{room}", with(section, key, header, &value)));
-        }
-    });
-}
-
-#[test]
-fn the_schema_knows_every_key_and_no_other() {
-    let schema = schema::json_schema();
-    assert_eq!(schema["additionalProperties"], false);
-    let mut seen = 0;
-    every_key(&mut |section, key, _| {
-        let path = match section.header {
-            "" => String::new(),
-            "[service.NAME]" => "/properties/service/additionalProperties".to_owned(),
-            "[service.NAME.tls]" => {
-                "/properties/service/additionalProperties/properties/tls".to_owned()
-            }
-            "[[route]]" => "/properties/route/items".to_owned(),
-            "[[tls.certificates]]" => "/properties/tls/properties/certificates/items".to_owned(),
-            "[cache]" => "/properties/cache/anyOf/1".to_owned(),
-            "[cache.disk]" => "/properties/cache/anyOf/1/properties/disk".to_owned(),
-            "[cache.key]" => "/properties/cache/anyOf/1/properties/key".to_owned(),
-            "[route.cache]" => "/properties/route/items/properties/cache/anyOf/1".to_owned(),
-            "[route.cache.key]" => {
-                "/properties/route/items/properties/cache/anyOf/1/properties/key".to_owned()
-            }
-            header => format!("/properties/{}", header.trim_matches(['[', ']'])),
-        };
-        let table = schema.pointer(&path).expect("the section is there");
-        assert_eq!(table["additionalProperties"], false, "{path}");
-        let found = &table["properties"][key.name];
-        assert!(found["description"].as_str().is_some_and(|text| text.ends_with('.')), "{found}");
-        assert_eq!(found["examples"].as_array().map(Vec::len), Some(key.examples.len()));
-        assert_eq!(found.get("default").is_some(), matches!(key.default, Default::Value(_)));
-        assert!(found.get("type").is_some() || found.get("anyOf").is_some(), "{found}");
-        seen += 1;
-    });
-    assert!(seen > 35, "{seen}");
-}
-
-#[test]
-fn every_alias_leads_to_a_key() {
-    every_key(&mut |section, _, _| {
-        for (alias, key) in section.aliases {
-            assert!(section.key(key).is_some() && section.key(alias).is_none(), "{alias}");
-        }
-    });
-}
-
-/// Holds a file under `docs` to what the program says; `UPDATE=1` writes it.
-fn check_page(name: &str, page: &str) {
-    let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, page).unwrap_or_else(|error| panic!("{path}: {error}"));
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page, "docs/{name} is stale: UPDATE=1 cargo test -p settings");
-}
-
-#[test]
-fn the_reference_page_is_up_to_date() {
-    check_page("settings.md", &crate::reference());
-}
-
-#[test]
-fn the_schema_for_editors_is_up_to_date() {
-    check_page("settings.schema.json", &format!("{:#}\n", schema::json_schema()));
+fn rates_are_counted_where_they_are_told_to_be() {
+    let rate = "[[route]]\nmatch = \"*\"\nto = \"shop\"\nrate = { limit = \"1/s\", shared = true }";
+    let both = "[cache]\nredis = \"redis://a\"\n[rate]\nredis = \"redis://me:pa55@b\"\n";
+    let found = settings(&format!("{SHOP}{both}{rate}"));
+    assert_eq!(found.rate_redis.as_deref(), Some("redis://me:pa55@b"));
+    assert!(!crate::show(&found).contains("pa55"));
+    // Where nothing is shared the cache's Redis is not for rates.
+    let alone = settings(&format!("{SHOP}[cache]\nredis = \"redis://a\""));
+    assert_eq!(alone.rate_redis, None);
 }

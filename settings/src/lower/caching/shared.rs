@@ -132,7 +132,7 @@ fn database(url: &str) -> Option<&str> {
 }
 
 /// Reads `redis://[user:password@]host[:port][/database]`; the scheme becomes lower case.
-fn redis_url(text: &str) -> Result<String, Wrong> {
+pub(in crate::lower) fn redis_url(text: &str) -> Result<String, Wrong> {
     const ALLOWED: &str =
         "redis or rediss, a host and perhaps a port and database, such as redis://10.0.0.5:6379/1";
     let Some((scheme, rest)) = text.split_once("://") else {

@@ -1,0 +1,327 @@
+//! The whole conversation with a service: let in, a server chosen, asked, asked again or asked twice.
+//!
+//! What is done here is decided elsewhere, in the order of this file: `admission` whether at all,
+//! `deadline` whether there is time, `balance` where, `hedge` whether twice at once, `retry` whether
+//! again. One budget stands behind the last two.
+
+use crate::attempt::{Answered, Ask, attempt};
+use crate::deadline::{self, Late};
+use crate::endpoint::Endpoint;
+use crate::hedge::Seen;
+use crate::retry::{self, At, Next, Tried};
+use crate::service::Service;
+use crate::shared::Shared;
+use balance::{MemberId, Outcome, Wish};
+use base::{Deadline, Fault, FaultKind, Moment, ResponseHead};
+use monitor::Facts;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Duration;
+use wire::Body;
+use wire::kept::Kept;
+use wire::timer::within;
+
+pub(crate) type Answer = Result<Answered, Fault>;
+
+/// How one try ended, and where.
+pub(crate) struct Ended {
+    pub(crate) endpoint: Rc<Endpoint>,
+    pub(crate) answer: Answer,
+    pub(crate) outcome: Outcome,
+    /// The body once more, if it can be sent again.
+    pub(crate) spare: Option<Body>,
+}
+
+/// What was found out about a request before its first try.
+#[derive(Clone, Copy)]
+pub(crate) struct Nature {
+    /// Done twice is done once.
+    pub(crate) may_repeat: bool,
+    /// It speaks gRPC.
+    pub(crate) grpc: bool,
+}
+
+/// Most bytes of an answer that nobody wants which are read, so that its connection can be kept …
+const DISCARD_BYTES_MAX: u64 = 64 << 10;
+/// … and how long that may take.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+impl Service {
+    /// Asks the service.
+    ///
+    /// # Errors
+    /// The last try's fault, or why none was made.
+    ///
+    /// # Cancel safety
+    /// Dropping it cancels whatever is under way.
+    pub async fn call(&self, ask: &mut Ask<'_>, facts: &mut Facts) -> Answer {
+        let asked = Moment::recent(); // the exchange began in this same turn
+        facts.asked = Some(asked);
+        let shared = &*self.shared;
+        let permit = match shared.admission.try_admit(ask.by, asked) {
+            Some(permit) => permit,
+            None => Box::pin(shared.admission.admit(asked, ask.class, ask.by)).await?,
+        };
+        if ask.tells.is_some() {
+            self.refuse_late(ask)?;
+        }
+        shared.budget.deposit(asked);
+        let answer = self.converse(ask, facts).await;
+        let answered = Moment::now();
+        let took = answered.since(asked);
+        permit.ended(answered, took, is_loss(&answer));
+        permit.release(answered);
+        if answer.is_ok() {
+            facts.answered = Some(answered);
+            self.meter().first_byte.record(took);
+            shared.median.record(took);
+        }
+        answer
+    }
+
+    /// Refuses what could not be answered in time.
+    fn refuse_late(&self, ask: &Ask<'_>) -> Result<(), Fault> {
+        let Some(rules) = ask.tells else { return Ok(()) };
+        let now = Moment::now();
+        let left = ask.by.left(now);
+        let median = self.shared.median.get();
+        let Some(late) = self.shared.early.refuse(now, left, median, rules) else { return Ok(()) };
+        let than = match late {
+            Late::Least => "than deadline.least",
+            Late::Median => "than every other answer takes",
+        };
+        let detail = format!("{left:?} left for {}, less {than}", self.settings.name);
+        Err(Fault::new(FaultKind::DeadlineShort, detail))
+    }
+
+    /// One try, and whatever has to follow if it fails.
+    async fn converse(&self, ask: &mut Ask<'_>, facts: &mut Facts) -> Answer {
+        let nature = Nature {
+            may_repeat: retry::may_repeat(ask.head),
+            grpc: deadline::is_grpc(&ask.head.fields),
+        };
+        self.keep_body(ask, nature);
+        let wish = Wish { hash: ask.hash, tried: &[], may_probe: nature.may_repeat };
+        let endpoint = self.choose(wish)?;
+        let ended = if let Some((hedge, delay)) = self.hedge(ask, nature) {
+            Box::pin(self.twice(endpoint, ask, facts, nature, (hedge, delay))).await
+        } else {
+            let spare = ask.body.spare();
+            ask.try_by = self.try_by(ask.by, 1);
+            let (answer, outcome) = self.one(&endpoint, ask, facts, nature.grpc, false).await;
+            if outcome == Outcome::Good {
+                return answer;
+            }
+            Ended { endpoint, answer, outcome, spare }
+        };
+        if ended.outcome == Outcome::Good {
+            return ended.answer;
+        }
+        Box::pin(self.again(ended, ask, facts, nature)).await
+    }
+
+    /// Tries again, and again, as long as that is safe, of use and paid for.
+    async fn again(
+        &self,
+        mut ended: Ended,
+        ask: &mut Ask<'_>,
+        facts: &mut Facts,
+        nature: Nature,
+    ) -> Answer {
+        let mut tried: Vec<MemberId> = Vec::new();
+        let mut redialled = false;
+        loop {
+            tried.push(ended.endpoint.member.id);
+            let Some(body) = ended.spare.take().filter(Body::is_untouched) else {
+                return ended.answer;
+            };
+            let row = Row { tried: &tried, may_repeat: nature.may_repeat, redialled };
+            let Next::Again { at, after, free: _ } = self.decide(&ended, ask, facts, &row) else {
+                return ended.answer;
+            };
+            let endpoint = match at {
+                At::Same => Rc::clone(&ended.endpoint),
+                At::Other => {
+                    let wish = Wish { hash: ask.hash, tried: &tried, may_probe: false };
+                    match self.choose(wish) {
+                        Ok(endpoint) => endpoint,
+                        Err(_nobody_else) => return ended.answer,
+                    }
+                }
+            };
+            if let Ok(Answered::Response(unwanted)) = ended.answer {
+                let by = Deadline::after(Moment::now(), DISCARD_TIME);
+                tokio::task::spawn_local(discard(unwanted.body, DISCARD_BYTES_MAX, by));
+            }
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
+            self.meter().retries.add(1);
+            redialled |= at == At::Same;
+            let spare = body.spare();
+            ask.body = body;
+            ask.try_by = self.try_by(ask.by, facts.attempts.saturating_add(1).into());
+            // On a connection other than the one that failed.
+            let fresh = at == At::Same;
+            let (answer, outcome) = self.one(&endpoint, ask, facts, nature.grpc, fresh).await;
+            if outcome == Outcome::Good {
+                return answer;
+            }
+            ended = Ended { endpoint, answer, outcome, spare };
+        }
+    }
+
+    /// What to do after a try that failed.
+    fn decide(&self, ended: &Ended, ask: &Ask<'_>, facts: &Facts, row: &Row<'_>) -> Next {
+        let now = Moment::now();
+        let how = match &ended.answer {
+            Err(fault) => retry::Ended::Fault(fault),
+            Ok(Answered::Response(response)) => {
+                let ResponseHead { status, fields, .. } = &response.head;
+                retry::Ended::Answer { status: *status, fields }
+            }
+            Ok(Answered::Tunnel(..)) => return Next::Stop(retry::Why::Final),
+        };
+        let tried = Tried {
+            ended: how,
+            begun: false,
+            tries: facts.attempts.into(),
+            may_repeat: row.may_repeat,
+            body_kept: true,
+            // What was lost with a connection that others used too need not be this request's doing.
+            reused: facts.reused,
+            redialled: row.redialled,
+            other: self.has_other(row.tried, now),
+            left: ask.by.left(now),
+            least: ask.tells.map_or(Duration::ZERO, |rules| rules.least),
+            chance: self.chance(),
+        };
+        let shared = &*self.shared;
+        retry::decide(&tried, &self.settings.retry, || shared.budget.withdraw(now))
+    }
+
+    /// One try at one server.
+    pub(crate) async fn one(
+        &self,
+        endpoint: &Rc<Endpoint>,
+        ask: &mut Ask<'_>,
+        facts: &mut Facts,
+        grpc: bool,
+        fresh: bool,
+    ) -> (Answer, Outcome) {
+        facts.server = Some(endpoint.member.id.0);
+        facts.attempts = facts.attempts.saturating_add(1);
+        endpoint.meter.requests.add(1);
+        if let Some(rules) = ask.tells {
+            deadline::write(ask.head, Some(ask.by.left(Moment::recent())), grpc, rules);
+        }
+        let turn = Turn::begin(&self.shared, Rc::clone(endpoint));
+        let answer = attempt(self, endpoint, ask, facts, fresh).await;
+        let outcome = match &answer {
+            Ok(Answered::Response(response)) => {
+                retry::outcome_of(response.head.status, &response.head.fields)
+            }
+            Ok(Answered::Tunnel(..)) => Outcome::Good,
+            Err(fault) => {
+                endpoint.meter.failures.add(1);
+                retry::outcome_of_fault(fault)
+            }
+        };
+        turn.end(outcome);
+        (answer, outcome)
+    }
+
+    /// Keeps the body as it is sent, where the request may have to be sent again.
+    fn keep_body(&self, ask: &mut Ask<'_>, nature: Nature) {
+        let retry = &self.settings.retry;
+        if matches!(ask.body, Body::Empty | Body::Kept(_)) || retry.attempts == 0 {
+            return;
+        }
+        // A stream that a server refuses may have taken part of the body with it, whatever the method.
+        let refusable = self.settings.http != crate::settings::Http::One && nature.grpc;
+        let fits = ask.framing.length().is_none_or(|n| n <= retry.body_max.0);
+        if fits && !ask.expects && !ask.upgrades && (nature.may_repeat || refusable) {
+            let body = std::mem::replace(&mut ask.body, Body::Empty);
+            ask.body =
+                Body::Kept(Box::new(Kept::new(body, ask.framing, retry.body_max.as_usize())));
+        }
+    }
+
+    /// When the try of this number (from 1) must have been answered.
+    pub(crate) fn try_by(&self, by: Deadline, number: u32) -> Deadline {
+        let retry = &self.settings.retry;
+        if retry.try_time.is_none() {
+            return by;
+        }
+        let left = (retry.attempts + 1).saturating_sub(number);
+        retry::try_by(Moment::recent(), by, retry, left)
+    }
+}
+
+/// What was tried for a request so far.
+struct Row<'a> {
+    tried: &'a [MemberId],
+    may_repeat: bool,
+    redialled: bool,
+}
+
+/// Did the service not keep up: no answer in time, or one that says that it is overloaded?
+fn is_loss(answer: &Answer) -> bool {
+    match answer {
+        Err(fault) => matches!(
+            fault.kind,
+            FaultKind::ConnectTimeout | FaultKind::FirstByteTimeout | FaultKind::TotalTimeout
+        ),
+        Ok(Answered::Response(response)) => matches!(response.head.status, 429 | 503 | 504),
+        Ok(Answered::Tunnel(..)) => false,
+    }
+}
+
+/// Reads an answer that nobody wants to its end, so that its connection can be used again; lets go of
+/// it if that takes more bytes or longer.
+pub async fn discard(mut body: Body, bytes_max: u64, by: Deadline) {
+    let mut read = 0;
+    let _late = within(by, async {
+        while let Ok(n @ 1..) = poll_fn(|cx| body.poll_data(cx)).await {
+            body.used(n);
+            read += n as u64;
+            if read > bytes_max {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+/// One request at one server, as balancing counts it: dropped before its end, it was cancelled.
+struct Turn<'a> {
+    shared: &'a Shared,
+    endpoint: Rc<Endpoint>,
+    begun: Moment,
+    outcome: Outcome,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(shared: &'a Shared, endpoint: Rc<Endpoint>) -> Self {
+        shared.pool.begin(&endpoint.member);
+        Self { shared, endpoint, begun: Moment::recent(), outcome: Outcome::Cancelled }
+    }
+
+    fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let now = Moment::now();
+        self.shared.pool.end(&self.endpoint.member, self.begun, now, self.outcome);
+        if let Some(hedge) = &self.shared.hedge {
+            match self.outcome {
+                Outcome::Good => hedge.record(now.since(self.begun), Seen::Answered),
+                Outcome::Cancelled => hedge.record(now.since(self.begun), Seen::Superseded),
+                Outcome::Failed { .. } | Outcome::Unanswered => {}
+            }
+        }
+    }
+}

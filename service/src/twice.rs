@@ -1,0 +1,143 @@
+//! One request, asked of two servers if the first takes unusually long.
+
+use crate::attempt::Ask;
+use crate::call::{Answer, Ended, Nature};
+use crate::endpoint::Endpoint;
+use crate::hedge::{Hedge, PoolLoad, Won};
+use crate::service::Service;
+use balance::{Condition, Outcome, Wish};
+use base::{Moment, ResponseHead};
+use monitor::Facts;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::Body;
+
+/// A try under way ends with this.
+type One = (Answer, Outcome);
+
+impl Service {
+    /// After which delay this request may be asked of a second server, if it may at all.
+    pub(crate) fn hedge(&self, ask: &Ask<'_>, nature: Nature) -> Option<(Arc<Hedge>, Duration)> {
+        let hedge = self.shared.hedge.as_ref()?;
+        if !nature.may_repeat || ask.expects || ask.upgrades {
+            return None;
+        }
+        let delay = hedge.delay(Moment::recent()).ok()?;
+        Some((Arc::clone(hedge), delay))
+    }
+
+    /// Asks one server and, if it has not answered after the delay, another beside it. The first good
+    /// answer is taken, and the other try dropped: its connection is closed or its stream reset, which
+    /// tells the server that nobody waits.
+    pub(crate) async fn twice(
+        &self,
+        first: Rc<Endpoint>,
+        ask: &mut Ask<'_>,
+        facts: &mut Facts,
+        nature: Nature,
+        (hedge, delay): (Arc<Hedge>, Duration),
+    ) -> Ended {
+        let mut head = ask.head.copied();
+        let (spare, again) = (ask.body.spare(), ask.body.spare());
+        let (by, framing, pause, class) = (ask.by, ask.framing, ask.pause, ask.class);
+        let (hash, tells) = (ask.hash, ask.tells);
+        ask.try_by = self.try_by(by, 1);
+        let (mut mine, mut theirs) = (facts.clone(), facts.clone());
+        let mut one = Box::pin(self.one(&first, ask, &mut mine, nature.grpc, false));
+        let early = tokio::select! { biased;
+            ended = &mut one => Some(ended),
+            () = tokio::time::sleep(delay) => None,
+        };
+        let second = if early.is_none() { self.second(&first, &hedge, again, hash) } else { None };
+        let Some((second, body)) = second else {
+            let (answer, outcome) = match early {
+                Some(ended) => ended,
+                None => one.as_mut().await,
+            };
+            drop(one);
+            *facts = mine;
+            return Ended { endpoint: first, answer, outcome, spare };
+        };
+        let mut no_interims = |_: ResponseHead| {};
+        let mut beside = Ask {
+            head: &mut head,
+            body,
+            framing,
+            by,
+            try_by: self.try_by(by, 2),
+            pause,
+            expects: false,
+            upgrades: false,
+            interim: &mut no_interims,
+            class,
+            hash,
+            tells,
+            h2_used: None,
+        };
+        let mut two = Box::pin(self.one(&second, &mut beside, &mut theirs, nature.grpc, false));
+        let (won, (answer, outcome)) = first_good(&mut one, &mut two).await;
+        drop((one, two));
+        let endpoint = match won {
+            Won::First => first,
+            Won::Second => second,
+        };
+        if outcome == Outcome::Good {
+            // How much sooner it came could only be known by waiting for the other.
+            hedge.ended(won, Duration::ZERO);
+        }
+        let attempts = mine.attempts + 1;
+        *facts = if won == Won::First { mine } else { theirs };
+        facts.attempts = attempts;
+        facts.hedged = true;
+        Ended { endpoint, answer, outcome, spare }
+    }
+
+    /// The second server and the body for it, if there is one and it is allowed and paid for.
+    fn second(
+        &self,
+        first: &Rc<Endpoint>,
+        hedge: &Hedge,
+        body: Option<Body>,
+        hash: Option<u64>,
+    ) -> Option<(Rc<Endpoint>, Body)> {
+        // Two may only read a body that has come to its end.
+        let body = body.filter(|body| match body {
+            Body::Empty => true,
+            Body::Kept(kept) => kept.is_whole(),
+            _ => false,
+        })?;
+        let now = Moment::now();
+        hedge.fire(now, self.load(now), &self.shared.budget).ok()?;
+        let tried = [first.member.id];
+        let second = self.choose(Wish { hash, tried: &tried, may_probe: false }).ok()?;
+        Some((second, body))
+    }
+
+    /// How busy the service is.
+    fn load(&self, now: Moment) -> PoolLoad {
+        let view = self.shared.pool.view();
+        let up = view.members().iter().filter(|member| member.condition(now) == Condition::Up);
+        let (servers, in_flight) =
+            up.fold((0, 0), |(servers, all), member| (servers + 1, all + member.in_flight()));
+        let door = self.shared.admission.standing();
+        let known = !self.shared.admission.is_off();
+        PoolLoad { servers, in_flight, limit: known.then_some(door.limit), waiting: door.waiting }
+    }
+}
+
+/// The first good answer of the two, or the last bad one.
+async fn first_good<A, B>(one: &mut A, two: &mut B) -> (Won, One)
+where
+    A: Future<Output = One> + Unpin,
+    B: Future<Output = One> + Unpin,
+{
+    tokio::select! { biased;
+        ended = &mut *one => {
+            if ended.1 == Outcome::Good { (Won::First, ended) } else { (Won::Second, two.await) }
+        }
+        ended = &mut *two => {
+            if ended.1 == Outcome::Good { (Won::Second, ended) } else { (Won::First, one.await) }
+        }
+    }
+}
