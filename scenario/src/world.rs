@@ -57,7 +57,7 @@ impl World {
 
     /// What comes of it by this seed.
     pub fn run(&self, seed: u64) -> Report {
-        run::Run::new(self, seed).to_end()
+        run::Run::new(self, seed).finish()
     }
 
     /// These machines as a gateway's settings name them.

@@ -2,6 +2,7 @@
 //! noted.
 
 use base::Moment;
+use service::retry::At;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(super) enum Event {
     /// It is time to send a request twice, if it still waits.
     Hedge(RequestId),
     /// A request has waited for as long as it should before it is sent again.
-    Retry(RequestId),
+    Retry(RequestId, At),
     /// A request has waited at its gateway's door as long as it may.
     Waited(RequestId),
     /// A try has taken as long as one may.

@@ -39,9 +39,9 @@ impl Clients {
             let wait = Duration::from_secs_f64((due / rate).min(1e6));
             let Some((change, _)) = self.rates.get(index).filter(|(next, _)| at + wait > *next)
             else {
-                return at + wait - now;
+                return (at + wait).saturating_sub(now);
             };
-            due -= (*change - at).as_secs_f64() * rate;
+            due -= change.saturating_sub(at).as_secs_f64() * rate;
             at = *change;
         }
     }

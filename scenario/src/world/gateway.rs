@@ -145,24 +145,26 @@ impl Run<'_> {
         }
     }
 
+    /// Chooses a server and sends the request there.
     fn send(&mut self, request: RequestId, why: Why) {
         let (now, asked) = (self.agenda.now, &self.requests[request]);
         let gateway = &mut self.gateways[asked.gateway];
-        // A hedge goes to another server; it is no way to find out who is back.
-        let may_probe = why != Why::Hedge && gateway.settings.retry.attempts > 0;
-        let wish = Wish { hash: None, tried: &asked.tried, may_probe };
-        let member = match gateway.choose(wish, now) {
-            Err(Nobody::AllTried) if why == Why::Retry => {
-                gateway.choose(Wish { tried: &[], ..wish }, now)
-            }
-            chosen => chosen,
-        };
-        let member = match member {
-            Ok(member) if why != Why::Hedge || gateway.may_hedge(now) => member,
-            _ if why == Why::Hedge => return,
-            _ => return self.end(request, End::Failed),
-        };
-        gateway.pool.begin(&member);
+        if why == Why::Hedge && !gateway.may_hedge(now) {
+            return;
+        }
+        let wish = Wish { hash: None, tried: &asked.tried, may_probe: why == Why::First };
+        match gateway.choose(wish, now) {
+            Ok(member) => self.ask(request, why, &member),
+            // The first try is still on its way.
+            Err(_) if why == Why::Hedge => {}
+            Err(_) => self.end(request, End::Failed),
+        }
+    }
+
+    /// Sends a request to a server.
+    fn ask(&mut self, request: RequestId, why: Why, member: &Arc<Member>) {
+        let gateway = &self.gateways[self.requests[request].gateway];
+        gateway.pool.begin(member);
         let time = gateway.settings.retry.try_time;
         let machine = usize::from(member.server.port);
         self.report.tries.push(Sent { at: self.now(), machine, first: why == Why::First });
@@ -171,7 +173,7 @@ impl Run<'_> {
             Why::Hedge => self.report.hedges += 1,
             Why::Retry => self.report.retries += 1,
         }
-        let id = self.place(request, &member);
+        let id = self.place(request, member);
         let asked = &mut self.requests[request];
         asked.tried.push(member.id);
         asked.tries.push(id);
@@ -190,9 +192,16 @@ impl Run<'_> {
     }
 
     /// A request is sent again.
-    pub(super) fn retry(&mut self, request: RequestId) {
-        if self.is_open(request) {
-            self.send(request, Why::Retry);
+    pub(super) fn retry(&mut self, request: RequestId, at: At) {
+        if !self.is_open(request) {
+            return;
+        }
+        match self.requests[request].tries.last() {
+            Some(last) if at == At::Same => {
+                let member = Arc::clone(&self.tries[*last].member);
+                self.ask(request, Why::Retry, &member);
+            }
+            _ => self.send(request, Why::Retry),
         }
     }
 
@@ -236,7 +245,12 @@ impl Run<'_> {
             _ => Ended::Fault(&fault),
         };
         let view = gateway.pool.view();
-        let mut others = view.members().iter().filter(|member| !asked.tried.contains(&member.id));
+        let is_other = |member: &&Arc<Member>| {
+            let condition = member.condition(now);
+            !asked.tried.contains(&member.id)
+                && !matches!(condition, Condition::Dead { .. } | Condition::Down)
+        };
+        let other = view.members().iter().any(|member| is_other(&member));
         let tried = Tried {
             ended,
             begun: false,
@@ -245,18 +259,13 @@ impl Run<'_> {
             body_kept: true,
             reused: false,
             redialled: false,
-            other: others.next().is_some(),
+            other,
             left: asked.by.left(now),
             least: Deadlines::standard().least,
             chance: gateway.rng.f64(),
         };
         match decide(&tried, &gateway.settings.retry, || gateway.budget.withdraw(now)) {
-            Next::Again { at, after, .. } => {
-                if at == At::Same {
-                    asked.tried.clear();
-                }
-                self.agenda.note(after, Event::Retry(request));
-            }
+            Next::Again { at, after, .. } => self.agenda.note(after, Event::Retry(request, at)),
             Next::Stop(_) => self.end(request, End::Failed),
         }
     }

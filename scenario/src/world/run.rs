@@ -100,7 +100,7 @@ impl<'w> Run<'w> {
     }
 
     /// Lets everything happen that will.
-    pub(super) fn to_end(mut self) -> Report {
+    pub(super) fn finish(mut self) -> Report {
         let end = BEGINNING + self.world.time + AFTERMATH;
         while let Some(event) = self.agenda.next(end) {
             self.happens(event);
@@ -125,7 +125,7 @@ impl<'w> Run<'w> {
             Event::Finished(id) => self.finished(id),
             Event::Answer(id, answer) => self.answered(id, Some(answer)),
             Event::Hedge(request) => self.hedge(request),
-            Event::Retry(request) => self.retry(request),
+            Event::Retry(request, at) => self.retry(request, at),
             Event::Waited(request) => self.waited(request),
             Event::TryTime(id) => self.answered(id, None),
             Event::Tick => self.tick(),
