@@ -4,8 +4,8 @@
 //! The figures of each, and those they are compared with:
 //! `cargo test -p scenario --test tail -- --no-capture --test-threads 1`.
 //! With `SEEDS=200` before it as many seeds as that.
-//! A thousand seeds of each (minutes):
-//! `cargo test -p scenario --test tail --release -- --ignored --no-capture`.
+//! A thousand seeds of each (a quarter of an hour; what matters is optimized without `--release` too):
+//! `cargo test -p scenario --test tail -- --ignored thousand --no-capture`.
 
 mod figures;
 mod hedging;
@@ -19,7 +19,7 @@ use scenario::world::{Chance, Machine, Report, Window};
 use std::ops::Range;
 use std::time::Duration;
 
-/// How many seeds a statement is tested by where thousands are too many.
+/// How many seeds a statement is tested by where a thousand are too many; some take more or fewer.
 const SEEDS: u64 = 40;
 /// And where they are not.
 const MANY: u64 = 1_000;

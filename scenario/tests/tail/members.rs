@@ -29,7 +29,7 @@ fn joining(seed: u64) -> Vec<Figure> {
 
 #[test]
 fn a_new_server_starts_slowly() {
-    check("a new server starts slowly", SEEDS, joining);
+    check("a new server starts slowly", SEEDS / 2, joining);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn survives(seed: u64) -> Vec<Figure> {
 
 #[test]
 fn overload_is_survived() {
-    check("overload is survived", SEEDS, survives);
+    check("overload is survived", SEEDS * 5, survives);
 }
 
 #[test]
