@@ -21,6 +21,8 @@ fn stalls(seed: u64) -> Vec<Figure> {
     let plain = World::new(machines, Clients::steady(2_400.0), s(30));
     let (without, with) = (plain.run(seed), hedged(&plain, 5).run(seed));
     let later = s(5)..s(30);
+    let busy = World { clients: Clients::steady(10_000.0), time: s(7), ..plain.clone() };
+    let busy = hedged(&busy, 5).run(seed);
     vec![
         shown("p99 without, ms", without.latency(&later, 99.0)),
         at_most("p99, ms", with.latency(&later, 99.0), 100.0),
@@ -32,6 +34,8 @@ fn stalls(seed: u64) -> Vec<Figure> {
         at_most("extra requests, %", with.extra(&later) * 100.0, 5.5),
         at_most("extra requests in all, %", with.extra(&(s(0)..s(30))) * 100.0, 5.5),
         shown("turned off", with.turned_off as f64),
+        // Many in flight from the first moment on are no sign of a pool that is full.
+        at_most("p99 at 10,000 a second, ms", busy.latency(&(s(5)..s(7)), 99.0), 100.0),
     ]
 }
 

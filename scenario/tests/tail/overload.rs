@@ -1,7 +1,7 @@
 //! More requests than can be served.
 
 use crate::figures::{Figure, at_least, at_most, check, shown};
-use crate::{MANY, SEEDS, ms, s};
+use crate::{MANY, SEEDS, machine, ms, s};
 use scenario::world::{Chance, Clients, End, Machine, Report, World};
 use service::settings::{Discipline, LimitMode};
 
@@ -78,4 +78,28 @@ fn overload_is_survived() {
 #[ignore = "a thousand seeds: minutes"]
 fn overload_is_survived_a_thousand_times() {
     check("overload is survived", MANY, survives);
+}
+
+/// A service with room for ten thousand is asked by two hundred at a time, from the first moment on.
+fn room(seed: u64) -> Vec<Figure> {
+    let machines = vec![Machine { workers: 1_000, ..machine() }; 10];
+    let world = World::new(machines, Clients::steady(10_000.0), s(12));
+    let report = world.with(|settings| settings.limit.mode = LimitMode::Enforce).run(seed);
+    let shed = |from, to| report.ended(&(s(from)..s(to)), End::Shed) * 100.0;
+    vec![
+        shown("shed in the first 5 s, %", shed(0, 5)),
+        at_most("shed from 5 s on, %", shed(5, 12), 5.0),
+        shown("p99 from 5 s on, ms", report.latency(&(s(5)..s(12)), 99.0)),
+    ]
+}
+
+#[test]
+fn a_limit_in_force_finds_the_room_there_is() {
+    check("a limit in force finds the room there is", SEEDS / 4, room);
+}
+
+#[test]
+#[ignore = "a thousand seeds: minutes"]
+fn a_limit_in_force_finds_the_room_there_is_a_thousand_times() {
+    check("a limit in force finds the room there is", MANY, room);
 }
