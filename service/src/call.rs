@@ -244,14 +244,22 @@ impl Service {
         if matches!(ask.body, Body::Empty | Body::Kept(_)) || retry.attempts == 0 {
             return;
         }
+        if ask.expects || ask.upgrades {
+            return;
+        }
         // A stream that a server refuses may have taken part of the body with it, whatever the method.
         let refusable = self.settings.http != crate::settings::Http::One && nature.grpc;
         let fits = ask.framing.length().is_none_or(|n| n <= retry.body_max.0);
-        if fits && !ask.expects && !ask.upgrades && (nature.may_repeat || refusable) {
-            let body = std::mem::replace(&mut ask.body, Body::Empty);
-            ask.body =
-                Body::Kept(Box::new(Kept::new(body, ask.framing, retry.body_max.as_usize())));
-        }
+        let bytes_max = if fits && (nature.may_repeat || refusable) {
+            retry.body_max.as_usize()
+        } else if ask.body.spare().is_none() {
+            // Until its first byte is read it can go elsewhere: a server may not let us connect.
+            0
+        } else {
+            return;
+        };
+        let body = std::mem::replace(&mut ask.body, Body::Empty);
+        ask.body = Body::Kept(Box::new(Kept::new(body, ask.framing, bytes_max)));
     }
 
     /// When the try of this number (from 1) must have been answered.
