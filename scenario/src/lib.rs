@@ -9,6 +9,7 @@
 #![allow(clippy::missing_panics_doc, reason = "a kit for tests: panicking is how it reports")]
 
 pub mod client;
+pub mod fleet;
 pub mod gate;
 pub mod gateway;
 pub mod kubernetes;
@@ -23,8 +24,10 @@ pub mod server;
 pub mod settings;
 pub mod suite;
 pub mod transcript;
+pub mod world;
 
 pub use client::Client;
+pub use fleet::{Fleet, Turn};
 pub use gate::Gate;
 pub use gateway::Gateway;
 pub use kubernetes::Kubernetes;

@@ -58,22 +58,27 @@ impl Service {
         let asked = Moment::recent(); // the exchange began in this same turn
         facts.asked = Some(asked);
         let shared = &*self.shared;
-        let permit = match shared.admission.try_admit(ask.by, asked) {
-            Some(permit) => permit,
-            None => Box::pin(shared.admission.admit(asked, ask.class, ask.by)).await?,
+        // What was waited here is no time of the service's: a limit that took it for one would shrink
+        // because it is in force, and not come back.
+        let (permit, let_in) = match shared.admission.try_admit(ask.by, asked) {
+            Some(permit) => (permit, asked),
+            None => {
+                let permit = Box::pin(shared.admission.admit(asked, ask.class, ask.by)).await?;
+                (permit, Moment::now())
+            }
         };
         if ask.tells.is_some() {
             self.refuse_late(ask)?;
         }
-        shared.budget.deposit(asked);
+        shared.budget.deposit(let_in);
         let answer = self.converse(ask, facts).await;
         let answered = Moment::now();
-        let took = answered.since(asked);
+        let took = answered.since(let_in);
         permit.ended(answered, took, is_loss(&answer, ask.hurried));
         permit.release(answered);
         if answer.is_ok() {
             facts.answered = Some(answered);
-            self.meter().first_byte.record(took);
+            self.meter().first_byte.record(answered.since(asked));
             shared.median.record(took);
         }
         answer
@@ -239,14 +244,22 @@ impl Service {
         if matches!(ask.body, Body::Empty | Body::Kept(_)) || retry.attempts == 0 {
             return;
         }
+        if ask.expects || ask.upgrades {
+            return;
+        }
         // A stream that a server refuses may have taken part of the body with it, whatever the method.
         let refusable = self.settings.http != crate::settings::Http::One && nature.grpc;
         let fits = ask.framing.length().is_none_or(|n| n <= retry.body_max.0);
-        if fits && !ask.expects && !ask.upgrades && (nature.may_repeat || refusable) {
-            let body = std::mem::replace(&mut ask.body, Body::Empty);
-            ask.body =
-                Body::Kept(Box::new(Kept::new(body, ask.framing, retry.body_max.as_usize())));
-        }
+        let bytes_max = if fits && (nature.may_repeat || refusable) {
+            retry.body_max.as_usize()
+        } else if ask.body.spare().is_none() {
+            // Until its first byte is read it can go elsewhere: a server may not let us connect.
+            0
+        } else {
+            return;
+        };
+        let body = std::mem::replace(&mut ask.body, Body::Empty);
+        ask.body = Body::Kept(Box::new(Kept::new(body, ask.framing, bytes_max)));
     }
 
     /// When the try of this number (from 1) must have been answered.

@@ -26,6 +26,14 @@ mod pools;
 mod rates;
 mod reload;
 
+// Which server is asked, how often, how long, and how many at once.
+mod balance;
+mod deadline;
+mod hedge;
+mod limit;
+mod retry;
+mod split;
+
 // What attacks have found.
 mod attacks;
 
