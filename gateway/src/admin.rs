@@ -5,6 +5,7 @@
 //! authentication of its own.
 
 use crate::gateway::{Gateway, chain};
+use base::Moment;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -57,9 +58,12 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
         ("/ready", true) => text(StatusCode::OK, "ready\n"),
         ("/metrics", true) => metrics(&gateway),
         ("/settings", true) => toml(&gateway),
+        ("/servers", true) => servers(&gateway),
         ("/reload", false) if *request.method() == Method::POST => reload(&gateway).await,
         ("/purge", false) if *request.method() == Method::POST => purge(&gateway, request).await,
-        ("/" | "/health" | "/ready" | "/metrics" | "/settings", false) => not_allowed("GET, HEAD"),
+        ("/" | "/health" | "/ready" | "/metrics" | "/settings" | "/servers", false) => {
+            not_allowed("GET, HEAD")
+        }
         ("/reload" | "/purge", _) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, INDEX),
     };
@@ -71,6 +75,7 @@ const INDEX: &str = "fleetfoot admin\n\
     GET  /ready     200 while traffic is welcome, 503 while draining\n\
     GET  /metrics   Prometheus text\n\
     GET  /settings  the settings in force, as TOML\n\
+    GET  /servers   every service: its servers and how they stand, as JSON\n\
     POST /reload    read the settings file again\n\
     POST /purge     forget what is cached: {\"tags\": [], \"urls\": [], \"prefixes\": [], \"hosts\": [], \"all\": false, \"soft\": false}\n";
 
@@ -100,6 +105,11 @@ fn metrics(gateway: &Gateway) -> Page {
 fn toml(gateway: &Gateway) -> Page {
     let shown = settings::show(&gateway.snapshot().settings);
     typed(StatusCode::OK, "application/toml; charset=utf-8", shown)
+}
+
+fn servers(gateway: &Gateway) -> Page {
+    let standing = crate::standing::json(&gateway.snapshot().services, Moment::now());
+    typed(StatusCode::OK, "application/json", format!("{standing:#}\n"))
 }
 
 /// The longest purge that is read.

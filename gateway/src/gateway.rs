@@ -256,6 +256,7 @@ impl Gateway {
         };
         let snapshot = self.snapshot();
         let mut families = crate::caching::figures::families(&snapshot.cache);
+        families.extend(crate::standing::families(&snapshot.services, Moment::now()));
         families.extend(crate::rates::families(&snapshot));
         expose::page(&ledgers, &families, house)
     }

@@ -17,6 +17,7 @@ pub mod purge;
 pub mod rates;
 pub mod route;
 pub mod shadow;
+pub mod standing;
 pub mod steering;
 pub mod tunnel;
 pub mod worker;

@@ -227,9 +227,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         help: "Requests that a rate was asked about, by what it said.",
         samples,
     }];
-    if let Some(shared) = &rates.shared {
-        shared.families(&mut families);
-    }
+    families.extend(shared::families(rates.shared.as_deref()));
     families
 }
 

@@ -219,6 +219,7 @@ fn is_passing(error: &std::io::Error) -> bool {
 async fn keep_house(worker: Rc<Worker>) {
     let mut shard = 0;
     loop {
+        warm(&worker.house());
         tokio::time::sleep(HOUSEKEEPING).await;
         let now = Moment::now();
         let house = worker.house();
@@ -227,6 +228,17 @@ async fn keep_house(worker: Rc<Worker>) {
         if worker.turn == 0 {
             house.snapshot.cache.sweep(shard, now.wall_ms());
             shard = (shard + 1) % cache::memory::SHARDS;
+        }
+    }
+}
+
+/// Makes the connections that the settings want to be ready.
+fn warm(house: &Rc<House>) {
+    let now = Moment::now();
+    for (at, service) in house.services.iter().enumerate() {
+        for endpoint in service.cold(now) {
+            let house = Rc::clone(house);
+            tokio::task::spawn_local(async move { house.services[at].warm(endpoint).await });
         }
     }
 }

@@ -168,6 +168,18 @@ fn take(shared: Shared, ask: &mut Ask<'_>, reused: bool) -> Ready {
     Ready::Two(shared.connection, reused)
 }
 
+/// Makes a connection and puts it where the next request will look.
+pub(crate) async fn warm(service: &Service, endpoint: &Rc<Endpoint>) {
+    let by = Deadline::after(Moment::now(), service.settings.connect_time);
+    match connect(service, endpoint, by, Deadline::NEVER).await {
+        Ok(Ready::One(lent)) => lent.give_back(),
+        Ok(Ready::Two(connection, _)) => {
+            endpoint.streams.made(connection);
+        }
+        Err(_counted) => {}
+    }
+}
+
 /// Makes a connection, by `by`; `total` is when the whole exchange ends.
 async fn connect(
     service: &Service,

@@ -74,6 +74,14 @@ impl Endpoint {
         }
     }
 
+    /// Connections that a request would find ready.
+    pub(crate) fn spare(&self) -> usize {
+        match self.spoken.get() {
+            Some(Spoken::Two) => self.streams.len(),
+            Some(Spoken::One) | None => self.idle.borrow().len(),
+        }
+    }
+
     /// Lends out a connection that counts as open.
     pub(crate) fn lend(self: &Rc<Self>, connection: Box<Connection>) -> Lent {
         Lent::new(connection, Rc::clone(self) as Rc<dyn Home>)

@@ -1,5 +1,6 @@
 //! One named service as one thread sees it: its connections, and which of its servers to ask.
 
+use crate::attempt;
 use crate::endpoint::Endpoint;
 use crate::settings::{Http, Settings};
 use crate::shared::Shared;
@@ -133,6 +134,27 @@ impl Service {
             }
             stays
         });
+    }
+
+    /// The servers that have fewer connections ready than `prewarm` says, as often as they lack one,
+    /// as far as they may be asked.
+    pub fn cold(&self, now: Moment) -> Vec<Rc<Endpoint>> {
+        if self.settings.prewarm == 0 {
+            return Vec::new();
+        }
+        let view = self.shared.pool.view();
+        let up = view.members().iter().filter(|member| member.condition(now) == Condition::Up);
+        up.flat_map(|member| {
+            let endpoint = self.endpoint_of(member);
+            let lacks = self.settings.prewarm.saturating_sub(endpoint.spare());
+            std::iter::repeat_n(endpoint, lacks)
+        })
+        .collect()
+    }
+
+    /// Makes one connection to a server before it is needed. What fails is counted and nothing else.
+    pub async fn warm(&self, endpoint: Rc<Endpoint>) {
+        attempt::warm(self, &endpoint).await;
     }
 
     /// What this thread counts of it.

@@ -96,7 +96,7 @@ pub enum Source {
         /// `_http._tcp.shop.internal`.
         name: String,
     },
-    /// The EndpointSlices of a Kubernetes service, watched.
+    /// The `EndpointSlices` of a Kubernetes service, watched.
     Kubernetes {
         /// The API server; `None` is the one that a pod's environment names.
         api: Option<String>,

@@ -58,9 +58,10 @@ impl Shared {
         Ok(Self {
             pool: Pool::new(balance, &settings.servers, pool, now),
             admission: Admission::new(&settings.limit, admission),
-            budget: paid.map(|paid| Arc::clone(&paid.budget)).unwrap_or_else(|| {
-                Arc::new(Budget::new(settings.retry.budget, settings.retry.reserve))
-            }),
+            budget: paid.map_or_else(
+                || Arc::new(Budget::new(settings.retry.budget, settings.retry.reserve)),
+                |paid| Arc::clone(&paid.budget),
+            ),
             hedge: hedge
                 .unwrap_or_else(|| settings.hedge.as_ref().map(|h| Arc::new(Hedge::new(h)))),
             early: before.map(|before| Arc::clone(&before.early)).unwrap_or_default(),

@@ -60,6 +60,11 @@ impl Streams {
         })
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.open.borrow().len()
+    }
+
     /// A connection was made, to be shared from now on; answers its number.
     pub(crate) fn made(&self, connection: Connection) -> u64 {
         let number = self.made.get() + 1;

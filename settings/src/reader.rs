@@ -147,11 +147,6 @@ impl<'s> Reader<'s> {
         !self.torn.is_empty()
     }
 
-    /// Was anything wrong so far?
-    pub(crate) fn has_mistakes(&self) -> bool {
-        !self.mistakes.is_empty()
-    }
-
     /// Keeps a mistake, unless the line is lost anyway.
     fn keep(&mut self, start: usize, mistake: Mistake) {
         if !self.torn.iter().any(|line| (line.start..=line.end).contains(&start)) {

@@ -104,15 +104,17 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         }
         Kind::Counts { least, most } => {
             let number = json!({ "type": "integer", "minimum": least, "maximum": most });
+            let number = json!({ "anyOf": [number, text(VARIABLE)] });
             let array = json!({ "type": "array", "items": number, "uniqueItems": true });
             json!({ "anyOf": [array, number] })
         }
         Kind::Weights { form, most } => {
+            let weight = json!({ "type": "integer", "minimum": 0, "maximum": most });
             let weights = json!({
                 "type": "object",
                 "minProperties": 1,
                 "propertyNames": { "pattern": form.pattern },
-                "additionalProperties": { "type": "integer", "minimum": 0, "maximum": most },
+                "additionalProperties": { "anyOf": [weight, text(VARIABLE)] },
             });
             json!({ "anyOf": [text(form.pattern), weights] })
         }

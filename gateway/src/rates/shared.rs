@@ -4,16 +4,18 @@
 //! [`service::rate`], in microseconds of its own clock), and a script that grants up to so many
 //! requests at once. A gateway takes a *lot* ahead of need: what its own clients ask for in
 //! [`AHEAD`], at most a fiftieth of the burst or [`LOT_TIME`] of the rate, at least one. It asks for
-//! the next when half is gone, so that under steady load no request waits. What is not used within
-//! [`UNUSED`] is lost. All that is granted is counted, so gateways together never exceed the rate by
-//! more than the lots they hold, and what they lose to it is a lot for each pause of a client.
+//! the next when half is gone, if it will soon be used, so that under steady load no request waits.
+//! What is not used within [`UNUSED`] is given back with the next question. All that is granted is
+//! counted, so gateways together never exceed the rate by more than the lots they hold, and what they
+//! lose of it is a lot for each gateway that a client has left.
 //!
 //! The first request of a key waits for Redis, [`WAIT`] at most. A refusal is remembered until more
 //! can be granted: whoever hammers is refused here.
 //!
 //! Redis gone, or too late: each gateway counts alone, by the rate divided by the number of gateways
 //! that were heard of last (each is heard of every second; at least one request at a time each).
-//! Nobody waits then: after five failures in a row Redis is left alone and only knocked at. Going
+//! What was allowed here while Redis was only late is charged with the next question. Redis gone,
+//! nobody waits: after five failures in a row Redis is left alone and only knocked at. Going
 //! over from one to the other gives a client at most one burst more.
 //!
 //! One Redis server, by URL. Rules are the same for two gateways if route, name, rate and burst are.
@@ -44,8 +46,10 @@ const AHEAD: Duration = Duration::from_millis(50);
 const LOT_PART: u32 = 50;
 /// … or, if that is more, what the rate restores in this time.
 const LOT_TIME: Duration = Duration::from_millis(20);
-/// A lot that was not used up is lost after this.
+/// A lot that was not used up by then is given back.
 const UNUSED: Duration = Duration::from_millis(500);
+/// What is measured over less tells no pace.
+const PACE_LEAST: Duration = Duration::from_millis(10);
 /// Redis is not asked again sooner than this after it had nothing to give.
 const DENIED_LEAST: Duration = Duration::from_millis(20);
 /// A refusal lasts until a whole lot is to be had, but not longer than this after the first of it.
@@ -67,7 +71,7 @@ const SHARDS: usize = 32;
 /// … and so many are remembered behind each.
 const SHARD_MAX: usize = 4_096;
 
-/// Grants up to `ARGV[3]` requests: answers how many, how many more there are, and the microseconds
+/// Takes `ARGV[4]` requests back (or charges for so many, below zero) and grants up to `ARGV[3]`: answers how many, how many more there are, and the microseconds
 /// until all is restored. Microseconds of today have sixteen digits, which `%.0f` keeps.
 const GRANT: &str = "\
 local t = redis.call('TIME') \
@@ -75,9 +79,11 @@ local now = t[1] * 1000000 + t[2] \
 local each, most, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]) \
 local paid = tonumber(redis.call('GET', KEYS[1]) or '0') \
 if paid < now then paid = now end \
+paid = paid - tonumber(ARGV[4]) * each \
+if paid < now then paid = now end \
 local room = math.floor((most - (paid - now)) / each + 0.000001) \
 local given = math.max(0, math.min(want, room)) \
-if given > 0 then \
+if given > 0 or ARGV[4] ~= '0' then \
 paid = paid + given * each \
 redis.call('SET', KEYS[1], string.format('%.0f', paid), 'PX', math.ceil((paid - now) / 1000) + 1000) \
 end \
@@ -126,8 +132,10 @@ struct Grant {
     tokens: u32,
     /// How large the last lot was.
     lot: u32,
-    /// When `tokens` are lost.
+    /// When `tokens` are to be given back.
     until: Moment,
+    /// How many are to be given back, less those that were allowed here while Redis was late.
+    back: i64,
     /// Nothing is to be had before.
     denied_until: Moment,
     /// What Redis had left, and when all would be restored.
@@ -136,6 +144,8 @@ struct Grant {
     /// Requests since `since`, when Redis was last asked.
     used: u32,
     since: Moment,
+    /// Requests a second, as a mean over questions.
+    pace: f64,
     asking: bool,
     waiters: Vec<oneshot::Sender<()>>,
 }
@@ -146,11 +156,14 @@ impl Grant {
             tokens: 0,
             lot: 0,
             until: now,
+            back: 0,
             denied_until: Moment::from_nanos(0),
             remaining: 0,
             restored: now,
             used: 0,
-            since: now,
+            // Whoever comes for the first time is taken for one who comes once a second.
+            since: Moment::from_nanos(now.as_nanos().saturating_sub(1_000_000_000)),
+            pace: 0.0,
             asking: false,
             waiters: Vec::new(),
         }
@@ -165,7 +178,24 @@ impl Grant {
         }
     }
 
+    /// Takes one if there is one.
+    fn take(&mut self, now: Moment) -> bool {
+        if now >= self.until {
+            self.back += i64::from(std::mem::take(&mut self.tokens));
+        }
+        let is_there = self.tokens > 0;
+        self.tokens -= u32::from(is_there);
+        is_there
+    }
+
+    /// Is the next lot to be asked for ahead of need? Not if it would lie about.
+    fn runs_out(&self, now: Moment) -> bool {
+        let soon = self.pace * UNUSED.as_secs_f64() / 2.0;
+        self.tokens <= self.lot / 2 && soon >= 1.0 && now >= self.denied_until
+    }
+
     /// How many to ask for now.
+    #[expect(clippy::cast_sign_loss, reason = "it is counted, and at least 1")]
     fn want(&self, rule: &Rule, now: Moment) -> u32 {
         let rate = &rule.settings;
         let restored = LOT_TIME.as_nanos() / rule.gcra.each().as_nanos().max(1);
@@ -173,7 +203,7 @@ impl Grant {
         let most = (rate.burst / LOT_PART).max(restored.min(rate.burst)).max(1);
         let passed = now.since(self.since).max(Duration::from_millis(1));
         let ahead = f64::from(self.used) * AHEAD.as_secs_f64() / passed.as_secs_f64();
-        (ahead.ceil().min(f64::from(most)) as i64).clamp(1, i64::from(most)) as u32
+        ahead.ceil().clamp(1.0, f64::from(most)) as u32
     }
 }
 
@@ -185,6 +215,8 @@ struct Ask {
     each: f64,
     most: f64,
     want: u32,
+    /// Granted before and not used, less those that were not granted and used.
+    back: i64,
 }
 
 /// What follows from what is known of a key.
@@ -277,7 +309,18 @@ impl Shared {
             first = false;
         }
         self.core.alone.fetch_add(1, Ordering::Relaxed);
-        rule.take_by(rule.gcra.divided(self.gateways()), who, now)
+        let outcome = rule.take_by(rule.gcra.divided(self.gateways()), who, now);
+        if outcome.allowed && self.core.is_healthy(now) {
+            self.charge(key);
+        }
+        outcome
+    }
+
+    /// Redis was late, not gone: it hears of this request with the next question.
+    fn charge(&self, key: u128) {
+        if let Some(grant) = self.core.shard(key).get_mut(&key) {
+            grant.back -= 1;
+        }
     }
 
     /// Gives back what a request took that was refused elsewhere.
@@ -294,12 +337,8 @@ impl Shared {
         make_room(&mut shard, key, now);
         let grant = shard.entry(key).or_insert_with(|| Grant::new(now));
         grant.used = grant.used.saturating_add(u32::from(first));
-        if now >= grant.until {
-            grant.tokens = 0;
-        }
-        if grant.tokens > 0 {
-            grant.tokens -= 1;
-            if grant.tokens <= grant.lot / 2 && is_healthy && now >= grant.denied_until {
+        if grant.take(now) {
+            if is_healthy && grant.runs_out(now) {
                 self.ask(key, grant, rule, now);
             }
             return Step::Known(grant.outcome(true, now));
@@ -323,35 +362,53 @@ impl Shared {
         let want = grant.want(rule, now);
         let each = rule.gcra.each().as_nanos() as f64 / 1e3;
         let most = each * f64::from(rule.settings.burst.max(1));
-        grant.asking = self.asks.try_send(Ask { key, each, most, want }).is_ok();
+        let back = grant.back;
+        grant.asking = self.asks.try_send(Ask { key, each, most, want, back }).is_ok();
         if grant.asking {
-            (grant.used, grant.since) = (0, now);
+            let passed = now.since(grant.since).max(PACE_LEAST);
+            grant.pace = f64::midpoint(grant.pace, f64::from(grant.used) / passed.as_secs_f64());
+            (grant.used, grant.since, grant.back) = (0, now, 0);
         }
         grant.asking
     }
+}
 
-    /// What the page of metrics tells of it.
-    pub fn families(&self, families: &mut Vec<Family>) {
-        let core = &self.core;
-        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        families.push(Family {
+/// What the page of metrics tells of shared rates; families without samples where nothing is shared.
+pub(super) fn families(shared: Option<&Shared>) -> [Family; 3] {
+    let get = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
+    let totals = shared.map(|shared| {
+        let core = &shared.core;
+        vec![
+            (vec![("did", "ask".into())], get(&core.asked)),
+            (vec![("did", "fail".into())], get(&core.failures)),
+            (vec![("did", "alone".into())], get(&core.alone)),
+        ]
+    });
+    let gauge = |name, help, value: Option<u32>| Family {
+        name,
+        kind: "gauge",
+        help,
+        samples: value.map(|value| (Vec::new(), f64::from(value))).into_iter().collect(),
+    };
+    [
+        Family {
             name: "fleetfoot_rate_shared_total",
             kind: "counter",
             help: "What became of shared rates: questions to Redis, those that failed, and requests \
                    that were decided here alone.",
-            samples: vec![
-                (vec![("did", "ask".into())], get(&core.asked) as f64),
-                (vec![("did", "fail".into())], get(&core.failures) as f64),
-                (vec![("did", "alone".into())], get(&core.alone) as f64),
-            ],
-        });
-        let name = "fleetfoot_rate_shared_healthy";
-        let help = "1 while the Redis of [rate] answers.";
-        families.push(Family::one(name, "gauge", help, u64::from(self.is_healthy())));
-        let name = "fleetfoot_rate_gateways";
-        let help = "Gateways that count rates together, as last heard.";
-        families.push(Family::one(name, "gauge", help, u64::from(self.gateways())));
-    }
+            samples: totals.unwrap_or_default(),
+        },
+        gauge(
+            "fleetfoot_rate_shared_healthy",
+            "1 while the Redis of [rate] answers.",
+            shared.map(|shared| u32::from(shared.is_healthy())),
+        ),
+        gauge(
+            "fleetfoot_rate_gateways",
+            "Gateways that count rates together, as last heard.",
+            shared.map(Shared::gateways),
+        ),
+    ]
 }
 
 /// Keeps a shard within its bound: forgets who has nothing left to lose, or else anybody.
@@ -362,7 +419,9 @@ fn make_room(shard: &mut HashMap<u128, Grant>, key: u128, now: Moment) {
     shard.retain(|_, grant| grant.asking || grant.until > now || grant.denied_until > now);
     if shard.len() >= SHARD_MAX {
         let some: Vec<u128> = shard.keys().copied().take(SHARD_MAX / 8).collect();
-        some.iter().for_each(|key| drop(shard.remove(key)));
+        for key in some {
+            shard.remove(&key);
+        }
     }
 }
 
@@ -435,7 +494,6 @@ impl Task {
                     if failures > 0 {
                         say("connected to Redis again");
                     }
-                    failures = 0;
                     self.core.fuse.ended(true, Moment::now());
                     self.core.connected.store(true, Ordering::Relaxed);
                     let why = self.serve(&mut connection).await;
@@ -485,7 +543,7 @@ impl Task {
             let result = tokio::select! { biased;
                 _ = ticks.tick() => {
                     let heard = self.be_heard(connection);
-                    timeout(CONNECT_TIME, heard).await.unwrap_or_else(|_| Err(late()))
+                    timeout(ASK_TIME, heard).await.unwrap_or_else(|_| Err(late()))
                 }
                 n = self.questions.recv_many(&mut asks, ASKS_AT_ONCE) => {
                     if n == 0 {
@@ -496,10 +554,10 @@ impl Task {
             };
             let now = Moment::now();
             let turned = self.core.fuse.ended(result.is_ok(), now);
-            if let Err(error) = result {
-                if turned == Some(State::Open) || !error.is_timeout() && error.is_io_error() {
-                    return Some(error.to_string());
-                }
+            if let Err(error) = result
+                && (turned == Some(State::Open) || !error.is_timeout() && error.is_io_error())
+            {
+                return Some(error.to_string());
             }
         }
     }
@@ -510,9 +568,9 @@ impl Task {
         asks: &mut Vec<Ask>,
     ) -> RedisResult<()> {
         let mut commands = pipe();
-        for Ask { key, each, most, want } in &*asks {
+        for Ask { key, each, most, want, back } in &*asks {
             let key = format!("fleetfoot:rate:{key:032x}");
-            commands.cmd("EVAL").arg(GRANT).arg(1).arg(key).arg(each).arg(most).arg(want);
+            commands.cmd("EVAL").arg(GRANT).arg(1).arg(key).arg(each).arg(most).arg(want).arg(back);
         }
         self.core.asked.fetch_add(asks.len() as u64, Ordering::Relaxed);
         let answers = commands.query_async::<Vec<(u32, u32, u64)>>(connection);
@@ -525,7 +583,9 @@ impl Task {
             }
             other => {
                 self.core.failures.fetch_add(asks.len() as u64, Ordering::Relaxed);
-                asks.iter().for_each(|ask| self.core.failed(ask));
+                for ask in &*asks {
+                    self.core.failed(ask);
+                }
                 other.and(Err(late()))
             }
         };

@@ -1,3 +1,5 @@
+//! Whose request it is.
+
 use super::*;
 
 fn ip(text: &str) -> IpAddr {

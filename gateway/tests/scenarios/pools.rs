@@ -238,7 +238,8 @@ fn a_route_may_be_shorter_of_patience_than_its_service() {
 fn requests_go_round_the_servers() {
     let origins = [Origin::start(), Origin::start(), Origin::start()];
     let addresses = origins.each_ref().map(Origin::address);
-    let gateway = start(&Text::to(&addresses).top("threads = 1"));
+    let settings = Text::to(&addresses).top("threads = 1").service("balance = \"round-robin\"");
+    let gateway = start(&settings);
     for _ in 0..30 {
         assert_eq!(gateway.get("/").status, 200);
     }

@@ -1,3 +1,5 @@
+//! The door: by hand, by threads, and before a service in simulated time.
+
 use super::*;
 use crate::settings::{Discipline, Limit as Told};
 use std::sync::atomic::AtomicUsize;
@@ -231,7 +233,6 @@ fn work(door: &Arc<Admission>, rng: &mut fastrand::Rng, served: &AtomicUsize, mo
     }
 }
 
-/// A tenth of the requests of the overload must not be lost to anything but the overload.
 #[test]
 fn overload_is_shed_and_those_let_in_are_served_in_time() {
     for seed in 0..24 {
@@ -298,5 +299,28 @@ fn a_door_that_is_not_needed_is_wide_open() {
         let mean = limit_of(&world, 20.0, 120.0);
         assert!(mean >= 13.0, "seed {seed}: {mean} {figures:?}");
         assert!(figures.in_time >= 0.999, "seed {seed}: {figures:?}");
+    }
+}
+
+#[test]
+fn clients_that_always_ask_again_do_not_hold_it_wide_open() {
+    // What a load test does: a hundred and more clients at once from the first moment. Many times what
+    // the service can do, so that in flight is whatever is let through.
+    for seed in 0..4 {
+        let mut world = world::World::new(Discipline::AdaptiveLifo, seed);
+        world.run(&script(60, &[(0, 4.0, 0.05)]));
+        let late = limit_of(&world, 20.0, 60.0);
+        assert!((9.0..18.0).contains(&late), "seed {seed}: {late}");
+    }
+}
+
+#[test]
+fn a_mix_that_shifts_costs_a_moment() {
+    // Load that is borne throughout, of requests that take a tenth more and more.
+    for seed in 0..4 {
+        let mut world = world::World::new(Discipline::AdaptiveLifo, seed);
+        let phases = &[(0, 0.2, 0.05), (20, 0.2, 0.1), (40, 0.2, 0.2), (60, 0.2, 0.05)];
+        let figures = world.run(&script(80, phases));
+        assert!(figures.in_time >= 0.985, "seed {seed}: {figures:?}");
     }
 }

@@ -189,6 +189,31 @@ fn a_service_that_is_slower_for_another_reason_is_hedged_on() {
     assert_eq!(hedge.figures().turned_off, 0);
 }
 
+#[test]
+fn threads_together_add_no_more_than_one() {
+    let (hedge, common) = (hedge(Share::percent(5)), plenty());
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (hedge, common) = (&hedge, &common);
+            scope.spawn(move || {
+                for n in 0..8_000 {
+                    let now = at(n + thread * 3);
+                    let delay = hedge.delay(now);
+                    let took = even(n * 7 + thread);
+                    hedge.record(took, Seen::Answered);
+                    // All that may be sent is.
+                    if delay.is_ok() && hedge.fire(now, IDLE, common).is_ok() {
+                        hedge.ended(Won::Second, ms(1));
+                    }
+                }
+            });
+        }
+    });
+    let Figures { sent, won, saved, .. } = hedge.figures();
+    assert!(sent > 0 && sent <= 4 * 8_000 / 20, "{sent}");
+    assert_eq!((won, saved), (sent, ms(sent)));
+}
+
 /// (a): 2 % of answers stall for a second, at moderate load.
 #[test]
 fn stalls_are_hedged_away_for_a_twentieth_more() {
@@ -253,11 +278,12 @@ fn tune() {
         let most =
             |of: &dyn Fn(&(Measured, Measured)) -> f64| all.iter().map(of).fold(0.0, f64::max);
         println!(
-            "{name}: p50 {:.1} -> {:.1} (at most x{:.2}), p99 {:.0} -> {:.0} (at most {:.0}), \
+            "{name}: p50 {:.1} -> {:.1} (at most x{:.2}, over x2: {}), p99 {:.0} -> {:.0} (at most {:.0}), \
              extra {:.2} % (at most {:.2} %), turned off {:.2} times in {} of {seeds}, won {:.2}",
             mean(&|m| m.0.p50),
             mean(&|m| m.1.p50),
             most(&|m| m.1.p50 / m.0.p50),
+            all.iter().filter(|m| m.1.p50 > m.0.p50 * 2.0).count(),
             mean(&|m| m.0.p99),
             mean(&|m| m.1.p99),
             most(&|m| m.1.p99),

@@ -1,3 +1,5 @@
+//! The limit of services that are simulated in a few lines.
+
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;

@@ -1,3 +1,5 @@
+//! The queue step by step, and beside a list.
+
 use super::*;
 use Class::{Background, Critical, Normal};
 

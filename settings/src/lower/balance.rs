@@ -59,7 +59,7 @@ fn policy<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Option<Policy> {
         "random" => Policy::Random,
         "hot-cold" => Policy::HotCold,
         "hash" => {
-            if table.get("by").is_none() {
+            if table.get("by").is_none() && !reader.torn() {
                 let what = format!("{}\"hash\" does not say by what", table.scope.key("policy"));
                 let hint = "balance = { policy = \"hash\", by = \"client\" }".to_owned();
                 let allowed =
@@ -132,8 +132,9 @@ fn hash_by(text: &str) -> Result<HashBy, Wrong> {
 
 /// Reads the name of a parameter of a path.
 fn parameter(name: &str) -> Result<String, Wrong> {
-    let legal = |c: char| !c.is_control() && !matches!(c, '{' | '}' | '/' | '.' | '*' | ' ');
-    if name.is_empty() || name.len() > 256 || !name.chars().all(legal) {
+    // As `crate::pattern` has them.
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if name.is_empty() || !name.bytes().all(legal) {
         let what = format!("\"{name}\" is no name of a parameter");
         let bare = name.trim_matches(['{', '}']).trim_end_matches('.');
         let wrong = Wrong::all(name, what, "the name of a parameter of match, without braces");

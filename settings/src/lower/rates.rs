@@ -33,7 +33,10 @@ impl Counting {
             && root.get("rate").is_some_and(|value| {
                 value.get_ref().as_table().is_none_or(|table| table.contains_key("redis"))
             });
-        let lost = cache.shared.is_none() && reader.has_mistakes();
+        let lost = cache.shared.is_none()
+            && root.get("cache").is_some_and(|value| {
+                ["redis", "memcached"].iter().any(|key| value.get_ref().get(*key).is_some())
+            });
         let cache = match &cache.shared {
             _ if wrong || lost || reader.torn() => None,
             Some(Shared::Redis(redis)) => match (&redis.mode, redis.urls.first()) {

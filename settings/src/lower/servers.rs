@@ -190,7 +190,9 @@ fn srv(text: &str) -> Result<String, Wrong> {
     }
     let rest = rest.map(|rest| rest.trim_end_matches('.'));
     match rest.map(address::host) {
-        Some(Ok(_)) if lower.len() <= 253 => Ok(lower.trim_end_matches('.').to_owned()),
+        Some(Ok(host)) if lower.len() <= 253 && host.parse::<std::net::IpAddr>().is_err() => {
+            Ok(lower.trim_end_matches('.').to_owned())
+        }
         _ => Err(wrong(format!("\"{text}\" names no host"))),
     }
 }

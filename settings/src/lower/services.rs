@@ -70,14 +70,17 @@ fn lowered<'s>(
     let inner = |name: &str| Scope::Section(format!("{own}.{name}"));
     let spots = servers::servers(reader, table);
     let discover = servers::discover(reader, table, inner("discover"));
-    let name = own.trim_start_matches("service.").to_owned();
+    let name = own.strip_prefix("service.").unwrap_or(own).to_owned();
     let standard = Settings::standard(name, spots.clone().unwrap_or_default());
     let total = Bound::of("total_time", reader.time(table, "total_time"), standard.total_time);
     let retries = tries::retry(reader, table, inner("retry"));
-    let connect_time = connect_time(reader, table, own, &retries, &total, standard.connect_time);
+    let connect_time = connect_time(reader, table, &retries, &total, standard.connect_time);
     let first = time_within(reader, table, "first_byte_time", standard.first_byte_time, &total);
     let (idle_max, connections_max, prewarm) = counts(reader, table, &standard);
-    let known = spots.as_ref().filter(|_| table.get("discover").is_none()).map(Vec::len);
+    // As many as are written: those with mistakes are servers too.
+    let written =
+        table.get("servers").map(|value| value.get_ref().as_array().map_or(1, |all| all.len()));
+    let known = written.filter(|_| table.get("discover").is_none());
     let settings = Settings {
         balance: balance::balance(reader, table, own, zone),
         check: tries::health(reader, table, inner("health")),
@@ -109,14 +112,13 @@ fn lowered<'s>(
 fn connect_time<'s>(
     reader: &mut Reader<'s>,
     table: &Table<'s>,
-    own: &str,
     retries: &tries::Retries,
     total: &Bound<Duration>,
     standard: Duration,
 ) -> Duration {
     let found = time_within(reader, table, "connect_time", standard, total);
     let set = table.place("connect_time").map(|span| At { value: found, span });
-    tries::check_tries(reader, own, retries, total, set.as_ref());
+    tries::check_tries(reader, table, retries, total, set.as_ref());
     match (set, retries.retry.try_time) {
         (None, Some(try_time)) => found.min(try_time),
         _ => found,

@@ -179,7 +179,7 @@ pub(super) fn longest(retry: &Retry) -> Option<(Duration, String)> {
 /// Notes tries that do not fit into the whole, or into which connecting does not fit.
 pub(super) fn check_tries(
     reader: &mut Reader<'_>,
-    name: &str,
+    service: &Table<'_>,
     retries: &Retries,
     total: &Bound<Duration>,
     connect: Option<&At<Duration>>,
@@ -187,15 +187,16 @@ pub(super) fn check_tries(
     let Some((place, try_time)) = retries.try_place.as_ref().zip(retries.retry.try_time) else {
         return;
     };
+    let key = service.scope.key("retry.try_time");
     if let Some((_, sum)) = longest(&retries.retry).filter(|(longest, _)| *longest > total.value) {
         let shown = duration(total.value);
-        let what = format!("{name}.retry.try_time: {sum} is more than total_time, {shown}");
+        let what = format!("{key}{sum} is more than total_time, {shown}");
         let label = format!("all tries within total_time, {shown}");
         total.note(reader, what, (place, label), &shown);
     }
     if let Some(connect) = connect.filter(|connect| connect.value > try_time) {
         let (shown, least) = (duration(try_time), duration(connect.value));
-        let what = format!("{name}.retry.try_time: {shown} is shorter than connect_time, {least}");
+        let what = format!("{key}{shown} is shorter than connect_time, {least}");
         let label = format!("at least connect_time, {least}");
         let there = (&connect.span, "connect_time is set here".to_owned());
         reader.note_pair(what, (place, label), there, None);
@@ -220,9 +221,15 @@ pub(super) fn hedge<'s>(
         let start = table.scope.key("extra");
         let what = format!("{start}hedge may add {extra} but budget allows {}", budget.value);
         let label = format!("at most {}, {}", budget.key, budget.value);
-        budget.note(reader, what, (&span, label), &budget.value.to_string());
+        if let Some(off) = service.place("retry").filter(|_| Reader::is_off(service, "retry")) {
+            let there = (&off, "there is no budget without retries".to_owned());
+            let hint = "retry = { attempts = 0 } retries nothing and keeps the budget".to_owned();
+            reader.note_pair(what, (&span, label), there, Some(hint));
+        } else {
+            budget.note(reader, what, (&span, label), &budget.value.to_string());
+        }
     }
-    if servers == Some(1) {
+    if servers == Some(1) && !reader.torn() {
         let what = format!("{}there is one server", table.scope.key("extra"));
         let allowed = "needs a second server, or discover".to_owned();
         let hint = Some("take the key out".to_owned());

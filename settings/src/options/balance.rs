@@ -1,14 +1,14 @@
 //! The table's part about the servers of a service: which is chosen, whether it is well, and what is
 //! done when it is not.
 
-use super::table::{DAY, FIELD_NAME, MILLISECOND};
+use super::table::{DAY, MILLISECOND};
 use super::{Default, Form, Key, Kind, Section};
 use base::{ByteSize, Share};
 use std::time::Duration;
 
 const BY: Form = Form {
     what: "header:NAME, cookie:NAME, parameter:NAME, path or client",
-    pattern: r"^(path|client|(header|cookie|parameter):[^ :]{1,256})$",
+    pattern: r"^(path|client|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}|parameter:[A-Za-z0-9_]+)$",
 };
 const CHECK_PATH: Form =
     Form { what: "a path that starts with /, perhaps with a query", pattern: r"^/[!-~]{0,1023}$" };
@@ -487,52 +487,6 @@ pub(crate) static LIMIT: Section = Section {
             default: Default::Value("\"1s\""),
             doc: "Longest wait in the queue; never more than `total_time`.",
             examples: &["\"200ms\""],
-        },
-    ],
-};
-
-/// `[deadline]`.
-pub(crate) static DEADLINE: Section = Section {
-    header: "[deadline]",
-    doc: "How the time that a client will wait is learned and passed on. `grpc-timeout` always is where a request is gRPC.",
-    aliases: &[
-        ("header", "field"),
-        ("header_name", "field"),
-        ("timeout_header", "field"),
-        ("min", "least"),
-        ("minimum", "least"),
-        ("margin", "shrink"),
-        ("reserve", "shrink"),
-    ],
-    keys: &[
-        Key {
-            name: "field",
-            kind: Kind::Text { form: FIELD_NAME, or_false: true },
-            default: Default::Value("\"x-envoy-expected-rq-timeout-ms\""),
-            doc: "The field that tells how long a client will wait, and services how long is left; one that ends in `-ms` holds milliseconds, any other seconds, unless the value brings a unit.",
-            examples: &["\"X-Request-Timeout\"", "false"],
-        },
-        Key {
-            name: "shrink",
-            kind: Kind::Share {
-                least: Share::percent(0),
-                most: Share::percent(50),
-                or_false: false,
-            },
-            default: Default::Value("\"5%\""),
-            doc: "The share of what is left that is kept for the way back.",
-            examples: &["\"10%\""],
-        },
-        Key {
-            name: "least",
-            kind: Kind::Time {
-                least: Duration::ZERO,
-                most: Duration::from_secs(10),
-                or_false: false,
-            },
-            default: Default::Value("\"5ms\""),
-            doc: "With less time left than this no service is asked: the answer is 504 at once.",
-            examples: &["\"20ms\""],
         },
     ],
 };

@@ -1,8 +1,8 @@
 //! The table's part about a route; what it says of caching is in `caching`.
 
-use super::caching::ROUTE_CACHE;
+use super::caching::{FIELD, ROUTE_CACHE};
 use super::service::SERVICE_NAME;
-use super::table::{FIELD_NAME, MILLISECOND};
+use super::table::MILLISECOND;
 use super::{Default, Form, Key, Kind, Section};
 use base::Share;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const PREFIX: Form = Form {
 };
 const RATE_FORM: Form = Form {
     what: "a number, a slash and a time: 100/s, 5/10s, 1000/h",
-    pattern: r"^[0-9]{1,10} ?/ ?[0-9]{0,10} ?(s|m|min|h|d)$",
+    pattern: r"^\s*[0-9]{1,10}\s*/[0-9.\sa-zµ]+$",
 };
 const RATE_BY: Form =
     Form { what: "header:NAME", pattern: r"^header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$" };
@@ -44,6 +44,7 @@ pub(crate) static ROUTE: Section = Section {
         ("backend", "to"),
         ("target", "to"),
         ("split", "to"),
+        ("weight", "to"),
         ("weights", "to"),
         ("weighted_clusters", "to"),
         ("canary", "to"),
@@ -191,7 +192,7 @@ pub(crate) static CLASS: Section = Section {
         },
         Key {
             name: "field",
-            kind: Kind::Text { form: FIELD_NAME, or_false: false },
+            kind: Kind::Text { form: FIELD, or_false: false },
             default: Default::Words("none"),
             doc: "The field of requests that may say otherwise: `critical`, `normal` or `background`.",
             examples: &["\"X-Priority\""],
@@ -243,7 +244,7 @@ pub(crate) static ROUTE_RATE: Section = Section {
             name: "shared",
             kind: Kind::Flag,
             default: Default::Value("false"),
-            doc: "Whether all gateways count together, through `redis` of `[rate]` or of `[cache]`; where it does not answer each counts its own.",
+            doc: "Whether all gateways count together, through `redis` of `[rate]`, or of `[cache]` where that is a single server.",
             examples: &["true"],
         },
         Key {

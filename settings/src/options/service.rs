@@ -17,7 +17,7 @@ const SERVER_NAME: Form =
     Form { what: "a host name or address", pattern: r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)$" };
 const SRV: Form = Form {
     what: "a name of SRV records, such as _http._tcp.catalog.internal",
-    pattern: r"^_[A-Za-z0-9-]{1,62}\._(tcp|udp|TCP|UDP)\.[A-Za-z0-9._-]{1,240}$",
+    pattern: r"^_[A-Za-z0-9-]{1,62}\._([Tt][Cc][Pp]|[Uu][Dd][Pp])\.[A-Za-z0-9._-]{1,240}$",
 };
 const LABEL: Form = Form {
     what: "1 to 63 lower-case letters, digits and -",
@@ -72,7 +72,27 @@ pub(crate) static SERVICES: Section = Section {
         ("min_idle", "prewarm"),
         ("url", "servers"),
         ("urls", "servers"),
+        ("weight", "servers"),
+        ("weights", "servers"),
+        ("backup", "servers"),
         ("timeout", "total_time"),
+        ("request_timeout", "total_time"),
+        ("proxy_connect_timeout", "connect_time"),
+        ("dial_timeout", "connect_time"),
+        ("timeout_connect", "connect_time"),
+        ("proxy_read_timeout", "first_byte_time"),
+        ("response_header_timeout", "first_byte_time"),
+        ("timeout_server", "first_byte_time"),
+        ("keepalive_timeout", "idle_time"),
+        ("idle_conn_timeout", "idle_time"),
+        ("keepalive", "idle_max"),
+        ("max_idle_conns_per_host", "idle_max"),
+        ("max_conns", "connections_max"),
+        ("maxconn", "connections_max"),
+        ("pass_host_header", "host"),
+        ("proxy_next_upstream_tries", "retry"),
+        ("maxqueue", "limit"),
+        ("max_pending_requests", "limit"),
         ("connect_timeout", "connect_time"),
         ("read_timeout", "first_byte_time"),
         ("idle_timeout", "idle_time"),
@@ -312,7 +332,7 @@ pub(crate) static DISCOVER: Section = Section {
             name: "file",
             kind: Kind::Text { form: FILE, or_false: false },
             default: Default::Words("none"),
-            doc: "A file of one server a line, read again when it changes: a URL, perhaps `weight=2 priority=1 zone=eu-1` behind it.",
+            doc: "A file of one server a line: a URL, perhaps `weight=2 priority=1 zone=eu-1` behind it.",
             examples: &["\"catalog.servers\""],
         },
         Key {
@@ -351,7 +371,7 @@ pub(crate) static DISCOVER: Section = Section {
             name: "servers_max",
             kind: Kind::Count { least: 1, most: 100_000, unlimited: false },
             default: Default::Value("10000"),
-            doc: "Most servers that are taken; the rest is left out and told of in the log.",
+            doc: "Most servers that are taken; the rest is left out.",
             examples: &["100"],
         },
         Key {
@@ -386,7 +406,7 @@ pub(crate) static DISCOVER: Section = Section {
             name: "token",
             kind: Kind::Text { form: FILE, or_false: false },
             default: Default::Words("the pod's own"),
-            doc: "A file with the bearer token for the API server; read again when it changes.",
+            doc: "A file with the bearer token for the API server.",
             examples: &["\"k8s.token\""],
         },
         Key {

@@ -1,11 +1,10 @@
 //! The table itself, in the order of the reference page.
 
-use super::balance::DEADLINE;
 use super::caching::{CACHE, FIELD, REDIS};
 use super::route::ROUTE;
 use super::service::SERVICES;
 use super::{Default, Form, Key, Kind, Section};
-use base::ByteSize;
+use base::{ByteSize, Share};
 use std::time::Duration;
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
@@ -21,7 +20,6 @@ const ADDRESS: Form = Form {
 };
 pub(super) const FILE: Form =
     Form { what: "a file's path, relative to the settings file", pattern: r"^.+$" };
-pub(super) const FIELD_NAME: Form = FIELD;
 pub(super) const ZONE: Form =
     Form { what: "1 to 64 letters, digits, -, _ and .", pattern: r"^[A-Za-z0-9._-]{1,64}$" };
 const NETWORK: Form = Form {
@@ -355,6 +353,52 @@ pub(crate) static MONITOR: Section = Section {
         doc: "Where a line for each request goes; a file is appended to.",
         examples: &["\"stdout\"", "\"/var/log/fleetfoot/access.log\""],
     }],
+};
+
+/// `[deadline]`.
+pub(crate) static DEADLINE: Section = Section {
+    header: "[deadline]",
+    doc: "How the time that a client will wait is learned and passed on. `grpc-timeout` always is where a request is gRPC.",
+    aliases: &[
+        ("header", "field"),
+        ("header_name", "field"),
+        ("timeout_header", "field"),
+        ("min", "least"),
+        ("minimum", "least"),
+        ("margin", "shrink"),
+        ("reserve", "shrink"),
+    ],
+    keys: &[
+        Key {
+            name: "field",
+            kind: Kind::Text { form: FIELD, or_false: true },
+            default: Default::Value("\"x-envoy-expected-rq-timeout-ms\""),
+            doc: "The field that tells how long a client will wait, and services how long is left; one that ends in `-ms` holds milliseconds, any other seconds, unless the value brings a unit.",
+            examples: &["\"X-Request-Timeout\"", "false"],
+        },
+        Key {
+            name: "shrink",
+            kind: Kind::Share {
+                least: Share::percent(0),
+                most: Share::percent(50),
+                or_false: false,
+            },
+            default: Default::Value("\"5%\""),
+            doc: "The share of what is left that is kept for the way back.",
+            examples: &["\"10%\""],
+        },
+        Key {
+            name: "least",
+            kind: Kind::Time {
+                least: Duration::ZERO,
+                most: Duration::from_secs(10),
+                or_false: false,
+            },
+            default: Default::Value("\"5ms\""),
+            doc: "With less time left than this no service is asked.",
+            examples: &["\"20ms\""],
+        },
+    ],
 };
 
 /// `[rate]`.

@@ -94,11 +94,14 @@ impl<'s> Reader<'s> {
         };
         let mut found: Vec<At<u64>> = Vec::new();
         for value in values {
-            let DeValue::Integer(number) = value.get_ref() else {
-                self.mistyped(table, key, value);
-                continue;
+            let number = match self.whole(table, key, value) {
+                Whole::Number(number) => number,
+                Whole::Other => {
+                    self.mistyped(table, key, value);
+                    continue;
+                }
+                Whole::Lost => continue,
             };
-            let number = u64::from_str_radix(number.as_str(), number.radix()).ok();
             let Some(number) = number.filter(|number| (least..=most).contains(number)) else {
                 let source = &self.text[value.span()];
                 let what = format!("{}{source} is out of bounds", table.scope.key(key));
@@ -136,11 +139,10 @@ impl<'s> Reader<'s> {
             DeValue::Table(inner) => {
                 let mut found = Vec::new();
                 for (name, value) in inner {
-                    let weight = match value.get_ref() {
-                        DeValue::Integer(number) => {
-                            u64::from_str_radix(number.as_str(), number.radix()).ok()
-                        }
-                        _ => None,
+                    let weight = match self.whole(table, key, value) {
+                        Whole::Number(number) => number,
+                        Whole::Other => None,
+                        Whole::Lost => continue,
                     };
                     let name = At { value: name.get_ref().to_string(), span: name.span() };
                     if let Some(weight) = weight.filter(|weight| *weight <= most) {
@@ -165,4 +167,30 @@ impl<'s> Reader<'s> {
             }
         }
     }
+
+    /// A whole number, or a variable that holds one.
+    fn whole(&mut self, table: &Table<'s>, key: &str, value: &Spanned<DeValue<'s>>) -> Whole {
+        match value.get_ref() {
+            DeValue::Integer(number) => {
+                Whole::Number(u64::from_str_radix(number.as_str(), number.radix()).ok())
+            }
+            DeValue::String(text) if text.contains("${") => {
+                match self.fill(&table.scope.key(key), text, value.span()) {
+                    Some(text) => Whole::Number(text.value.trim().parse().ok()),
+                    None => Whole::Lost,
+                }
+            }
+            _ => Whole::Other,
+        }
+    }
+}
+
+/// What stands where a whole number should.
+enum Whole {
+    /// A number, unless it is negative or too large.
+    Number(Option<u64>),
+    /// Something else.
+    Other,
+    /// A variable that is not set: noted already.
+    Lost,
 }

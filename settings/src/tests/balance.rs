@@ -637,7 +637,8 @@ retry = false"#), @r#"
     3 | hedge = "5%"
       |         ^^^^ at most retry.budget, 0%
     4 | retry = false
-      |         ^^^^^ retry.budget is set here
+      |         ^^^^^ there is no budget without retries
+    hint: retry = { attempts = 0 } retries nothing and keeps the budget
     "#);
     insta::assert_snapshot!(pair(r#"hedge = "5%"
 retry = { budget = "0%" }"#), @r#"
@@ -662,6 +663,14 @@ retry = { budget = "0%" }"#), @r#"
     gateway.toml:3:9: service.shop.hedge: 51% is too large
     3 | hedge = "51%"
       |         ^^^^^ a share from 0.01% to 50%
+    "#);
+    insta::assert_snapshot!(mistakes(r#"[service.shop]
+servers = ["http://a", "b"]
+hedge = "5%""#), @r#"
+    gateway.toml:2:24: service.shop.servers: "b" has no scheme
+    2 | servers = ["http://a", "b"]
+      |                        ^^^ http or https, a host and perhaps a port, such as http://10.0.0.1:3000
+    hint: did you mean "http://b"?
     "#);
     insta::assert_snapshot!(pair("hedge = true"), @r#"
     gateway.toml:3:9: service.shop.hedge: true

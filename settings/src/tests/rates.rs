@@ -54,6 +54,16 @@ fn weights() {
     7 | to = { shop = 1001, next = 0.5 }
       |                            ^^^ a whole number from 0 to 1000
     "#);
+    insta::assert_snapshot!(next(r#"to = { shop = "${UNSET}", next = "${EMPTY}" }"#), @r#"
+    gateway.toml:7:16: route "*": to: environment variable UNSET is not set
+    7 | to = { shop = "${UNSET}", next = "${EMPTY}" }
+      |                ^^^^^^^^
+    hint: set it, or give a default: ${UNSET:-...}
+
+    gateway.toml:7:34: route "*": to: "${EMPTY}" is no weight
+    7 | to = { shop = "${UNSET}", next = "${EMPTY}" }
+      |                                  ^^^^^^^^^^ a whole number from 0 to 1000
+    "#);
     insta::assert_snapshot!(next("to = {}"), @r#"
     gateway.toml:7:6: route "*": to: an empty table
     7 | to = {}

@@ -226,7 +226,7 @@ redis = "redis://cache/1"
 [service.catalog]
 servers = ["http://a", { url = "http://b:81", weight = 2, priority = 1, zone = "eu-2" }]
 health = "/health?deep"
-retry = { attempts = 2, statuses = 503, try_time = "500ms", budget = "20%" }
+retry = { attempts = 2, statuses = ["${UNSET:-503}"], try_time = "500ms", budget = "20%" }
 hedge = "12.5%"
 total_time = "1600ms"
 prewarm = 2
@@ -247,7 +247,7 @@ retry = false
 limit = { least = 200 }
 [[route]]
 match = "/a"
-to = { next = 5, catalog = 95 }
+to = { next = "${UNSET:-5}", catalog = 95 }
 class = { default = "critical", field = "X-Priority" }
 rate = ["100/s", { limit = "6/90s", burst = 9, by = "header:X-Api-Key", shared = true }]
 [[route]]

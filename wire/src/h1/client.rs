@@ -64,7 +64,8 @@ impl Lent {
         self.connection.as_mut().expect("a lent connection is there until it is given back")
     }
 
-    fn give_back(mut self) {
+    /// Gives it back unused.
+    pub fn give_back(mut self) {
         if let Some(connection) = self.connection.take() {
             self.home.back(connection);
         }

@@ -1,3 +1,5 @@
+//! Gateways that count together in a real Redis, where one is installed.
+
 use super::*;
 use scenario::redis::Redis;
 use scenario::server::wait_until;
@@ -18,7 +20,7 @@ fn rule(limit: u32, burst: u32) -> (Rule, Scope) {
 
 /// Gateways that count together, each with its own idea of the rule.
 struct Town {
-    control: tokio::runtime::Runtime,
+    _control: tokio::runtime::Runtime,
     gateways: Vec<(Arc<Shared>, Rule, Scope)>,
 }
 
@@ -33,10 +35,10 @@ impl Town {
             let (rule, scope) = rule(limit, burst);
             (Shared::start(&redis.url(), control.handle()).unwrap(), rule, scope)
         };
-        let town = Self { gateways: (0..count).map(gateway).collect(), control };
+        let town = Self { gateways: (0..count).map(gateway).collect(), _control: control };
         wait_until("all gateways to be heard of", || {
             let knows = |(shared, ..): &(Arc<Shared>, _, _)| {
-                shared.is_healthy() && shared.gateways() == count as u32
+                shared.is_healthy() && shared.gateways() >= count as u32
             };
             town.gateways.iter().all(knows)
         });
@@ -44,7 +46,7 @@ impl Town {
     }
 
     /// Runs something where deadlines come due.
-    fn run<F: Future>(&self, future: F) -> F::Output {
+    fn run<F: Future>(future: F) -> F::Output {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let sweep = pin!(wire::timer::sweep());
         runtime.block_on(async {
@@ -53,12 +55,12 @@ impl Town {
     }
 
     /// Each gateway is asked so many times a millisecond, in turn, for so long. How many were allowed,
-    /// how long it took, and the longest time that one waited.
+    /// how long it took, and how long nine in ten waited at most.
     fn hammer(&self, each: &[u32], time: Duration) -> (u32, Duration, Duration) {
-        self.run(async {
+        Self::run(async {
             let begun = Moment::now();
             let mut allowed = 0;
-            let mut longest = Duration::ZERO;
+            let mut waits = Vec::new();
             let mut ticks = interval(Duration::from_millis(1));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
             let mut turn = 0_u32;
@@ -66,7 +68,9 @@ impl Town {
                 ticks.tick().await;
                 turn += 1;
                 if Moment::now().since(begun) >= time {
-                    return (allowed, Moment::now().since(begun), longest);
+                    waits.sort();
+                    let wait = waits[waits.len() * 9 / 10];
+                    return (allowed, Moment::now().since(begun), wait);
                 }
                 for ((shared, rule, scope), each) in self.gateways.iter().zip(each) {
                     // Up to a thousand a second each: so many in a thousand of these turns.
@@ -75,7 +79,7 @@ impl Town {
                     for _ in 0..asks {
                         let asked = Moment::now();
                         let outcome = shared.take(rule, scope, Who::All, asked).await;
-                        longest = longest.max(Moment::now().since(asked));
+                        waits.push(Moment::now().since(asked));
                         allowed += u32::from(outcome.allowed);
                     }
                 }
@@ -99,16 +103,26 @@ fn check(limit: u32, burst: u32, each: [u32; 3]) {
     assert!((0.95..=1.05).contains(&share), "{allowed} of {due:.0} ({share:.3}), {each:?}");
     let asked: u64 = town.gateways.iter().map(|g| g.0.core.asked.load(Ordering::Relaxed)).sum();
     let alone: u64 = town.gateways.iter().map(|g| g.0.core.alone.load(Ordering::Relaxed)).sum();
-    println!(
-        "{limit}/s burst {burst}, {each:?}: {share:.3} of the rate, {asked} questions, {alone} alone"
-    );
+    println!("{limit}/s, burst {burst}, {each:?}: {share:.3}, {asked} questions, {alone} alone");
 }
 
 #[test]
 fn three_gateways_together_keep_to_the_rate() {
-    check(1_000, 100, [1_000, 1_000, 1_000]);
-    check(1_000, 1_000, [900, 300, 100]);
+    check(1_000, 400, [1_000, 1_000, 1_000]);
+    check(1_000, 1_000, [1_000, 600, 200]);
     check(100, 100, [300, 100, 20]);
+}
+
+#[test]
+fn who_asks_seldom_loses_nothing_to_what_is_asked_ahead() {
+    let Some(redis) = Redis::start() else { return };
+    for (limit, burst, each) in [(5, 2, [2, 2, 0]), (40, 10, [38, 0, 0]), (100, 100, [30, 30, 30])]
+    {
+        let town = Town::start(&redis, 3, limit, burst);
+        let (allowed, took, _) = town.hammer(&each, Duration::from_secs(2));
+        let asked = f64::from(each.iter().sum::<u32>()) * took.as_secs_f64();
+        assert!(f64::from(allowed) > asked * 0.95 - 2.0, "{allowed} of {asked:.0}: {limit}/s");
+    }
 }
 
 #[test]
@@ -132,14 +146,14 @@ fn without_redis_each_counts_its_part_and_nobody_waits() {
     town.hammer(&[300, 300, 300], Duration::from_millis(300));
     redis.freeze();
     // Until it is given up, some wait for the time that may be waited.
-    let (_, _, longest) = town.hammer(&[100, 100, 100], Duration::from_millis(700));
-    assert!(longest < Duration::from_millis(60), "{longest:?}");
+    let (_, _, wait) = town.hammer(&[100, 100, 100], Duration::from_millis(700));
+    assert!(wait < Duration::from_millis(30), "{wait:?}");
     wait_until("all to give it up", || town.gateways.iter().all(|(s, ..)| !s.is_healthy()));
-    let (allowed, took, longest) = town.hammer(&[300, 300, 300], Duration::from_secs(2));
+    let (allowed, took, wait) = town.hammer(&[300, 300, 300], Duration::from_secs(2));
     let due = allows(300, 30, took);
     assert!(f64::from(allowed) <= due * 1.05, "{allowed} of {due:.0}");
     assert!(f64::from(allowed) >= (due - 30.0) * 0.9, "{allowed} of {due:.0}");
-    assert!(longest < Duration::from_millis(30), "{longest:?}");
+    assert!(wait < Duration::from_millis(2), "{wait:?}");
     redis.thaw();
     wait_until("all to find it again", || town.gateways.iter().all(|(s, ..)| s.is_healthy()));
     redis.kill();

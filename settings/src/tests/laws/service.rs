@@ -104,6 +104,7 @@ fn balance() -> impl Strategy<Value = Balance> {
     (policy(), times, shares, eject(), option::of(1..=100_000_usize)).prop_map(
         |(policy, (slow_start, penalty, zone_cost), (slow_start_least, panic), eject, subset)| {
             Balance {
+                subset_seed: 0,
                 policy,
                 slow_start,
                 slow_start_least,
