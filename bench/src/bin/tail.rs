@@ -26,7 +26,7 @@ const CAPACITY: f64 = 2_000.0;
 const MEAN: Duration = Duration::from_millis(40);
 /// How long clients wait in these scenes.
 const GIVE_UP: Duration = Duration::from_secs(5);
-const WARM_UP: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_secs(2);
 
 /// What clients get while servers are slow, fail, stall or are too few.
 #[derive(Parser)]
@@ -323,7 +323,7 @@ impl Stage {
         let shown: Vec<String> = figures.iter().map(|figure| format!("{figure:.2}")).collect();
         warn(&format!("{scene:?} round {} {}: {}", round + 1, contender.name, shown.join("  ")));
         if self.options.tell || scene == Scene::Stall92 {
-            for line in outcome.metrics(&["hedge", "eject", "retries", "limit", "admission"]) {
+            for line in outcome.metrics(&["hedge", "ejections", "retries", "service_limit", "admission", "waiting"]) {
                 warn(&format!("    {line}"));
             }
         }
@@ -342,8 +342,8 @@ impl Stage {
         match scene {
             Scene::Slow => self.slow(contender, seed).await,
             Scene::Failfast => self.failfast(contender, seed).await,
-            Scene::Stall => self.stall(contender, seed, 0.6, self.seconds(10)).await,
-            Scene::Stall92 => self.stall(contender, seed, 0.92, self.seconds(15)).await,
+            Scene::Stall => self.stall(contender, seed, 0.6, self.seconds(8)).await,
+            Scene::Stall92 => self.stall(contender, seed, 0.92, self.seconds(12)).await,
             Scene::Overload => self.overload(contender, seed).await,
             Scene::Storm => self.storm(contender, seed, Life::Fails).await,
             Scene::Storm503 => self.storm(contender, seed, Life::Unavailable).await,
@@ -352,7 +352,7 @@ impl Stage {
     }
 
     async fn slow(&self, contender: &Contender, seed: u64) -> Result<Figures> {
-        let seconds = self.seconds(8);
+        let seconds = self.seconds(7);
         let window = WARM_UP..WARM_UP + seconds;
         // The pool without the slow server, for the same requests.
         let mut play = pool(seed, 0.6, WARM_UP + seconds);
@@ -369,7 +369,7 @@ impl Stage {
     }
 
     async fn failfast(&self, contender: &Contender, seed: u64) -> Result<Figures> {
-        let seconds = self.seconds(10);
+        let seconds = self.seconds(8);
         let end = WARM_UP + seconds;
         let mut play = pool(seed, 0.6, end);
         let ill = SERVERS - 1;
@@ -422,10 +422,10 @@ impl Stage {
     }
 
     async fn storm(&self, contender: &Contender, seed: u64, life: Life) -> Result<Figures> {
-        let storm = if self.options.quick { 4 } else { 10 };
+        let storm = if self.options.quick { 4 } else { 8 };
         let begin = WARM_UP;
         let end = begin + Duration::from_secs(storm);
-        let over = end + Duration::from_secs(6);
+        let over = end + Duration::from_secs(4);
         let mut play = pool(seed, 0.3, over);
         play.turns.push(Turn { at: begin, servers: 0..SERVERS, life });
         play.turns.push(Turn { at: end, servers: 0..SERVERS, life: Life::Well });
