@@ -17,10 +17,13 @@ mod upgrade;
 
 // What keeps it alive.
 mod command_line;
+mod discovery;
 mod drain;
+mod health;
 mod limits;
 mod memory;
 mod pools;
+mod rates;
 mod reload;
 
 // What attacks have found.
@@ -42,3 +45,4 @@ mod house;
 // What the modules share.
 mod cache_stage;
 mod stage;
+mod town;
