@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode};
 use std::rc::Rc;
 use std::time::Duration;
 
+use base::Moment;
 use bench::tail::{
     Contender, Life, Load, Maker, Outcome, Play, Programs, Spread, Table, Turn, Window, Work,
 };
@@ -84,6 +85,8 @@ enum Scene {
     Storm503,
     /// All servers close connections.
     StormRefuse,
+    /// Servers come and go, 10,000 times a minute.
+    Changes,
 }
 
 struct Stage {
@@ -139,13 +142,20 @@ impl Scene {
     fn title(self) -> &'static str {
         match self {
             Self::Slow => "slow: one of ten servers takes five times as long, 60 % load",
-            Self::Failfast => "failfast: one of ten servers begins to answer 500 in 1 ms, 60 % load",
+            Self::Failfast => {
+                "failfast: one of ten servers begins to answer 500 in 1 ms, 60 % load"
+            }
             Self::Stall => "stall: 2 % of answers are a second late, 60 % load",
-            Self::Stall92 => "stall92: 2 % of answers are a second late, 92 % load, cancels are ignored",
+            Self::Stall92 => {
+                "stall92: 2 % of answers are a second late, 92 % load, cancels are ignored"
+            }
             Self::Overload => "overload: one server of ten workers, 1.5 × its capacity for a while",
             Self::Storm => "storm: all servers answer 500 in 1 ms",
             Self::Storm503 => "storm503: all servers answer 503 in 1 ms",
             Self::StormRefuse => "storm-refuse: all servers close connections",
+            Self::Changes => {
+                "changes: 10,200 changes a minute to a file of 27 servers, one of them slow"
+            }
         }
     }
 
@@ -179,6 +189,15 @@ impl Scene {
                 ("errors in the first second after %", 2),
                 ("errors later %", 3),
             ]),
+            Self::Changes => {
+                heads.extend(latency);
+                heads.extend([
+                    ("p99 × without changes", 2),
+                    ("slow server's share %", 2),
+                    ("its share without changes %", 2),
+                    ("share of those that come and go %", 1),
+                ]);
+            }
         }
         heads
     }
@@ -211,6 +230,7 @@ impl Scene {
                 always("fleetfoot-no-retry", Fleetfoot, &["no-retry"]),
                 named("fleetfoot-no-eject", Fleetfoot, &["no-eject"]),
             ],
+            Self::Changes => return vec![always("fleetfoot", Fleetfoot, &["discover"])],
             Self::Overload => {
                 return vec![
                     always("fleetfoot-enforce", Fleetfoot, &["enforce"]),
@@ -241,7 +261,10 @@ impl Stage {
         if scenes.is_empty() {
             scenes = Scene::value_variants().to_vec();
         }
-        println!("load before {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
+        println!(
+            "load before {}",
+            std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()
+        );
         let mut all = true;
         for scene in scenes {
             all &= Rc::clone(&self).play(scene).await;
@@ -319,11 +342,25 @@ impl Stage {
         chosen
     }
 
-    fn tell(&self, scene: Scene, contender: &Contender, round: u64, figures: &[f64], outcome: &Outcome) {
+    fn tell(
+        &self,
+        scene: Scene,
+        contender: &Contender,
+        round: u64,
+        figures: &[f64],
+        outcome: &Outcome,
+    ) {
         let shown: Vec<String> = figures.iter().map(|figure| format!("{figure:.2}")).collect();
         warn(&format!("{scene:?} round {} {}: {}", round + 1, contender.name, shown.join("  ")));
         if self.options.tell || scene == Scene::Stall92 {
-            for line in outcome.metrics(&["hedge", "ejections", "retries", "service_limit", "admission", "waiting"]) {
+            for line in outcome.metrics(&[
+                "hedge",
+                "ejections",
+                "retries",
+                "service_limit",
+                "admission",
+                "waiting",
+            ]) {
                 warn(&format!("    {line}"));
             }
         }
@@ -348,6 +385,7 @@ impl Stage {
             Scene::Storm => self.storm(contender, seed, Life::Fails).await,
             Scene::Storm503 => self.storm(contender, seed, Life::Unavailable).await,
             Scene::StormRefuse => self.storm(contender, seed, Life::Refuses).await,
+            Scene::Changes => self.changes(contender, seed).await,
         }
     }
 
@@ -436,6 +474,51 @@ impl Stage {
             outcome.errors(&(end..end + SECOND)),
             outcome.errors(&(end + SECOND..over)),
         ];
+        Ok((figures, outcome))
+    }
+}
+
+impl Stage {
+    /// Ten servers stay, the first of them slow. Of 34 others each half takes the other's place five
+    /// times a second; they answer all the time, so that nothing needs to fail.
+    async fn changes(&self, contender: &Contender, seed: u64) -> Result<Figures> {
+        const STAY: usize = 10;
+        const HALF: usize = 17;
+        const EVERY: Duration = Duration::from_millis(200);
+        let seconds = self.seconds(12);
+        let end = WARM_UP + seconds;
+        let window = WARM_UP..end;
+        let mut play = pool(seed, 0.4, end);
+        play.servers = STAY + 2 * HALF;
+        play.turns.push(Turn { at: Duration::ZERO, servers: 0..1, life: Life::Slow });
+        let run = async |changing: bool| {
+            play.run_beside(&self.programs, contender, async |servers, gateway, start| {
+                let (stay, others) = servers.addresses.split_at(STAY);
+                let halves: Vec<_> =
+                    others.chunks(HALF).map(|half| [stay, half].concat()).collect();
+                gateway.list(&halves[0])?;
+                let mut at = WARM_UP;
+                for half in halves.iter().cycle().skip(1) {
+                    tokio::time::sleep((start + at).since(Moment::now())).await;
+                    if at >= end || !changing {
+                        break;
+                    }
+                    gateway.list(half)?;
+                    at += EVERY;
+                }
+                Ok(())
+            })
+            .await
+        };
+        let without = run(false).await?;
+        let outcome = run(true).await?;
+        let mut figures = latencies(&outcome, &window);
+        figures.extend([
+            figures[1] / without.latency(&window, 0.99, GIVE_UP),
+            100.0 - outcome.share(&window, 1),
+            100.0 - without.share(&window, 1),
+            outcome.share(&window, STAY),
+        ]);
         Ok((figures, outcome))
     }
 }

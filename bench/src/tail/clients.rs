@@ -117,13 +117,12 @@ impl Load {
 }
 
 async fn ask(to: SocketAddr, number: u64, kept: Kept) -> io::Result<End> {
-    let mut stream = match open(&kept) {
-        Some(stream) => stream,
-        None => {
-            let stream = TcpStream::connect(to).await?;
-            stream.set_nodelay(true)?;
-            stream
-        }
+    let mut stream = if let Some(stream) = open(&kept) {
+        stream
+    } else {
+        let stream = TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        stream
     };
     let request = format!("GET /w/{number} HTTP/1.1\r\nHost: tail.test\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
@@ -142,7 +141,8 @@ async fn ask(to: SocketAddr, number: u64, kept: Kept) -> io::Result<End> {
             return Ok(End::Broken);
         }
     }
-    let right = bytes == BODY_BYTES && inbox[head..].trim_ascii_end() == number.to_string().as_bytes();
+    let right =
+        bytes == BODY_BYTES && inbox[head..].trim_ascii_end() == number.to_string().as_bytes();
     if keep && inbox.len() == head + bytes {
         kept.borrow_mut().push(stream);
     }

@@ -58,8 +58,7 @@ pub struct Programs {
 pub struct Running {
     /// Where clients connect.
     pub address: SocketAddr,
-    /// A folder of its own.
-    pub folder: PathBuf,
+    folder: PathBuf,
     admin: Option<SocketAddr>,
     child: Child,
 }
@@ -79,22 +78,28 @@ impl Programs {
         }
     }
 
-    /// Starts one in front of `servers`, and waits until it listens. `first` is the discovery file of
-    /// those that have one.
-    pub async fn start(&self, contender: &Contender, servers: &[SocketAddr]) -> io::Result<Running> {
+    /// Starts one in front of `servers`, and waits until it listens.
+    pub async fn start(
+        &self,
+        contender: &Contender,
+        servers: &[SocketAddr],
+    ) -> io::Result<Running> {
         let (address, admin) = (free()?, free()?);
         let folder = format!("fleetfoot-tail-{}-{}", std::process::id(), address.port());
         let folder = std::env::temp_dir().join(folder);
         fs::create_dir(&folder)?;
         let template = match contender.maker {
+            Maker::Fleetfoot if contender.words.contains(&"discover") => "tail-changes.toml",
             Maker::Fleetfoot => "tail-fleetfoot.toml",
             Maker::Haproxy => "tail-haproxy.cfg",
             Maker::Nginx => "tail-nginx.conf",
             Maker::Envoy => "tail-envoy.yaml",
         };
+        list(&folder, servers)?;
         let text = fs::read_to_string(self.peers.join(template))?;
         let text = fill(&text, contender.words, servers);
-        let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+        let root = fs::metadata("/proc/self")
+            .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
         let text = text
             .replace("@DIR@", &folder.to_string_lossy())
             .replace("@USER@", if root { "user root;" } else { "" })
@@ -145,6 +150,11 @@ impl Running {
         Ok(())
     }
 
+    /// From now on these are the servers in its discovery file.
+    pub fn list(&self, servers: &[SocketAddr]) -> io::Result<()> {
+        list(&self.folder, servers)
+    }
+
     /// Fleetfoot's metrics page; empty for others.
     pub async fn metrics(&self) -> io::Result<String> {
         let Some(admin) = self.admin else { return Ok(String::new()) };
@@ -169,6 +179,13 @@ impl Drop for Running {
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Replaces the discovery file.
+fn list(folder: &Path, servers: &[SocketAddr]) -> io::Result<()> {
+    let lines: Vec<String> = servers.iter().map(|server| format!("http://{server}\n")).collect();
+    fs::write(folder.join("servers.new"), lines.concat())?;
+    fs::rename(folder.join("servers.new"), folder.join("servers"))
 }
 
 /// The settings of a contender: lines with `@SERVER@` once for each server, lines that end in
@@ -209,7 +226,8 @@ mod tests {
     #[test]
     fn lines_stand_for_servers_and_for_words() {
         let servers = [([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()];
-        let filled = fill("# @SERVER@\na@INDEX@ @SERVER@\nb # only x\nc # only y\n", &["y"], &servers);
+        let filled =
+            fill("# @SERVER@\na@INDEX@ @SERVER@\nb # only x\nc # only y\n", &["y"], &servers);
         assert_eq!(filled, "# @SERVER@\na0 127.0.0.1:1\na1 127.0.0.1:2\nc \n");
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use base::Moment;
+use load::Latency;
 
 use super::clients::{End, Load, Sent};
 use super::gateways::{Contender, Programs, Running};
@@ -107,13 +108,13 @@ impl Outcome {
     /// having taken as long as anybody waits.
     pub fn latency(&self, window: &Window, share: f64, give_up: Duration) -> f64 {
         let time = |one: &Sent| if one.end == End::Good { one.took } else { one.took.max(give_up) };
-        quantile(self.within(window).map(time).collect(), share)
+        quantile(self.within(window).map(time), share)
     }
 
     /// The same of good answers alone.
     pub fn good_latency(&self, window: &Window, share: f64) -> f64 {
         let good = self.within(window).filter(|one| one.end == End::Good);
-        quantile(good.map(|one| one.took).collect(), share)
+        quantile(good.map(|one| one.took), share)
     }
 
     /// Percent of the requests due then that had no good answer.
@@ -156,7 +157,7 @@ impl Outcome {
         let mut begin = window.start;
         while begin + BIN <= window.end {
             if self.errors(&(begin..begin + BIN)) > 5.0 {
-                last = begin + BIN - window.start;
+                last = (begin + BIN).saturating_sub(window.start);
             }
             begin += BIN;
         }
@@ -166,7 +167,7 @@ impl Outcome {
     /// Milliseconds from the begin of the window to the first good answer to what was due in it.
     pub fn first_good(&self, window: &Window) -> f64 {
         let good = self.within(window).filter(|one| one.end == End::Good);
-        let first = good.map(|one| one.due + one.took - window.start).min();
+        let first = good.map(|one| (one.due + one.took).saturating_sub(window.start)).min();
         first.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     }
 
@@ -195,8 +196,12 @@ fn percent(part: usize, whole: usize) -> f64 {
     part as f64 * 100.0 / whole.max(1) as f64
 }
 
-fn quantile(mut times: Vec<Duration>, share: f64) -> f64 {
-    times.sort_unstable();
-    let at = (times.len() as f64 * share).ceil() as usize;
-    times.get(at.max(1) - 1).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+/// Milliseconds; of no times at all none.
+fn quantile(times: impl Iterator<Item = Duration>, share: f64) -> f64 {
+    let mut latency = Latency::new();
+    times.for_each(|time| latency.record(time));
+    if latency.count() == 0 {
+        return f64::NAN;
+    }
+    latency.quantile(share).as_secs_f64() * 1e3
 }

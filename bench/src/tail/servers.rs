@@ -134,12 +134,8 @@ impl Servers {
         let (servers, theirs) = (Arc::clone(&all), Arc::clone(&notes));
         let listen = async move {
             for (index, listener) in listeners.into_iter().enumerate() {
-                let one = One {
-                    index,
-                    all: Arc::clone(&servers),
-                    notes: Arc::clone(&theirs),
-                    work,
-                };
+                let one =
+                    One { index, all: Arc::clone(&servers), notes: Arc::clone(&theirs), work };
                 tokio::task::spawn_local(one.accept(listener));
             }
             let _ = stopped.await;
@@ -281,7 +277,8 @@ impl One {
 impl Work {
     /// How long the `nth` try of a number takes, and whether its answer stalls.
     fn draw(&self, number: u64, nth: u64) -> (Duration, bool) {
-        let mut rng = Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ nth << 56);
+        let mut rng =
+            Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ nth << 56);
         // The first draws of neighbouring seeds are alike.
         rng.u64(..);
         // Above zero, so that their logarithms are finite.
