@@ -7,7 +7,7 @@ use base::Moment;
 use bench::tail::{End, Life, Load, Servers, Spread, Work};
 use tokio::task::LocalSet;
 
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 /// What came of some requests to one server that is like this: their end, which all share, and how
 /// many tries it saw and served for each request.
