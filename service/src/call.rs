@@ -60,12 +60,11 @@ impl Service {
         let shared = &*self.shared;
         // What was waited here is no time of the service's: a limit that took it for one would shrink
         // because it is in force, and not come back.
-        let (permit, let_in) = match shared.admission.try_admit(ask.by, asked) {
-            Some(permit) => (permit, asked),
-            None => {
-                let permit = Box::pin(shared.admission.admit(asked, ask.class, ask.by)).await?;
-                (permit, Moment::now())
-            }
+        let (permit, let_in) = if let Some(permit) = shared.admission.try_admit(ask.by, asked) {
+            (permit, asked)
+        } else {
+            let permit = Box::pin(shared.admission.admit(asked, ask.class, ask.by)).await?;
+            (permit, Moment::now())
         };
         if ask.tells.is_some() {
             self.refuse_late(ask)?;

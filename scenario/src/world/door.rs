@@ -49,9 +49,9 @@ impl Door {
         Self { settings, limit, queue, in_flight: 0 }
     }
 
-    /// The limit, if one is learned.
+    /// The limit, if one is in force.
     pub(super) fn limit(&self) -> Option<u32> {
-        (self.settings.mode != LimitMode::Off).then(|| self.limit.current())
+        (self.settings.mode == LimitMode::Enforce).then(|| self.limit.current())
     }
 
     pub(super) fn waiting(&self) -> usize {

@@ -64,22 +64,13 @@ fn full(seed: u64) -> Vec<Figure> {
         shown("p50 without, ms", p50(&without, &later)),
         shown("p99 without, ms", without.latency(&later, 99.0)),
     ];
-    // Whether it knows that the service stands near its limit, or has to find out by itself.
-    for (name, mode) in [("limit observed", LimitMode::Observe), ("no limit", LimitMode::Off)] {
-        let with = hedged(&plain, 5).with(|settings| settings.limit.mode = mode).run(seed);
-        let beside = |window| p50(&with, window) / p50(&without, window);
-        figures.push(at_most(format!("{name}: p50 beside, 5 s to 20 s"), beside(&early), 2.0));
-        figures.push(at_most(format!("{name}: p50 beside, 20 s to 60 s"), beside(&later), 2.0));
-        figures.push(shown(format!("{name}: p99, ms"), with.latency(&later, 99.0)));
-        let extra = with.extra(&later) * 100.0;
-        figures.push(at_most(format!("{name}: extra requests, %"), extra, 5.5));
-        let turned_off = with.turned_off as f64;
-        let least = if mode == LimitMode::Off { 1.0 } else { 0.0 };
-        figures.push(at_least(format!("{name}: turned off"), turned_off, least));
-        // By being turned off, or by sparing a service that has nothing to spare.
-        let recognised = turned_off >= 1.0 || extra <= 2.5;
-        figures.push(at_least(format!("{name}: recognised"), f64::from(recognised), 1.0));
-    }
+    let with = hedged(&plain, 5).run(seed);
+    let beside = |window| p50(&with, window) / p50(&without, window);
+    figures.push(at_most("p50 beside, 5 s to 20 s", beside(&early), 2.0));
+    figures.push(at_most("p50 beside, 20 s to 60 s", beside(&later), 2.0));
+    figures.push(shown("p99, ms", with.latency(&later, 99.0)));
+    figures.push(at_most("extra requests, %", with.extra(&later) * 100.0, 5.5));
+    figures.push(at_least("turned off", with.turned_off as f64, 1.0));
     let rash = hedged(&plain, 100).with(|settings| settings.limit.mode = LimitMode::Off).run(seed);
     figures.push(shown("p50 with all sent twice, ms", p50(&rash, &later)));
     figures.push(shown("extra requests with all sent twice, %", rash.extra(&later) * 100.0));
