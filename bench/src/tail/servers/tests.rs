@@ -1,3 +1,5 @@
+//! The work that servers of scenes do: the same for every contender, and as much as was asked for.
+
 use super::*;
 
 fn work(spread: Spread) -> Work {
