@@ -366,6 +366,8 @@ impl Stage {
         }
         if self.options.tell {
             warn(&format!("    {}", outcome.ends(&(Duration::ZERO..Duration::MAX))));
+            let last = outcome.tries.iter().map(|one| one.server).max().unwrap_or(0);
+            warn(&format!("    tries of the last server by second: {:?}", outcome.by_second(last)));
         }
     }
 

@@ -12,6 +12,8 @@ use base::Moment;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// How often a start is tried.
+const STARTS_MAX: u32 = 3;
 const START_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(2);
 const NAP: Duration = Duration::from_millis(10);
@@ -78,13 +80,27 @@ impl Programs {
         }
     }
 
-    /// Starts one in front of `servers`, and waits until it listens.
+    /// Starts one in front of `servers`, and waits until it listens. Ports that were free may be a
+    /// client's a moment later: then it is tried again.
     pub async fn start(
         &self,
         contender: &Contender,
         servers: &[SocketAddr],
     ) -> io::Result<Running> {
-        let (address, admin) = (free()?, free()?);
+        for _ in 1..STARTS_MAX {
+            if let Ok(running) = self.start_once(contender, servers).await {
+                return Ok(running);
+            }
+        }
+        self.start_once(contender, servers).await
+    }
+
+    async fn start_once(
+        &self,
+        contender: &Contender,
+        servers: &[SocketAddr],
+    ) -> io::Result<Running> {
+        let [address, admin] = free()?;
         let folder = format!("fleetfoot-tail-{}-{}", std::process::id(), address.port());
         let folder = std::env::temp_dir().join(folder);
         fs::create_dir(&folder)?;
@@ -214,9 +230,10 @@ fn fill(template: &str, words: &[&str], servers: &[SocketAddr]) -> String {
     out
 }
 
-/// A free port: the system hands out others before it hands out this one again.
-fn free() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+/// Two free ports.
+fn free() -> io::Result<[SocketAddr; 2]> {
+    let [one, two] = [0, 0].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    Ok([one?.local_addr()?, two?.local_addr()?])
 }
 
 #[cfg(test)]

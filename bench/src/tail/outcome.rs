@@ -180,6 +180,17 @@ impl Outcome {
         counts.iter().map(|(end, count)| format!("{count} {end}")).collect::<Vec<_>>().join(", ")
     }
 
+    /// Tries of one server, by second.
+    pub fn by_second(&self, server: usize) -> Vec<usize> {
+        let theirs = self.tries.iter().filter(|one| one.server == server);
+        let mut counts = Vec::new();
+        for second in theirs.map(|one| one.at.since(self.start).as_secs() as usize) {
+            counts.resize(counts.len().max(second + 1), 0);
+            counts[second] += 1;
+        }
+        counts
+    }
+
     /// The lines of the metrics page that hold one of these words, without zeros and buckets.
     pub fn metrics(&self, words: &[&str]) -> Vec<&str> {
         let told = |line: &&str| {
