@@ -8,7 +8,6 @@
 //! the last change counts for nothing; however many threads report at once, a server is ejected
 //! once; one probe at a time finds out whether it is back. Sources: Envoy's outlier detection,
 //! Linkerd's failure accrual.
-#![allow(dead_code, unused_imports, reason = "the pool uses all of it once the branches meet")]
 
 mod window;
 mod word;
@@ -85,20 +84,20 @@ pub(crate) enum Verdict {
 
 /// How often a server was put out, ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ejections {
+pub struct Ejections {
     /// For [`Cause::Failures`].
-    pub(crate) failures: u64,
+    pub failures: u64,
     /// For [`Cause::Success`].
-    pub(crate) success: u64,
+    pub success: u64,
     /// For [`Cause::Slow`].
-    pub(crate) slow: u64,
+    pub slow: u64,
     /// Because nothing answered.
-    pub(crate) dead: u64,
+    pub dead: u64,
 }
 
 impl Ejections {
     /// All of them.
-    pub(crate) fn total(self) -> u64 {
+    pub fn total(self) -> u64 {
         self.failures + self.success + self.slow + self.dead
     }
 }

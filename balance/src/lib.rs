@@ -17,7 +17,7 @@ mod slow_start;
 mod subset;
 mod view;
 
-pub use health::{Cause, Checked, Condition};
+pub use health::{Cause, Checked, Condition, Ejections};
 pub use load::Outcome;
 pub use member::{Member, MemberId, Standing};
 pub use pick::{Choice, Nobody, Why, Wish};

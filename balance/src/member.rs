@@ -1,6 +1,6 @@
 //! One server of a pool, as all threads see it.
 
-use crate::health::{Condition, Health};
+use crate::health::{Condition, Ejections, Health};
 use crate::load::Load;
 use crate::settings::Server;
 use crate::slow_start::Joined;
@@ -43,8 +43,8 @@ pub struct Standing {
     pub in_flight: u32,
     /// What an answer takes, by its peak-EWMA; `None` before the first.
     pub latency: Option<Duration>,
-    /// How often it was ejected, ever.
-    pub ejections: u64,
+    /// How often it was put out, ever, and what for.
+    pub ejections: Ejections,
     /// The weight it is asked with now, slow start and all: its weight at most.
     pub weight: f64,
     /// Its priority.

@@ -177,7 +177,7 @@ impl Pool {
             condition: member.condition(now),
             in_flight: member.in_flight(),
             latency: member.latency(now),
-            ejections: member.health.ejections().total(),
+            ejections: member.health.ejections(),
             weight: f64::from(place.weight)
                 * f64::from(member.joined.factor(self.rules.curve, now)),
             priority: place.priority,

@@ -33,7 +33,7 @@ pub fn line(house: &House, exchange: &Exchange<'_>, now: Moment) -> Vec<u8> {
         let service = &house.services[service];
         text(&mut line, "service", service.settings.name.as_bytes());
         if let Some(server) = facts.server.and_then(|id| service.endpoint(id)) {
-            text(&mut line, "server", server.authority.as_bytes());
+            text(&mut line, "server", server.label().as_bytes());
             number(&mut line, "attempts", facts.attempts);
             number(&mut line, "reused", facts.reused);
             if facts.hedged {

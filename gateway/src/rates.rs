@@ -170,8 +170,8 @@ pub fn tell(house: &House, exchange: &mut Exchange<'_>, head: &mut ResponseHead)
     }
 }
 
-/// Whose request it is.
-fn client(exchange: &Exchange<'_>, snapshot: &Snapshot) -> IpAddr {
+/// Whose request it is: the peer, or whom trusted proxies name.
+pub fn client(exchange: &Exchange<'_>, snapshot: &Snapshot) -> IpAddr {
     let peer = exchange.peer.address.ip();
     if !forward::is_trusted(exchange.peer, snapshot) {
         return peer;

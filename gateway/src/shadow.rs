@@ -71,10 +71,12 @@ impl Shadow {
     }
 }
 
-/// Lets the body of `ask` be kept as it is sent, so that the shadow can have it afterwards.
-pub fn prepare(house: &House, shadow: Shadow, ask: &mut Ask<'_>) -> Prepared {
+/// Lets the body of what is asked of the service `main` be kept as it is sent, so that the shadow can
+/// have it afterwards.
+pub fn prepare(house: &House, shadow: Shadow, main: usize, ask: &mut Ask<'_>) -> Prepared {
     if !matches!(ask.body, Body::Empty) && !ask.expects && !ask.upgrades {
-        let bytes_max = house.services[shadow.service].settings.retry.body_max;
+        let of = |service: usize| house.services[service].settings.retry.body_max;
+        let bytes_max = of(shadow.service).max(of(main));
         let body = std::mem::replace(&mut ask.body, Body::Empty);
         ask.body = Body::Kept(Box::new(Kept::new(body, ask.framing, bytes_max.as_usize())));
     }

@@ -1,7 +1,7 @@
 //! How services stand: their servers, limits, budgets and hedges, for the page of metrics and for
 //! people (`GET /servers` of the admin listener).
 
-use balance::{Condition, Standing};
+use balance::{Condition, Ejections, Standing};
 use base::Moment;
 use monitor::expose::{Family, Labels};
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ fn servers(services: &[Arc<Shared>], now: Moment) -> Vec<Family> {
     let mut ejections = Making::new(
         "fleetfoot_server_ejections_total",
         "counter",
-        "How often a server was put out for what came of asking it.",
+        "How often a server was put out for what came of asking it, by what for.",
     );
     for service in services {
         for standing in service.pool.standings(now) {
@@ -84,7 +84,14 @@ fn servers(services: &[Arc<Shared>], now: Moment) -> Vec<Family> {
             in_flight.add(of(None), f64::from(standing.in_flight));
             latency.add(of(None), standing.latency.unwrap_or_default().as_secs_f64());
             weight.add(of(None), standing.weight);
-            ejections.add(of(None), standing.ejections as f64);
+            let Ejections { failures, success, slow, dead } = standing.ejections;
+            for (why, n) in
+                [("failures", failures), ("success", success), ("slow", slow), ("dead", dead)]
+            {
+                let mut labels = of(None);
+                labels.push(("why", Cow::Borrowed(why)));
+                ejections.add(labels, n as f64);
+            }
         }
     }
     [condition, in_flight, latency, weight, ejections].map(|making| making.0).into()
@@ -188,7 +195,7 @@ fn of_service(service: &Shared, now: Moment) -> Value {
             "in_flight": door.in_flight,
             "waiting": door.waiting,
         })),
-        "budget": service.budget.balance(now),
+        "budget": rounded(service.budget.balance(now)),
         "hedge": hedge,
     })
 }
@@ -206,13 +213,18 @@ fn of_server(standing: &Standing, now: Moment) -> Value {
         "back_in_ms": until.map(|until| millis(until.since(now))),
         "in_flight": standing.in_flight,
         "latency_ms": standing.latency.map(millis),
-        "weight": standing.weight,
+        "weight": rounded(standing.weight),
         "priority": standing.priority,
         "zone": standing.zone,
-        "ejections": standing.ejections,
+        "ejections": standing.ejections.total(),
     })
 }
 
+/// With three decimals: for people.
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
 fn millis(time: std::time::Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
+    rounded(time.as_secs_f64() * 1e3)
 }

@@ -4,7 +4,7 @@
 use crate::forward;
 use crate::house::{House, Snapshot};
 use crate::path::Exchange;
-use crate::route::Router;
+use crate::rates;
 use base::{Deadline, FieldName, RequestHead};
 use service::deadline::{self, Told};
 use service::settings::Class;
@@ -56,7 +56,7 @@ pub fn steer(house: &House, exchange: &mut Exchange<'_>, index: usize) -> Steeri
     Steering {
         service,
         class: class(route, exchange, snapshot),
-        hash: hash(settings, exchange, &snapshot.router, index),
+        hash: hash(settings, exchange, snapshot, index),
         longest,
         hurried: exchange.by < ours,
         tells: matches!(told, Told::For(_)) || route.timeout.is_some(),
@@ -97,7 +97,7 @@ fn class(route: &Route, exchange: &Exchange<'_>, snapshot: &Snapshot) -> Class {
 fn hash(
     settings: &service::settings::Settings,
     exchange: &Exchange<'_>,
-    router: &Router,
+    snapshot: &Snapshot,
     index: usize,
 ) -> Option<u64> {
     use balance::settings::{HashBy, Policy};
@@ -107,11 +107,11 @@ fn hash(
         HashBy::Header(name) => head.fields.find(name.as_bytes()).map(xxh3_64),
         HashBy::Cookie(name) => cookie(head, name).map(xxh3_64),
         HashBy::Parameter(name) => {
-            let mut all = router.parameters(index, head.path());
+            let mut all = snapshot.router.parameters(index, head.path());
             all.find(|(known, _)| known == name).map(|(_, value)| xxh3_64(value))
         }
         HashBy::Path => Some(xxh3_64(head.path())),
-        HashBy::Client => Some(match exchange.peer.address.ip().to_canonical() {
+        HashBy::Client => Some(match rates::client(exchange, snapshot).to_canonical() {
             IpAddr::V4(ip) => xxh3_64(&ip.octets()),
             IpAddr::V6(ip) => xxh3_64(&ip.octets()),
         }),

@@ -191,7 +191,7 @@ async fn connect(
 ) -> Result<Ready, Fault> {
     if endpoint.meter.open.get() >= service.settings.connections_max as u64 {
         let detail = format!("connections_max reached for {}", endpoint.authority);
-        return Err(Fault::new(FaultKind::ServiceFull, detail));
+        return Err(Fault::new(FaultKind::ServiceFull, detail).replay(Replay::Always));
     }
     Ok(match dial(service, endpoint, by, total).await? {
         Dialled::One(connection) => Ready::One(endpoint.lend(Box::new(connection))),
@@ -222,6 +222,11 @@ impl<'a> Patience<'a> {
     fn fault(&self, sending: bool, for_source: bool) -> Fault {
         let server = &self.endpoint.authority;
         let now = Moment::now();
+        if sending && for_source {
+            // Whichever deadline it was that passed: the server had nothing to answer yet.
+            let detail = "the body did not come in time";
+            return Fault::new(FaultKind::BodyTimeout, detail);
+        }
         if self.by.passed(now) {
             let detail = format!("{server} took longer than the request's deadline");
             return Fault::new(FaultKind::TotalTimeout, detail);
@@ -229,10 +234,6 @@ impl<'a> Patience<'a> {
         if self.try_by.passed(now) {
             let detail = format!("{server} took longer than retry.try_time");
             return Fault::new(FaultKind::FirstByteTimeout, detail).replay(Replay::IfIdempotent);
-        }
-        if sending && for_source {
-            let detail = "no byte of the body for limits.body_pause";
-            return Fault::new(FaultKind::BodyTimeout, detail);
         }
         let limit = if sending { "limits.body_pause to read on" } else { "first_byte_time" };
         let detail = format!("{server} took longer than {limit}");

@@ -105,7 +105,9 @@ impl Service {
             grpc: deadline::is_grpc(&ask.head.fields),
         };
         self.keep_body(ask, nature);
-        let wish = Wish { hash: ask.hash, tried: &[], may_probe: nature.may_repeat };
+        let kept = matches!(ask.body, Body::Empty | Body::Kept(_));
+        let may_probe = nature.may_repeat && kept && self.settings.retry.attempts > 0;
+        let wish = Wish { hash: ask.hash, tried: &[], may_probe };
         let endpoint = self.choose(wish)?;
         let ended = if let Some((hedge, delay)) = self.hedge(ask, nature) {
             Box::pin(self.twice(endpoint, ask, facts, nature, (hedge, delay))).await
@@ -113,12 +115,12 @@ impl Service {
             let spare = Spare::of(&ask.body);
             ask.try_by = self.try_by(ask.by, 1);
             let (answer, outcome) = self.one(&endpoint, ask, facts, nature.grpc, false).await;
-            if outcome == Outcome::Good {
+            if self.settles(&answer, outcome) {
                 return answer;
             }
             Ended { endpoint, answer, outcome, spare: spare.after(ask) }
         };
-        if ended.outcome == Outcome::Good {
+        if self.settles(&ended.answer, ended.outcome) {
             return ended.answer;
         }
         Box::pin(self.again(ended, ask, facts, nature)).await
@@ -138,7 +140,7 @@ impl Service {
             tried.push(ended.endpoint.member.id);
             let Some(body) = ended.spare.take() else { return ended.answer };
             let row = Row { tried: &tried, may_repeat: nature.may_repeat, redialled };
-            let Next::Again { at, after, free: _ } = self.decide(&ended, ask, facts, &row) else {
+            let Next::Again { at, after, free } = self.decide(&ended, ask, facts, &row) else {
                 return ended.answer;
             };
             let endpoint = match at {
@@ -147,7 +149,12 @@ impl Service {
                     let wish = Wish { hash: ask.hash, tried: &tried, may_probe: false };
                     match self.choose(wish) {
                         Ok(endpoint) => endpoint,
-                        Err(_nobody_else) => return ended.answer,
+                        Err(_nobody_else) => {
+                            if !free {
+                                self.shared.budget.restore(Moment::now());
+                            }
+                            return ended.answer;
+                        }
                     }
                 }
             };
@@ -166,11 +173,22 @@ impl Service {
             // On a connection other than the one that failed.
             let fresh = at == At::Same;
             let (answer, outcome) = self.one(&endpoint, ask, facts, nature.grpc, fresh).await;
-            if outcome == Outcome::Good {
+            if self.settles(&answer, outcome) {
                 return answer;
             }
             ended = Ended { endpoint, answer, outcome, spare: spare.after(ask) };
         }
+    }
+
+    /// Is there nothing to be tried again? What is no failure of a server (429) may be all the same.
+    fn settles(&self, answer: &Answer, outcome: Outcome) -> bool {
+        outcome == Outcome::Good
+            && match answer {
+                Ok(Answered::Response(response)) if response.head.status >= 400 => {
+                    !self.settings.retry.statuses.contains(&response.head.status)
+                }
+                _ => true,
+            }
     }
 
     /// What to do after a try that failed.
@@ -307,7 +325,7 @@ fn is_loss(answer: &Answer, hurried: bool) -> bool {
             FaultKind::TotalTimeout => !hurried,
             _ => false,
         },
-        Ok(Answered::Response(response)) => matches!(response.head.status, 429 | 503 | 504),
+        Ok(Answered::Response(response)) => matches!(response.head.status, 503 | 504),
         Ok(Answered::Tunnel(..)) => false,
     }
 }

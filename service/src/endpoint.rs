@@ -74,6 +74,12 @@ impl Endpoint {
         }
     }
 
+    /// `host:port` for people, with the address behind a `#` where the name stands for several.
+    pub fn label(&self) -> &str {
+        let url = &self.member.url;
+        url.split_once("://").map_or(url, |(_, rest)| rest)
+    }
+
     /// Connections that a request would find ready.
     pub(crate) fn spare(&self) -> usize {
         match self.spoken.get() {
@@ -88,7 +94,7 @@ impl Endpoint {
     }
 
     /// Closes connections that have been idle since before `oldest`, or that the server closed.
-    pub(crate) fn sweep(&self, oldest: Moment) {
+    pub(crate) fn sweep(&self, oldest: Moment, prewarm: usize) {
         let closed = {
             let mut idle = self.idle.borrow_mut();
             let stays = |c: &Connection| c.idle_since >= oldest && c.is_idle();
@@ -96,7 +102,7 @@ impl Endpoint {
         };
         self.meter.idle.sub(closed.len() as u64);
         self.meter.open.sub(closed.len() as u64);
-        self.streams.sweep(oldest);
+        self.streams.sweep(oldest, prewarm);
     }
 
     /// Keeps no connection from now on: the settings no longer name this server.

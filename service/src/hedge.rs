@@ -128,8 +128,6 @@ pub struct Figures {
     pub sent: u64,
     /// Second tries that won.
     pub won: u64,
-    /// Time saved by them, as estimated when they won.
-    pub saved: Duration,
     /// How often hedging was turned off.
     pub turned_off: u64,
 }
@@ -148,7 +146,6 @@ pub struct Hedge {
     judge: Mutex<Judge>,
     sent: AtomicU64,
     won: AtomicU64,
-    saved_nanos: AtomicU64,
     /// Second tries that ended since the judge looked last, and of these those that won.
     ended_lately: AtomicU32,
     won_lately: AtomicU32,
@@ -167,7 +164,6 @@ impl Hedge {
             judge: Mutex::new(Judge::new(settings.extra)),
             sent: AtomicU64::new(0),
             won: AtomicU64::new(0),
-            saved_nanos: AtomicU64::new(0),
             ended_lately: AtomicU32::new(0),
             won_lately: AtomicU32::new(0),
         }
@@ -225,15 +221,13 @@ impl Hedge {
         Ok(())
     }
 
-    /// A request that was sent twice was answered: by which try, and how much sooner than it would
-    /// have been, as far as can be told.
-    pub fn ended(&self, won: Won, saved: Duration) {
+    /// A request that was sent twice was answered: by which try. How much sooner than without could only
+    /// be known by waiting for the other.
+    pub fn ended(&self, won: Won) {
         self.ended_lately.fetch_add(1, Ordering::Relaxed);
         if won == Won::Second {
             self.won_lately.fetch_add(1, Ordering::Relaxed);
             self.won.fetch_add(1, Ordering::Relaxed);
-            let nanos = u64::try_from(saved.as_nanos()).unwrap_or(u64::MAX);
-            self.saved_nanos.fetch_add(nanos, Ordering::Relaxed);
         }
     }
 
@@ -243,7 +237,6 @@ impl Hedge {
         Figures {
             sent: self.sent.load(Ordering::Relaxed),
             won: self.won.load(Ordering::Relaxed),
-            saved: Duration::from_nanos(self.saved_nanos.load(Ordering::Relaxed)),
             turned_off: judge.turned_off(),
         }
     }

@@ -203,8 +203,7 @@ fn after_fault(fault: &Fault, tried: &Tried<'_>) -> Result<Leave, Why> {
     // says nothing of the server. Once for each request, so that one that dies of it is not fed it
     // for ever; and on a fresh connection the fault is a fault.
     let stale = tried.reused && !tried.redialled && fault.kind == K::ServerClosed;
-    let unmade =
-        matches!(fault.kind, K::Unresolved | K::Unreachable | K::BadTls | K::ConnectTimeout);
+    let unmade = is_unconnected(fault.kind) || fault.kind == K::ServiceFull;
     let at = match (stale, tried.other) {
         (true, _) => Some(At::Same),
         (false, true) => Some(At::Other),
@@ -281,17 +280,27 @@ pub fn outcome_of(status: u16, fields: &Fields) -> Outcome {
         return Outcome::Failed { hold };
     }
     match status {
-        // What it cannot do it will not be able to do later, nor would another.
+        // What it cannot do it will not be able to do later, nor would another. Too many requests (429)
+        // nearly always speaks of one client: others must not lose a server by it.
         501 | 505 => Outcome::Good,
-        429 | 500..=599 => Outcome::Failed { hold: retry_after(fields) },
+        500..=599 => Outcome::Failed { hold: retry_after(fields) },
         _ => Outcome::Good,
     }
+}
+
+/// Could no connection be made?
+const fn is_unconnected(kind: FaultKind) -> bool {
+    use FaultKind as K;
+    matches!(kind, K::Unresolved | K::Unreachable | K::BadTls | K::ConnectTimeout)
 }
 
 /// What a fault means to the balancer.
 pub fn outcome_of_fault(fault: &Fault) -> Outcome {
     match fault.kind.side() {
-        Side::Upstream => Outcome::Unanswered,
+        _ if is_unconnected(fault.kind) => Outcome::Unanswered,
+        // It lives, and one page that hangs or breaks must not take all others down with it: this is
+        // bounded as any other failure is.
+        Side::Upstream => Outcome::Failed { hold: None },
         // No doing of the server.
         Side::Client | Side::Gateway => Outcome::Cancelled,
     }

@@ -127,7 +127,7 @@ impl Service {
         let oldest = now.as_nanos().saturating_sub(self.settings.idle_time.as_nanos() as u64);
         let view = self.shared.pool.view();
         self.endpoints.borrow_mut().retain(|id, endpoint| {
-            endpoint.sweep(Moment::from_nanos(oldest));
+            endpoint.sweep(Moment::from_nanos(oldest), self.settings.prewarm);
             let stays = view.members().iter().any(|member| member.id == *id);
             if !stays {
                 endpoint.retire();

@@ -16,8 +16,14 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 use wire::tls::TlsError;
 
-/// Which subsets this process chooses: others choose others, so that no server is left out by all.
-static SUBSET_SEED: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..));
+/// Which subsets this process chooses, by the name of its host: others choose others, so that no server
+/// is left out by all, and a restart chooses the same.
+static SUBSET_SEED: LazyLock<u64> = LazyLock::new(|| {
+    let name = rustix::system::uname().nodename().to_bytes().to_vec();
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3) // FNV-1a
+    })
+});
 
 /// One service, shared by all threads. What it has learned outlives reloads.
 #[derive(Debug)]

@@ -84,20 +84,18 @@ impl Streams {
         self.open.borrow_mut().retain(|(other, _)| *other != number);
     }
 
-    /// Lets go of connections that nobody has asked for since before `oldest`, and of all but one
+    /// Lets go of connections that nobody has asked for since before `oldest`, and of all but `spare`
     /// that carry nothing.
-    pub(crate) fn sweep(&self, oldest: Moment) {
-        if self.used.get() < oldest {
+    pub(crate) fn sweep(&self, oldest: Moment, spare: usize) {
+        if self.used.get() < oldest && spare == 0 {
             self.leave();
             return;
         }
         let mut open = self.open.borrow_mut();
-        let mut spare = false;
+        let mut idle = 0;
         open.retain(|(_, connection)| {
-            let idle = connection.streams() == 0;
-            let stays = !idle || !spare;
-            spare |= idle;
-            stays
+            idle += usize::from(connection.streams() == 0);
+            connection.streams() > 0 || idle <= spare.max(1)
         });
     }
 }

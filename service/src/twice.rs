@@ -45,6 +45,9 @@ impl Service {
         let (hash, tells, hurried) = (ask.hash, ask.tells, ask.hurried);
         ask.try_by = self.try_by(by, 1);
         let (mut mine, mut theirs) = (facts.clone(), facts.clone());
+        // Should the client leave meanwhile, this is what is told.
+        facts.server = Some(first.member.id.0);
+        facts.attempts = facts.attempts.saturating_add(1);
         let mut one = Box::pin(self.one(&first, ask, &mut mine, nature.grpc, false));
         let early = tokio::select! { biased;
             ended = &mut one => Some(ended),
@@ -85,8 +88,7 @@ impl Service {
             Won::Second => second,
         };
         if outcome == Outcome::Good {
-            // How much sooner it came could only be known by waiting for the other.
-            hedge.ended(won, Duration::ZERO);
+            hedge.ended(won);
         }
         let attempts = mine.attempts + 1;
         *facts = if won == Won::First { mine } else { theirs };
@@ -110,6 +112,9 @@ impl Service {
             _ => false,
         })?;
         let now = Moment::now();
+        if !self.has_other(&[first.member.id], now) {
+            return None;
+        }
         hedge.fire(now, self.load(now), &self.shared.budget).ok()?;
         let tried = [first.member.id];
         let second = self.choose(Wish { hash, tried: &tried, may_probe: false }).ok()?;

@@ -17,7 +17,6 @@ use service::retry::{At, Ended, Next, Tried, decide};
 use service::settings::{Deadlines, Settings};
 use service::{Budget, Hedge};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// One gateway: what it is told, and what it has learned.
 pub(super) struct Gateway {
@@ -225,7 +224,7 @@ impl Run<'_> {
         }
         if let (Some(hedge), Some(second)) = (&self.gateways[asked.gateway].hedge, asked.hedge) {
             let won = if second == id { Won::Second } else { Won::First };
-            hedge.ended(won, Duration::ZERO);
+            hedge.ended(won);
         }
         self.end(request, End::Answered);
     }

@@ -139,25 +139,25 @@ fn a_second_try_needs_a_server_room_and_both_budgets() {
 fn it_is_off_while_second_tries_do_not_win() {
     let hedge = hedge(Share::percent(5));
     feed(&hedge, 0, 3, even);
-    (0..96).for_each(|_| hedge.ended(Won::First, ms(0)));
-    (0..4).for_each(|_| hedge.ended(Won::Second, ms(7)));
+    (0..96).for_each(|_| hedge.ended(Won::First));
+    (0..4).for_each(|_| hedge.ended(Won::Second));
     feed(&hedge, 3, 4, even);
     assert_eq!(hedge.state(), Err(NotNow::Off(Off::Useless)));
     assert_eq!(hedge.fire(at(4_000), IDLE, &plenty()), Err(NotNow::Off(Off::Useless)));
-    assert_eq!(hedge.figures(), Figures { sent: 0, won: 4, saved: ms(28), turned_off: 1 });
+    assert_eq!(hedge.figures(), Figures { sent: 0, won: 4, turned_off: 1 });
     feed(&hedge, 4, 32, even);
     assert_eq!(hedge.state(), Err(NotNow::Off(Off::Useless)));
     feed(&hedge, 32, 35, even);
     assert!(hedge.state().is_ok(), "half a minute later it is tried again");
     // Off for twice as long the next time.
-    (0..100).for_each(|_| hedge.ended(Won::First, ms(0)));
+    (0..100).for_each(|_| hedge.ended(Won::First));
     feed(&hedge, 35, 90, even);
     assert_eq!(hedge.state(), Err(NotNow::Off(Off::Useless)));
     feed(&hedge, 90, 98, even);
     assert!(hedge.state().is_ok());
     // One in twenty is enough.
-    (0..95).for_each(|_| hedge.ended(Won::First, ms(0)));
-    (0..5).for_each(|_| hedge.ended(Won::Second, ms(0)));
+    (0..95).for_each(|_| hedge.ended(Won::First));
+    (0..5).for_each(|_| hedge.ended(Won::Second));
     feed(&hedge, 98, 100, even);
     assert!(hedge.state().is_ok());
 }
@@ -205,15 +205,15 @@ fn threads_together_add_no_more_than_one() {
                     hedge.record(took, Seen::Answered);
                     // All that may be sent is.
                     if delay.is_ok() && hedge.fire(now, IDLE, common).is_ok() {
-                        hedge.ended(Won::Second, ms(1));
+                        hedge.ended(Won::Second);
                     }
                 }
             });
         }
     });
-    let Figures { sent, won, saved, .. } = hedge.figures();
+    let Figures { sent, won, .. } = hedge.figures();
     assert!(sent > 0 && sent <= 4 * 8_000 / 20, "{sent}");
-    assert_eq!((won, saved), (sent, ms(sent)));
+    assert_eq!(won, sent);
 }
 
 /// (a): 2 % of answers stall for a second, at moderate load.

@@ -108,8 +108,14 @@ fn forbids(tried: &Tried<'_>, rules: &Retry) -> Vec<Why> {
             if closed && tried.reused && !tried.redialled {
                 wait = ms(0);
             }
-            let elsewhere =
-                ["unresolved", "unreachable", "bad_tls", "connect_timeout", "first_byte_timeout"];
+            let elsewhere = [
+                "service_full",
+                "unresolved",
+                "unreachable",
+                "bad_tls",
+                "connect_timeout",
+                "first_byte_timeout",
+            ];
             unless(tried.other || !elsewhere.contains(&fault.kind.name()), Why::Nobody);
         }
         Ended::Answer { status, fields } => {
@@ -283,14 +289,14 @@ fn what_failed_is_told_to_the_balancer() {
     let grpc = ("content-type", "application/grpc+json");
     let failed = |hold: Option<u64>| Outcome::Failed { hold: hold.map(ms) };
     for status in 100..=999 {
-        let bad = status == 429 || (500..600).contains(&status) && ![501, 505].contains(&status);
+        let bad = (500..600).contains(&status) && ![501, 505].contains(&status);
         let expected = if bad { failed(None) } else { Outcome::Good };
         assert_eq!(outcome_of(status, &fields(&[])), expected, "{status}");
     }
     for (status, pairs, expected) in [
         (503, vec![("retry-after", "7")], failed(Some(7_000))),
         (503, vec![("retry-after", "-7")], failed(None)),
-        (429, vec![("Retry-After", "0")], failed(Some(0))),
+        (429, vec![("Retry-After", "0")], Outcome::Good),
         (200, vec![("retry-after", "7")], Outcome::Good),
         (200, vec![grpc, ("grpc-status", "14")], failed(None)),
         (200, vec![grpc, ("grpc-status", "8"), ("grpc-retry-pushback-ms", "70")], failed(Some(70))),
@@ -302,8 +308,10 @@ fn what_failed_is_told_to_the_balancer() {
         assert_eq!(outcome_of(status, &fields(&pairs)), expected, "{status} {pairs:?}");
     }
     for kind in FaultKind::ALL {
+        let unconnected = ["unresolved", "unreachable", "bad_tls", "connect_timeout"];
         let expected = match kind.side() {
-            Side::Upstream => Outcome::Unanswered,
+            Side::Upstream if unconnected.contains(&kind.name()) => Outcome::Unanswered,
+            Side::Upstream => failed(None),
             Side::Client | Side::Gateway => Outcome::Cancelled,
         };
         assert_eq!(outcome_of_fault(&Fault::new(*kind, "")), expected, "{}", kind.name());

@@ -220,7 +220,7 @@ impl Sim {
         let loser = if first == Some(tried) { second } else { first };
         let Some(loser) = loser else { return };
         let won = if first == Some(tried) { Won::First } else { Won::Second };
-        self.hedge.ended(won, Duration::ZERO);
+        self.hedge.ended(won);
         self.hedge
             .record(Duration::from_nanos(self.now - self.tries[loser].begun), Seen::Superseded);
         let server = self.tries[loser].server;
