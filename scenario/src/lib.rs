@@ -25,6 +25,7 @@ pub mod server;
 pub mod settings;
 pub mod suite;
 pub mod transcript;
+pub mod world;
 
 pub use client::Client;
 pub use fleet::{Fleet, Turn};

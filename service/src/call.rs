@@ -58,22 +58,26 @@ impl Service {
         let asked = Moment::recent(); // the exchange began in this same turn
         facts.asked = Some(asked);
         let shared = &*self.shared;
-        let permit = match shared.admission.try_admit(ask.by, asked) {
-            Some(permit) => permit,
-            None => Box::pin(shared.admission.admit(asked, ask.class, ask.by)).await?,
+        // What was waited here is no time of the service's: a limit that took it for one would shrink
+        // because it is in force, and not come back.
+        let (permit, let_in) = if let Some(permit) = shared.admission.try_admit(ask.by, asked) {
+            (permit, asked)
+        } else {
+            let permit = Box::pin(shared.admission.admit(asked, ask.class, ask.by)).await?;
+            (permit, Moment::now())
         };
         if ask.tells.is_some() {
             self.refuse_late(ask)?;
         }
-        shared.budget.deposit(asked);
+        shared.budget.deposit(let_in);
         let answer = self.converse(ask, facts).await;
         let answered = Moment::now();
-        let took = answered.since(asked);
+        let took = answered.since(let_in);
         permit.ended(answered, took, is_loss(&answer, ask.hurried));
         permit.release(answered);
         if answer.is_ok() {
             facts.answered = Some(answered);
-            self.meter().first_byte.record(took);
+            self.meter().first_byte.record(answered.since(asked));
             shared.median.record(took);
         }
         answer

@@ -5,6 +5,7 @@ use crate::call::{Answer, Ended, Nature, Spare};
 use crate::endpoint::Endpoint;
 use crate::hedge::{Hedge, PoolLoad, Won};
 use crate::service::Service;
+use crate::settings::LimitMode;
 use balance::{Condition, Outcome, Wish};
 use base::{Moment, ResponseHead};
 use monitor::Facts;
@@ -122,8 +123,10 @@ impl Service {
         let (servers, in_flight) =
             up.fold((0, 0), |(servers, all), member| (servers + 1, all + member.in_flight()));
         let door = self.shared.admission.standing();
-        let known = !self.shared.admission.is_off();
-        PoolLoad { servers, in_flight, limit: known.then_some(door.limit), waiting: door.waiting }
+        // Only a limit in force keeps what it learns true: see `limit`.
+        let enforced = self.settings.limit.mode == LimitMode::Enforce;
+        let limit = enforced.then_some(door.limit);
+        PoolLoad { servers, in_flight, limit, waiting: door.waiting }
     }
 }
 
