@@ -171,7 +171,8 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         h2_used: None,
     };
     let service = &house.services[exchange.steering.service];
-    let shadow = shadow.map(|shadow| shadow::prepare(house, shadow, &mut ask));
+    let shadow =
+        shadow.map(|shadow| shadow::prepare(house, shadow, exchange.steering.service, &mut ask));
     let answered = service.call(&mut ask, &mut exchange.facts).await;
     if let Some(shadow) = shadow {
         shadow.send(house);
