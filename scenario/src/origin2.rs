@@ -17,7 +17,7 @@ pub enum Reply {
     Good(Vec<u8>),
     /// The same, once the gate is open.
     Held(Gate, Vec<u8>),
-    /// RST_STREAM with this code, as soon as its head is there; 7 is REFUSED_STREAM.
+    /// `RST_STREAM` with this code, as soon as its head is there; 7 is `REFUSED_STREAM`.
     Reset(u32),
     /// GOAWAY, which says that the streams up to this one were dealt with. Those are answered with
     /// 200, and the connection is closed when the last has been.
@@ -35,7 +35,7 @@ pub struct Asked {
     pub number: usize,
     /// Its body, once it is whole.
     pub body: Option<Vec<u8>>,
-    /// The code of the RST_STREAM by which the gateway gave it up.
+    /// The code of the `RST_STREAM` by which the gateway gave it up.
     pub reset: Option<u32>,
 }
 
@@ -161,24 +161,24 @@ fn converse(
                     say(&out, &room)?;
                 }
                 all.change(|seen| {
-                    let at = at(&seen.asked, connection, id);
-                    at.map(|at| seen.bodies[at].extend_from_slice(&payload));
+                    if let Some(at) = at(&seen.asked, connection, id) {
+                        seen.bodies[at].extend_from_slice(&payload);
+                    }
                 });
                 if head[4] & 1 != 0 {
                     whole(all, connection, id, &out, script);
                 }
             }
             1 => {
-                all.change(|seen| {
+                let asked = all.change(|seen| {
                     let number = seen.asked.len() + 1;
                     let (body, reset) = (None, None);
-                    seen.asked.push(Asked { connection, stream: id, number, body, reset });
+                    let asked = Asked { connection, stream: id, number, body, reset };
+                    seen.asked.push(asked.clone());
                     seen.bodies.push(Vec::new());
+                    asked
                 });
-                let asked = all.lock().asked.iter().rev().find(|a| a.stream == id).cloned();
-                if let Some(asked) = asked
-                    && let Reply::Reset(code) = script(&asked)
-                {
+                if let Reply::Reset(code) = script(&asked) {
                     say(&out, &frame(3, 0, id, &code.to_be_bytes()))?;
                 } else if head[4] & 1 != 0 {
                     whole(all, connection, id, &out, script);

@@ -359,11 +359,11 @@ fn how_services_stand_is_on_the_page_of_metrics() {
     assert!((gateway.metric("fleetfoot_server_requests_total") - 10.0).abs() < 0.1);
     assert!((gateway.metric("fleetfoot_server_condition") - 2.0).abs() < 0.1);
     // Each family is declared once and each sample given once.
-    let mut seen = HashMap::new();
+    let mut seen = HashSet::new();
     for line in page.lines() {
         let name =
             if line.starts_with('#') { line } else { line.rsplit_once(' ').unwrap_or_default().0 };
-        assert!(seen.insert(name, ()).is_none(), "twice: {name}");
+        assert!(seen.insert(name), "twice: {name}");
     }
 }
 
@@ -423,6 +423,41 @@ fn a_refused_stream_is_tried_again_whatever_the_method_and_for_nothing() {
         let response = gateway.client().send(head).response(&head[..head.find(' ').unwrap_or(0)]);
         assert_eq!((response.status, response.text().as_str()), (200, text), "{head}");
         assert_eq!(other.asked().len(), 3, "{:?}", other.asked());
+    }
+}
+
+#[test]
+fn a_stream_refused_half_way_is_tried_again_with_all_of_its_body() {
+    let origin = Origin2::play(100, |asked| match asked.number {
+        1 => Reply::Reset(7),
+        _ => Reply::Good(asked.body.clone().unwrap_or_default()),
+    });
+    let gateway = start(&two(&origin));
+    let mut client = gateway.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\n\
+         Content-Length: 10\r\n\r\nhello",
+    );
+    origin.wait("a second try", |asked, _| asked.len() == 2);
+    client.send("world");
+    assert_eq!(client.response("POST").text(), "helloworld");
+    assert_eq!(client.get("/").status, 200);
+}
+
+#[test]
+fn a_stream_that_broke_is_tried_again_only_if_that_does_no_harm() {
+    for (method, status, total) in [("GET", 200, 2), ("POST", 502, 1)] {
+        let script = |asked: &scenario::origin2::Asked| match asked.number {
+            // INTERNAL_ERROR: it may have been acted upon.
+            1 => Reply::Reset(2),
+            _ => Reply::Good(Vec::new()),
+        };
+        let origin = Origin2::play(100, script);
+        let gateway = start(&two(&origin));
+        let mut client = gateway.client();
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
+        assert_eq!(client.response(method).status, status, "{method}");
+        assert_eq!(origin.asked().len(), total, "{method}: {:?}", origin.asked());
     }
 }
 
