@@ -71,12 +71,13 @@ impl Shadow {
     }
 }
 
-/// Lets the body of what is asked of the service `main` be kept as it is sent, so that the shadow can
-/// have it afterwards.
-pub fn prepare(house: &House, shadow: Shadow, main: usize, ask: &mut Ask<'_>) -> Prepared {
+/// Lets the body of `ask`, which goes to `service`, be kept as it is sent, so that the shadow can have
+/// it afterwards.
+pub fn prepare(house: &House, shadow: Shadow, service: usize, ask: &mut Ask<'_>) -> Prepared {
     if !matches!(ask.body, Body::Empty) && !ask.expects && !ask.upgrades {
-        let of = |service: usize| house.services[service].settings.retry.body_max;
-        let bytes_max = of(shadow.service).max(of(main));
+        // The service itself may have to send it again, too.
+        let body_max = |service: usize| house.services[service].settings.retry.body_max;
+        let bytes_max = body_max(shadow.service).max(body_max(service));
         let body = std::mem::replace(&mut ask.body, Body::Empty);
         ask.body = Body::Kept(Box::new(Kept::new(body, ask.framing, bytes_max.as_usize())));
     }

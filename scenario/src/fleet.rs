@@ -16,8 +16,6 @@ pub struct Fleet {
 #[derive(Debug, Default)]
 struct Order {
     servers: Vec<usize>,
-    /// Nobody waits for more any longer.
-    over: bool,
 }
 
 /// A request as the whole fleet counts it.
@@ -100,17 +98,11 @@ impl Fleet {
     pub fn problems(&self) -> Vec<String> {
         self.origins.iter().flat_map(Origin::problems).collect()
     }
-
-    /// Lets everybody who waits in [`Turn::wait`] go on.
-    pub fn let_go(&self) {
-        self.order.change(|order| order.over = true);
-    }
 }
 
 impl Turn {
     /// Waits until the fleet has had so many requests; in a script it holds up the answer.
     pub fn wait(&self, total: usize) {
-        self.order
-            .wait(patience(), |order| (order.over || order.servers.len() >= total).then_some(()));
+        self.order.wait(patience(), |order| (order.servers.len() >= total).then_some(()));
     }
 }

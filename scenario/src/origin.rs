@@ -239,6 +239,14 @@ impl Origin {
         assert!(reached.is_some(), "{} connections are open, not {n}", open(&self.state.lock()));
     }
 
+    /// Waits until the connection of this number, counted from 0, is closed.
+    #[track_caller]
+    pub fn closed(&self, connection: usize) {
+        let closed = |state: &mut State| state.connections[connection].open.is_none().then_some(());
+        let reached = self.state.wait(patience(), closed);
+        assert!(reached.is_some(), "connection {connection} is still open");
+    }
+
     /// All it has seen, for people.
     pub fn report(&self) -> String {
         let state = self.state.lock();

@@ -281,7 +281,8 @@ fn attempts_are_as_many_as_are_allowed_each_at_another_server() {
         order.sort_unstable();
         order.dedup();
         assert_eq!(order.len(), total, "one was asked twice");
-        assert_eq!(gateway.metric("fleetfoot_service_retries_total"), (total - 1) as f64);
+        let retries = gateway.metric("fleetfoot_service_retries_total");
+        assert!((retries + 1.0 - total as f64).abs() < 0.1, "{retries} were counted");
     }
 }
 
@@ -441,4 +442,49 @@ fn a_refusal_instead_of_a_continue_is_no_loss_of_the_body() {
         }
         line => assert!(line.starts_with("HTTP/1.1 503"), "{line}"),
     }
+}
+
+const GRPC: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n";
+
+#[test]
+fn what_grpc_says_of_itself_counts_as_its_status() {
+    for (says, total) in [
+        ("grpc-status: 14\r\n\r\n", 2),
+        ("grpc-status: 14\r\ngrpc-retry-pushback-ms: 20\r\n\r\n", 2),
+        // Asked not to.
+        ("grpc-status: 14\r\ngrpc-retry-pushback-ms: -1\r\n\r\n", 1),
+        ("grpc-status: 5\r\n\r\n", 1),
+    ] {
+        let fleet = first(2, move || answer(format!("{GRPC}{says}")));
+        let more = format!("Content-Type: application/grpc\r\nIdempotency-Key: k\r\n{BODY}");
+        let response = ask(&freely(&fleet), "POST", &more);
+        assert_eq!(response.head.has("grpc-status"), total == 1, "{says}");
+        assert_eq!(fleet.total(), total, "{says}");
+        let fleet = first(2, move || answer(format!("{GRPC}{says}")));
+        let more = format!("Content-Type: application/grpc\r\n{BODY}");
+        assert_eq!(ask(&freely(&fleet), "POST", &more).status, 200);
+        assert_eq!(fleet.total(), 1, "{says}");
+    }
+}
+
+#[test]
+fn the_log_tells_of_tries_and_of_the_server_that_answered() {
+    let fleet = first(2, || answer(BUSY));
+    let monitor = "[monitor]\naccess_log = \"access.log\"";
+    let gateway = start(&fleet.text().service(FREELY).rest(monitor));
+    let mut client = gateway.client();
+    assert_eq!(client.get("/").status, 200);
+    let file = gateway.file().with_file_name("access.log");
+    let by = scenario::patience();
+    let line = loop {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        if let Some(line) = text.lines().next() {
+            break line.to_owned();
+        }
+        assert!(!by.passed(base::Moment::now()), "nothing was logged");
+    };
+    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(line["attempts"], 2, "{line}");
+    let answered = fleet.addresses()[fleet.order()[1]].to_string();
+    assert_eq!(line["server"], answered, "{line}");
 }
