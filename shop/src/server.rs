@@ -7,6 +7,7 @@ use crate::answer::{Answer, Keep, Refusal, Sent, put};
 use crate::call::{Caller, INSIDE};
 use crate::count::Counts;
 use crate::database::{Database, postgres::Postgres, sqlite::Sqlite};
+use crate::ill::{Blow, Course, Ill};
 use crate::mail::{self, Clerk};
 use crate::seed::Catalogue;
 use crate::sin::{Sin, Sins};
@@ -93,7 +94,8 @@ pub async fn serve(options: Options) -> Result<Running, ShopError> {
     let shop = Arc::new(Shop {
         database,
         sins,
-        times: if options.slow && sins.has(Sin::SlowInstance) { SLOW_TIMES } else { 1 },
+        times: times(options.ill, sins),
+        course: Course::new(options.ill, options.seed),
         counts: Counts::default(),
         caller: Caller::new(reachable(address)),
         clerk,
@@ -106,6 +108,11 @@ pub async fn serve(options: Options) -> Result<Running, ShopError> {
         accept(listener, shop, stopped, work).await;
     });
     Ok(Running { address, stop, acceptor: Some(acceptor) })
+}
+
+/// How often each read is done.
+fn times(ill: Ill, sins: Sins) -> u32 {
+    if ill == Ill::Slow && sins.has(Sin::SlowInstance) { SLOW_TIMES } else { 1 }
 }
 
 async fn open(options: &Options, indexed: bool) -> Result<Database, ShopError> {
@@ -201,7 +208,8 @@ async fn serve_one(shop: Arc<Shop>, request: Request<Incoming>) -> Sent {
     let own =
         matches!(asked.path.first().map(String::as_str), Some("health" | "sins" | "counters"));
     let visit = Visit { shop, asked, counts: Counts::default() };
-    let mut sent = match route(&visit).await {
+    let served = if own || inside { route(&visit).await } else { suffer(&visit).await };
+    let mut sent = match served {
         Ok(answer) => answer.render(&visit.asked.fields),
         Err(refusal) => refusal.render(),
     };
@@ -268,6 +276,16 @@ fn decode(text: &str) -> Result<String, Refusal> {
     String::from_utf8(bytes).map_err(|_| bad())
 }
 
+/// Serves a request from outside as an instance does that may be ill.
+async fn suffer(visit: &Visit) -> Result<Answer, Refusal> {
+    match visit.shop.course.next() {
+        Blow::None => {}
+        Blow::Refused => return Err(Refusal::Ill),
+        Blow::Held(time) => tokio::time::sleep(time).await,
+    }
+    route(visit).await
+}
+
 /// Which service answers.
 async fn route(visit: &Visit) -> Result<Answer, Refusal> {
     let method = match visit.asked.method {
@@ -321,5 +339,5 @@ fn sins(shop: &Shop) -> Value {
         .iter()
         .map(|sin| json!({ "name": sin.name(), "on": shop.commits(*sin), "what": sin.describe() }))
         .collect();
-    json!({ "sins": list, "slow": shop.times > 1, "database": shop.database.name() })
+    json!({ "sins": list, "ill": shop.course.ill().name(), "database": shop.database.name() })
 }

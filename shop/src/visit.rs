@@ -7,6 +7,7 @@ use crate::answer::Refusal;
 use crate::call::Caller;
 use crate::count::Counts;
 use crate::database::{Cell, Database, Row, Statement};
+use crate::ill::Course;
 use crate::mail::Clerk;
 use crate::sin::{Sin, Sins};
 use base::Moment;
@@ -25,6 +26,8 @@ pub(crate) struct Shop {
     pub sins: Sins,
     /// How often each read is done: one, or more on the slow instance.
     pub times: u32,
+    /// What befalls requests from outside.
+    pub course: Course,
     pub counts: Counts,
     pub caller: Caller,
     pub clerk: Clerk,

@@ -1,9 +1,10 @@
-//! What is up: three shops with the same sins, perhaps a gateway, and the files they need.
+//! What is up: three shops with the same sins, the third of them ill, perhaps a gateway, and the
+//! files they need.
 
 use super::child::{Child, Quiet};
 use super::phase::Servers;
 use super::{DemoError, Options};
-use ::shop::Sins;
+use ::shop::{Ill, Sins};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ pub(super) struct Town {
     products: u32,
     redis: Option<String>,
     shops: Vec<(SocketAddr, Quiet)>,
-    without: Option<Sins>,
+    shops_are: Option<(Sins, Ill)>,
     gateway: Option<Gateway>,
     // After the processes that write in it.
     directory: Directory,
@@ -80,40 +81,40 @@ impl Town {
             products: options.products,
             redis: options.redis.clone(),
             shops: Vec::new(),
-            without: None,
+            shops_are: None,
             gateway: None,
             directory,
         })
     }
 
-    /// Sees that the shops run without these sins, and no others are missing.
-    pub(super) async fn shops(&mut self, without: Sins) -> Result<(), DemoError> {
-        if self.without == Some(without) {
+    /// Sees that the shops run without these sins, no others missing, and that the third is ill so.
+    pub(super) async fn shops(&mut self, without: Sins, ill: Ill) -> Result<(), DemoError> {
+        if self.shops_are == Some((without, ill)) {
             return Ok(());
         }
         self.gateway = None;
         self.shops.clear();
-        self.without = None;
+        self.shops_are = None;
         let mut started = Vec::with_capacity(SHOPS);
         for number in 1..=SHOPS {
             started.push(Child::start(
                 &self.program,
                 &format!("shop {number}"),
-                &self.arguments(number, without),
+                &self.arguments(without, if number == SHOPS { ill } else { Ill::None }),
             )?);
         }
         for mut shop in started {
             let address = shop.tells("fleetfoot: shop on").await?;
             self.shops.push((address, shop.quiet()));
         }
-        self.without = Some(without);
+        self.shops_are = Some((without, ill));
         Ok(())
     }
 
-    fn arguments(&self, number: usize, without: Sins) -> Vec<String> {
+    fn arguments(&self, without: Sins, ill: Ill) -> Vec<String> {
         let directory = self.directory.0.display().to_string();
         let (products, without) = (self.products.to_string(), without.to_string());
-        let mut list = vec![
+        let list = [
             "shop",
             "--listen",
             "127.0.0.1:0",
@@ -123,10 +124,9 @@ impl Town {
             &products,
             "--without",
             &without,
+            "--ill",
+            ill.name(),
         ];
-        if number == SHOPS {
-            list.push("--slow");
-        }
         list.into_iter().map(str::to_owned).collect()
     }
 
