@@ -16,7 +16,7 @@ mod town;
 pub use child::follow_parent;
 pub use phase::{PHASES, Phase, Servers, TAIL, Through};
 
-use ::shop::{Ill, Options as ShopOptions, ShopError, Sins};
+use ::shop::{Options as ShopOptions, ShopError, Sins};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -209,7 +209,7 @@ async fn show(options: &Options, town: &mut Town) -> Result<Outcome, DemoError> 
 
 /// Opens the sinful shop behind the gateway, says where, and waits for ever.
 async fn stay(town: &mut Town) -> Result<(), DemoError> {
-    town.shops(Sins::NONE, Ill::Slow).await?;
+    town.shops(Sins::NONE, phase::THIRD_SLOW).await?;
     let gateway = town.gateway(Servers::Three, phase::CACHED).await?;
     let mut out = std::io::stdout();
     let mut text = format!("\nStill up, until ctrl-c:\n  gateway  http://{gateway}/home\n");

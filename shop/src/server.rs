@@ -95,7 +95,8 @@ pub async fn serve(options: Options) -> Result<Running, ShopError> {
         database,
         sins,
         times: times(options.ill, sins),
-        course: Course::new(options.ill, options.seed),
+        // The port, so that instances of one catalogue do not stall in step.
+        course: Course::new(options.ill, options.seed ^ u64::from(address.port())),
         counts: Counts::default(),
         caller: Caller::new(reachable(address)),
         clerk,

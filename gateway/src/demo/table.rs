@@ -103,7 +103,11 @@ impl Table<'_> {
         for line in self.lines.iter().filter(|line| line.report.failed() > 0) {
             let kinds = line.report.failures.iter();
             let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
-            let by_design = if line.phase.fails_by_design { ", by design" } else { "" };
+            let by_design = if line.phase.fails_by_design {
+                ", by design, so no matter to the exit code"
+            } else {
+                ""
+            };
             let _ = writeln!(
                 text,
                 "Errors in \"{}\"{by_design}: {}.",

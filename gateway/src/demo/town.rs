@@ -1,8 +1,8 @@
-//! What is up: three shops with the same sins, the third of them ill, perhaps a gateway, and the
-//! files they need.
+//! What is up: three shops with the same sins, some of them ill, perhaps a gateway, and the files
+//! they need.
 
 use super::child::{Child, Quiet};
-use super::phase::Servers;
+use super::phase::{SHOPS, Servers};
 use super::{DemoError, Options};
 use ::shop::{Ill, Sins};
 use std::fs;
@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const SHOPS: usize = 3;
 const REMOVALS_MAX: usize = 20;
 const COUNTERS_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -22,7 +21,7 @@ pub(super) struct Town {
     products: u32,
     redis: Option<String>,
     shops: Vec<(SocketAddr, Quiet)>,
-    shops_are: Option<(Sins, Ill)>,
+    shops_are: Option<(Sins, [Ill; SHOPS])>,
     gateway: Option<Gateway>,
     // After the processes that write in it.
     directory: Directory,
@@ -87,27 +86,31 @@ impl Town {
         })
     }
 
-    /// Sees that the shops run without these sins, no others missing, and that the third is ill so.
-    pub(super) async fn shops(&mut self, without: Sins, ill: Ill) -> Result<(), DemoError> {
-        if self.shops_are == Some((without, ill)) {
+    /// Sees that the shops run without these sins, no others missing, and that each is ill as said.
+    pub(super) async fn shops(
+        &mut self,
+        without: Sins,
+        ills: [Ill; SHOPS],
+    ) -> Result<(), DemoError> {
+        if self.shops_are == Some((without, ills)) {
             return Ok(());
         }
         self.gateway = None;
         self.shops.clear();
         self.shops_are = None;
         let mut started = Vec::with_capacity(SHOPS);
-        for number in 1..=SHOPS {
+        for (index, ill) in ills.into_iter().enumerate() {
             started.push(Child::start(
                 &self.program,
-                &format!("shop {number}"),
-                &self.arguments(without, if number == SHOPS { ill } else { Ill::None }),
+                &format!("shop {}", index + 1),
+                &self.arguments(without, ill),
             )?);
         }
         for mut shop in started {
             let address = shop.tells("fleetfoot: shop on").await?;
             self.shops.push((address, shop.quiet()));
         }
-        self.shops_are = Some((without, ill));
+        self.shops_are = Some((without, ills));
         Ok(())
     }
 
