@@ -2,8 +2,7 @@
 //!
 //! An [`Ill`] is chosen at the start and stays. It befalls requests from outside only: calls of the
 //! instance to itself and the pages about itself (`/health`, `/sins`, `/counters`) are spared, so
-//! that it must be found out by what it answers. That it is [`Ill::Slow`] is work, done in `visit`;
-//! the other two are imitated, here.
+//! that it must be found out by what it answers. [`Ill::Slow`] is work; the other two are imitated.
 
 use fastrand::Rng;
 use std::fmt;
@@ -11,6 +10,8 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// How many times over the slow instance does its work.
+const SLOW_TIMES: u32 = 4;
 /// One answer in so many is held up by [`Ill::Stalls`] …
 const STALL_EVERY: u32 = 50;
 /// … for so long.
@@ -21,7 +22,7 @@ const STALL_TIME: Duration = Duration::from_secs(1);
 pub enum Ill {
     /// Nothing.
     None,
-    /// It does its reads several times over, as long as the sin `slow-instance` is on.
+    /// It does all its work several times over, as long as the sin `slow-instance` is on.
     Slow,
     /// It answers 503 at once, as the shop does when its database is gone.
     Fails,
@@ -73,6 +74,8 @@ pub(crate) enum Blow {
     Refused,
     /// It is held up for so long, and then served.
     Held(Duration),
+    /// It is served so many times, and answered once.
+    Repeated(u32),
 }
 
 /// An illness taking its course: request after request, by chance from a seed.
@@ -89,7 +92,8 @@ impl Course {
     /// What befalls the next request from outside.
     pub(crate) fn next(&self) -> Blow {
         match self.ill {
-            Ill::None | Ill::Slow => Blow::None,
+            Ill::None => Blow::None,
+            Ill::Slow => Blow::Repeated(SLOW_TIMES),
             Ill::Fails => Blow::Refused,
             Ill::Stalls => {
                 let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,7 +11,7 @@ use crate::ill::{Blow, Course, Ill};
 use crate::mail::{self, Clerk};
 use crate::seed::Catalogue;
 use crate::sin::{Sin, Sins};
-use crate::visit::{Asked, SLOW_TIMES, Shop, Visit};
+use crate::visit::{Asked, Shop, Visit};
 use crate::{Options, ShopError, Storage};
 use crate::{cart, catalogue, order, page, recommend, review, search};
 use base::Moment;
@@ -91,12 +91,13 @@ pub async fn serve(options: Options) -> Result<Running, ShopError> {
     let sins = Sins::ALL.without(options.without);
     let database = open(&options, !sins.has(Sin::MissingIndex)).await?;
     let (clerk, chores) = Clerk::new();
+    let mended = options.ill == Ill::Slow && !sins.has(Sin::SlowInstance);
+    let ill = if mended { Ill::None } else { options.ill };
     let shop = Arc::new(Shop {
         database,
         sins,
-        times: times(options.ill, sins),
         // The port, so that instances of one catalogue do not stall in step.
-        course: Course::new(options.ill, options.seed ^ u64::from(address.port())),
+        course: Course::new(ill, options.seed ^ u64::from(address.port())),
         counts: Counts::default(),
         caller: Caller::new(reachable(address)),
         clerk,
@@ -109,11 +110,6 @@ pub async fn serve(options: Options) -> Result<Running, ShopError> {
         accept(listener, shop, stopped, work).await;
     });
     Ok(Running { address, stop, acceptor: Some(acceptor) })
-}
-
-/// How often each read is done.
-fn times(ill: Ill, sins: Sins) -> u32 {
-    if ill == Ill::Slow && sins.has(Sin::SlowInstance) { SLOW_TIMES } else { 1 }
 }
 
 async fn open(options: &Options, indexed: bool) -> Result<Database, ShopError> {
@@ -283,6 +279,13 @@ async fn suffer(visit: &Visit) -> Result<Answer, Refusal> {
         Blow::None => {}
         Blow::Refused => return Err(Refusal::Ill),
         Blow::Held(time) => tokio::time::sleep(time).await,
+        Blow::Repeated(times) => {
+            // What changes something is done once, or it would be another order.
+            let safe = matches!(visit.asked.method, Method::GET | Method::HEAD);
+            for _ in 1..if safe { times } else { 1 } {
+                route(visit).await?;
+            }
+        }
     }
     route(visit).await
 }

@@ -13,7 +13,7 @@ const CAPACITY_CLIENTS: usize = 8;
 const CAPACITY_TIME: Duration = Duration::from_secs(3);
 /// How the second table is read.
 const TAIL_ABOUT: &str = "\
-One slow: the third instance reads four times over. One fails fast: it answers 503 at once.
+One slow: the third instance does its work four times over. One fails fast: it answers 503 at once.
 All stall: each instance holds up one answer in fifty, by chance, for a second.
 In turn: round robin, nobody left out, nothing sent again. Default: no setting says anything.
 Hedge: a request that takes long is sent to a second instance as well, one in twenty at most.
@@ -51,7 +51,7 @@ pub(super) fn parts(options: &Options) -> [Part<'_>; 2] {
             about: TAIL_ABOUT,
             without: MENDED,
             // In turn, the slow instance makes the whole twice the work, on the same cores.
-            share: 0.25,
+            share: 0.2,
             phases: options.tail.iter().filter(wanted).collect(),
         },
     ]

@@ -194,7 +194,7 @@ all stall, default                   3.00    3.00    3.00    3.00      50.0     
 all stall, hedge of 5 %              2.00    2.00    2.00    2.00      50.0     300    12345      0
 
 Each line: the same 300 requests in 6 s (20/s asked for), open loop; with so few, p99.9 is the slowest.
-One slow: the third instance reads four times over. One fails fast: it answers 503 at once.
+One slow: the third instance does its work four times over. One fails fast: it answers 503 at once.
 All stall: each instance holds up one answer in fifty, by chance, for a second.
 In turn: round robin, nobody left out, nothing sent again. Default: no setting says anything.
 Hedge: a request that takes long is sent to a second instance as well, one in twenty at most.
