@@ -107,6 +107,10 @@ impl Ejections {
 const PROBE_LOST: Duration = Duration::from_secs(30);
 /// A probe's verdict that the pool has not followed by then (its cap forbade it) is forgotten.
 const VERDICT_LOST: Duration = Duration::from_secs(1);
+/// Who was slow is back after so many probes in a row that were not. One says little: of a server
+/// still five times as slow more than one in five passes, and then it has a share for the seconds
+/// that it takes to be found slow again.
+const QUICK_PROBES: u32 = 3;
 /// A request that could not be retried elsewhere probes only if no better one came for so long.
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 /// The last server of a pool is asked again after this at most: a service whose every server was
@@ -140,6 +144,8 @@ struct State {
     fresh: Option<Moment>,
     /// What takes longer than this is too slow to come back from [`Cause::Slow`], if known.
     limit: Option<Duration>,
+    /// Probes in a row, since it was last put out, that took no longer.
+    quick: u32,
     past: Past,
 }
 
@@ -234,9 +240,18 @@ impl Health {
             Kind::Ejected(cause) => Verdict::Eject(cause),
             Kind::Dead => Verdict::Dead,
         };
-        let slow = word.kind == Kind::Ejected(Cause::Slow)
-            && rules.slow.0 > 0
-            && state.limit.is_some_and(|limit| took > limit);
+        let was_slow = word.kind == Kind::Ejected(Cause::Slow) && rules.slow.0 > 0;
+        let limit = state.limit.filter(|_| was_slow);
+        let slow = limit.is_some_and(|limit| took > limit);
+        if limit.is_some() && outcome == Outcome::Good && !slow {
+            state.quick += 1;
+            if state.quick < QUICK_PROBES {
+                // The next one may go.
+                state.fresh = Some(now);
+                self.slot.store(now.as_nanos(), Ordering::Relaxed);
+                return Verdict::None;
+            }
+        }
         let verdict = match outcome {
             Outcome::Cancelled => {
                 self.slot.fetch_min(now.as_nanos(), Ordering::Relaxed);
@@ -374,6 +389,7 @@ impl Health {
     fn set_out(&self, state: &mut State, word: Word) -> Moment {
         let word = Word::unpack(word.pack());
         state.fresh = Some(word.time);
+        state.quick = 0;
         self.slot.store(word.time.as_nanos(), Ordering::Relaxed);
         self.word.store(word.pack(), Ordering::Release);
         word.time

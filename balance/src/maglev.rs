@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Slots of a table of up to `SLOTS / 11` servers: the paper's small table, a prime.
+/// Slots of a table of fewer than `SLOTS / SLOTS_EACH` servers: the paper's small table, a prime.
 const SLOTS: usize = 65_537;
 /// Slots for each server at least, in larger pools.
 const SLOTS_EACH: usize = 10;

@@ -2,8 +2,8 @@
 //!
 //! In steps: somebody who may be back is tried by one request at a time; else a priority is drawn by
 //! the share it gets, and the policy chooses among its servers, never one that was tried while there is
-//! another, in whatever priority. Nothing here allocates, locks or waits; what is read of members
-//! may be a little old.
+//! another, in whatever priority. Nothing here allocates or waits, and nothing locks but the member
+//! whose probe is taken, for a moment; what is read of members may be a little old.
 
 use crate::member::{Member, MemberId};
 use crate::settings::Policy;

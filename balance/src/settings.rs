@@ -27,7 +27,7 @@ pub struct Settings {
     pub zone_cost: Duration,
     /// Only so many servers of each priority are used, chosen by `subset_seed`; `None` is all.
     pub subset: Option<usize>,
-    /// A hash of this gateway's name, so that gateways choose different subsets.
+    /// A number of this gateway's own, so that gateways choose different subsets.
     pub subset_seed: u64,
 }
 

@@ -18,6 +18,7 @@ pub mod generator;
 pub mod report;
 
 pub mod scene;
+pub mod tail;
 
 pub mod rivals;
 pub mod trace;

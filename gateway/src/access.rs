@@ -36,6 +36,9 @@ pub fn line(house: &House, exchange: &Exchange<'_>, now: Moment) -> Vec<u8> {
             text(&mut line, "server", server.authority.as_bytes());
             number(&mut line, "attempts", facts.attempts);
             number(&mut line, "reused", facts.reused);
+            if facts.hedged {
+                number(&mut line, "hedged", true);
+            }
         }
     }
     if let (Some(asked), Some(answered)) = (facts.asked, facts.answered) {

@@ -1,10 +1,12 @@
 //! What would happen to a request, and why: `fleetfoot explain METHOD URL`.
 
 use crate::route::{Found, Router, Verdict};
+use balance::settings::Policy;
 use base::{Fields, ResponseHead};
 use cache::policy::{self, Admission, Origin, Query};
 use cache::settings::{Profile, Rules};
-use settings::Settings;
+use service::settings::Settings as ServiceSettings;
+use settings::{Route, Settings};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -84,10 +86,7 @@ fn explain_route(
     if let Some(prepend) = &route.prepend {
         let _ = writeln!(out, "          {prepend} is put before the path");
     }
-    let _ = writeln!(out, "service:  {}, servers in turn:", service.name);
-    for server in service.servers.iter().map(|spot| &spot.server) {
-        let _ = writeln!(out, "          {}", service::settings::url(server));
-    }
+    explain_service(out, settings, route, service);
     let total = route.timeout.unwrap_or(service.total_time);
     let _ = writeln!(
         out,
@@ -142,6 +141,58 @@ fn explain_cache(out: &mut String, rules: &Rules, asked: &Asked<'_>, parameters:
             let _ = writeln!(out, "          tag {}", tag.escape_debug());
         }),
         Err(_) => out.push_str("          never stored: too many tags, or one too long\n"),
+    }
+}
+
+/// The service or services that are asked, and how.
+fn explain_service(
+    out: &mut String,
+    settings: &Settings,
+    route: &Route,
+    service: &ServiceSettings,
+) {
+    let name = |index: usize| &settings.services[index].name;
+    for (index, weight) in &route.split {
+        let _ = writeln!(out, "split:    {} gets {weight} parts", name(*index));
+    }
+    let policy = match &service.balance.policy {
+        Policy::PeakEwma => "by latency and load",
+        Policy::LeastRequest => "by load",
+        Policy::RoundRobin => "in turn",
+        Policy::Random => "at random",
+        Policy::Hash(_) => "by hash",
+        Policy::HotCold => "hot-cold",
+    };
+    let _ = writeln!(out, "service:  {}, servers {policy}:", service.name);
+    for spot in &service.servers {
+        let url = service::settings::url(&spot.server);
+        let _ = write!(out, "          {url}");
+        if (spot.weight, spot.priority) != (1, 0) {
+            let _ = write!(out, " weight {} priority {}", spot.weight, spot.priority);
+        }
+        out.push('\n');
+    }
+    if service.discover.is_some() {
+        out.push_str("          and those that are discovered\n");
+    }
+    let retry = &service.retry;
+    let _ = match retry.attempts {
+        0 => writeln!(out, "tries:    one"),
+        more => writeln!(
+            out,
+            "tries:    {} where that is safe, {} more requests at most in all",
+            more + 1,
+            retry.budget
+        ),
+    };
+    if let Some(hedge) = &service.hedge {
+        let _ = writeln!(out, "hedge:    {} of requests are asked twice at most", hedge.extra);
+    }
+    if let Some((shadow, share)) = route.shadow {
+        let _ = writeln!(out, "shadow:   {share} are copied to {}", name(shadow));
+    }
+    for rate in &route.rates {
+        let _ = writeln!(out, "rate:     {} in {:?} ({})", rate.limit, rate.per, rate.name);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::house::{NotReady, Snapshot};
 use crate::listen::{self, ListenError};
+use crate::watch::Watch;
 use crate::worker::{self, Command, Handle};
 use arc_swap::ArcSwap;
 use base::{Deadline, Moment};
@@ -62,7 +63,7 @@ pub enum StartError {
     #[error(transparent)]
     NotReady(#[from] NotReady),
     /// A thread.
-    #[error("cannot start a worker thread")]
+    #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }
 
@@ -89,6 +90,7 @@ pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     source: Source,
     workers: Vec<Handle>,
+    watch: Watch,
     /// Where it listens, and whether TLS is spoken there.
     pub addresses: Vec<(SocketAddr, bool)>,
     draining: AtomicBool,
@@ -121,6 +123,8 @@ impl Gateway {
         let cache = Cache::start(&settings.cache, &tokio::runtime::Handle::current(), say);
         let cache = Arc::new(cache.map_err(NotReady::Disk)?);
         let snapshot = Arc::new(Snapshot::new(settings, cache, None)?);
+        // Before the doors open: who comes meanwhile waits at them, and finds servers.
+        let watch = Watch::start(Arc::clone(&snapshot)).map_err(StartError::Thread)?;
         let workers = sockets
             .into_iter()
             .enumerate()
@@ -131,6 +135,7 @@ impl Gateway {
             snapshot: ArcSwap::new(snapshot),
             source,
             workers,
+            watch,
             addresses,
             draining: AtomicBool::new(false),
             reloads: AtomicU64::new(0),
@@ -187,6 +192,7 @@ impl Gateway {
         let cache = Arc::clone(&before.cache);
         cache.settle(&settings.cache);
         let snapshot = Arc::new(Snapshot::new(settings, cache, Some(&before))?);
+        self.watch.settle(Arc::clone(&snapshot)).await;
         let mut settled = Vec::new();
         for worker in &self.workers {
             let (done, waits) = oneshot::channel();
@@ -233,6 +239,7 @@ impl Gateway {
             let _ended = worker.commands.send(Command::Stop).await;
         }
         if let Some(gateway) = Arc::into_inner(self) {
+            gateway.watch.join();
             gateway.workers.into_iter().for_each(Handle::join);
         }
     }

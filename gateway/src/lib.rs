@@ -20,6 +20,7 @@ pub mod shadow;
 pub mod standing;
 pub mod steering;
 pub mod tunnel;
+pub mod watch;
 pub mod worker;
 
 pub mod demo;

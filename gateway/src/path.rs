@@ -7,11 +7,12 @@
 //! ```text
 //! connection ─► serve
 //!                 1 route     which service, by host, path and method   else 404, 405
-//!                             and whether its rates allow one more      else 429
+//!                             what it asks of balancing, until when it is of use
+//!                             whether its rates allow one more          else 429
 //!                 2 answer    what we answer ourselves: CONNECT, TRACE and OPTIONS that end here
 //!                 3 cache     an answer from store, or one fetch for all who want the same
 //!                 4 forward   what crosses the hop and what must not
-//!                 5 service   choose a server, ask it
+//!                 5 service   be let in, choose a server, ask it, ask again, ask twice
 //!                 6 depart    a fault becomes a status; the answer's own fields
 //! client ◄────────┘
 //!                 7 monitor   counted and logged when the last byte is out (in `connection`)
@@ -166,6 +167,7 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         class: exchange.steering.class,
         hash: exchange.steering.hash,
         tells: exchange.steering.tells.then_some(&snapshot.settings.deadlines),
+        hurried: exchange.steering.hurried,
         h2_used: None,
     };
     let service = &house.services[exchange.steering.service];

@@ -125,6 +125,7 @@ fn send(house: &Rc<House>, shadow: Shadow, body: Body, framing: Framing) {
             class: Class::Background,
             hash: None,
             tells: None,
+            hurried: false,
             h2_used: None,
         };
         let mut facts = Facts::begin(Moment::now());

@@ -26,6 +26,8 @@ pub struct Steering {
     pub longest: Duration,
     /// Services are told how long is left: the client said so, or the route does.
     pub tells: bool,
+    /// The client gives less time than its route and its service do.
+    pub hurried: bool,
 }
 
 impl Steering {
@@ -36,6 +38,7 @@ impl Steering {
         hash: None,
         longest: Duration::ZERO,
         tells: false,
+        hurried: false,
     };
 }
 
@@ -48,12 +51,14 @@ pub fn steer(house: &House, exchange: &mut Exchange<'_>, index: usize) -> Steeri
     let longest = route.timeout.unwrap_or(settings.total_time);
     exchange.by = Deadline::after(exchange.facts.begun, longest);
     let told = deadline::told(&exchange.head.fields, &snapshot.settings.deadlines);
-    exchange.by = deadline::deadline(exchange.facts.begun, exchange.by, told);
+    let ours = exchange.by;
+    exchange.by = deadline::deadline(exchange.facts.begun, ours, told);
     Steering {
         service,
         class: class(route, exchange, snapshot),
         hash: hash(settings, exchange, &snapshot.router, index),
         longest,
+        hurried: exchange.by < ours,
         tells: matches!(told, Told::For(_)) || route.timeout.is_some(),
     }
 }

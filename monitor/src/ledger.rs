@@ -8,7 +8,7 @@ use crate::count::Count;
 use crate::facts::{Cached, Facts};
 use crate::histogram::Histogram;
 use base::{FaultKind, Moment};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Status codes from 100 to 599 have a counter each; no answer at all, and codes that HTTP does not
@@ -145,6 +145,7 @@ impl Ledger {
         }
         prune(&self.routes, |name| routes.contains(&name.as_str()));
         prune(&self.services, |name| services.contains(&name.as_str()));
+        let servers: HashSet<(&str, &str)> = servers.iter().copied().collect();
         prune(&self.servers, |(service, server)| servers.contains(&(service, server)));
     }
 

@@ -9,11 +9,14 @@
 #![allow(clippy::missing_panics_doc, reason = "a kit for tests: panicking is how it reports")]
 
 pub mod client;
+pub mod fleet;
 pub mod gate;
 pub mod gateway;
+pub mod kubernetes;
 pub mod load;
 pub mod memcached;
 pub mod message;
+pub mod names;
 pub mod origin;
 pub mod reading;
 pub mod redis;
@@ -21,12 +24,16 @@ pub mod server;
 pub mod settings;
 pub mod suite;
 pub mod transcript;
+pub mod world;
 
 pub use client::Client;
+pub use fleet::{Fleet, Turn};
 pub use gate::Gate;
 pub use gateway::Gateway;
+pub use kubernetes::Kubernetes;
 pub use memcached::Memcached;
 pub use message::{Request, Response};
+pub use names::Names;
 pub use origin::{Action, Origin};
 pub use redis::Redis;
 pub use server::Server;

@@ -46,6 +46,8 @@ pub struct Ask<'a> {
     pub hash: Option<u64>,
     /// How the service is told how long is left, if it is.
     pub tells: Option<&'a Deadlines>,
+    /// `by` is the client's own, and sooner than the service would have to answer.
+    pub hurried: bool,
     /// Which HTTP/2 connection of a server the last try used, by number; `None` to begin with.
     pub h2_used: Option<u64>,
 }

@@ -58,22 +58,26 @@ impl Service {
         let asked = Moment::recent(); // the exchange began in this same turn
         facts.asked = Some(asked);
         let shared = &*self.shared;
-        let permit = match shared.admission.try_admit(ask.by, asked) {
-            Some(permit) => permit,
-            None => Box::pin(shared.admission.admit(asked, ask.class, ask.by)).await?,
+        // What was waited here is no time of the service's: a limit that took it for one would shrink
+        // because it is in force, and not come back.
+        let (permit, let_in) = if let Some(permit) = shared.admission.try_admit(ask.by, asked) {
+            (permit, asked)
+        } else {
+            let permit = Box::pin(shared.admission.admit(asked, ask.class, ask.by)).await?;
+            (permit, Moment::now())
         };
         if ask.tells.is_some() {
             self.refuse_late(ask)?;
         }
-        shared.budget.deposit(asked);
+        shared.budget.deposit(let_in);
         let answer = self.converse(ask, facts).await;
         let answered = Moment::now();
-        let took = answered.since(asked);
-        permit.ended(answered, took, is_loss(&answer));
+        let took = answered.since(let_in);
+        permit.ended(answered, took, is_loss(&answer, ask.hurried));
         permit.release(answered);
         if answer.is_ok() {
             facts.answered = Some(answered);
-            self.meter().first_byte.record(took);
+            self.meter().first_byte.record(answered.since(asked));
             shared.median.record(took);
         }
         answer
@@ -106,13 +110,13 @@ impl Service {
         let ended = if let Some((hedge, delay)) = self.hedge(ask, nature) {
             Box::pin(self.twice(endpoint, ask, facts, nature, (hedge, delay))).await
         } else {
-            let spare = ask.body.spare();
+            let spare = Spare::of(&ask.body);
             ask.try_by = self.try_by(ask.by, 1);
             let (answer, outcome) = self.one(&endpoint, ask, facts, nature.grpc, false).await;
             if outcome == Outcome::Good {
                 return answer;
             }
-            Ended { endpoint, answer, outcome, spare }
+            Ended { endpoint, answer, outcome, spare: spare.after(ask) }
         };
         if ended.outcome == Outcome::Good {
             return ended.answer;
@@ -132,9 +136,7 @@ impl Service {
         let mut redialled = false;
         loop {
             tried.push(ended.endpoint.member.id);
-            let Some(body) = ended.spare.take().filter(Body::is_untouched) else {
-                return ended.answer;
-            };
+            let Some(body) = ended.spare.take() else { return ended.answer };
             let row = Row { tried: &tried, may_repeat: nature.may_repeat, redialled };
             let Next::Again { at, after, free: _ } = self.decide(&ended, ask, facts, &row) else {
                 return ended.answer;
@@ -158,7 +160,7 @@ impl Service {
             }
             self.meter().retries.add(1);
             redialled |= at == At::Same;
-            let spare = body.spare();
+            let spare = Spare::of(&body);
             ask.body = body;
             ask.try_by = self.try_by(ask.by, facts.attempts.saturating_add(1).into());
             // On a connection other than the one that failed.
@@ -167,7 +169,7 @@ impl Service {
             if outcome == Outcome::Good {
                 return answer;
             }
-            ended = Ended { endpoint, answer, outcome, spare };
+            ended = Ended { endpoint, answer, outcome, spare: spare.after(ask) };
         }
     }
 
@@ -211,6 +213,7 @@ impl Service {
     ) -> (Answer, Outcome) {
         facts.server = Some(endpoint.member.id.0);
         facts.attempts = facts.attempts.saturating_add(1);
+        facts.reused = false;
         endpoint.meter.requests.add(1);
         if let Some(rules) = ask.tells {
             deadline::write(ask.head, Some(ask.by.left(Moment::recent())), grpc, rules);
@@ -224,7 +227,10 @@ impl Service {
             Ok(Answered::Tunnel(..)) => Outcome::Good,
             Err(fault) => {
                 endpoint.meter.failures.add(1);
-                retry::outcome_of_fault(fault)
+                // Whoever gives a server no time learns nothing of it, or strangers in a hurry could
+                // have every server taken for dead.
+                let hurried = ask.hurried && fault.kind == FaultKind::TotalTimeout;
+                if hurried { Outcome::Cancelled } else { retry::outcome_of_fault(fault) }
             }
         };
         turn.end(outcome);
@@ -237,14 +243,22 @@ impl Service {
         if matches!(ask.body, Body::Empty | Body::Kept(_)) || retry.attempts == 0 {
             return;
         }
+        if ask.expects || ask.upgrades {
+            return;
+        }
         // A stream that a server refuses may have taken part of the body with it, whatever the method.
         let refusable = self.settings.http != crate::settings::Http::One && nature.grpc;
         let fits = ask.framing.length().is_none_or(|n| n <= retry.body_max.0);
-        if fits && !ask.expects && !ask.upgrades && (nature.may_repeat || refusable) {
-            let body = std::mem::replace(&mut ask.body, Body::Empty);
-            ask.body =
-                Body::Kept(Box::new(Kept::new(body, ask.framing, retry.body_max.as_usize())));
-        }
+        let bytes_max = if fits && (nature.may_repeat || refusable) {
+            retry.body_max.as_usize()
+        } else if ask.body.spare().is_none() {
+            // Until its first byte is read it can go elsewhere: a server may not let us connect.
+            0
+        } else {
+            return;
+        };
+        let body = std::mem::replace(&mut ask.body, Body::Empty);
+        ask.body = Body::Kept(Box::new(Kept::new(body, ask.framing, bytes_max)));
     }
 
     /// When the try of this number (from 1) must have been answered.
@@ -258,6 +272,26 @@ impl Service {
     }
 }
 
+/// What there will be of a body after a try that failed.
+pub(crate) struct Spare {
+    again: Option<Body>,
+    is_empty: bool,
+}
+
+impl Spare {
+    pub(crate) fn of(body: &Body) -> Self {
+        Self { again: body.spare(), is_empty: matches!(body, Body::Empty) }
+    }
+
+    /// The body once more: kept, or never taken, since no connection could be made.
+    pub(crate) fn after(self, ask: &mut Ask<'_>) -> Option<Body> {
+        if !self.is_empty && !matches!(ask.body, Body::Empty) {
+            return Some(std::mem::replace(&mut ask.body, Body::Empty));
+        }
+        self.again.filter(Body::is_untouched)
+    }
+}
+
 /// What was tried for a request so far.
 struct Row<'a> {
     tried: &'a [MemberId],
@@ -266,12 +300,13 @@ struct Row<'a> {
 }
 
 /// Did the service not keep up: no answer in time, or one that says that it is overloaded?
-fn is_loss(answer: &Answer) -> bool {
+fn is_loss(answer: &Answer, hurried: bool) -> bool {
     match answer {
-        Err(fault) => matches!(
-            fault.kind,
-            FaultKind::ConnectTimeout | FaultKind::FirstByteTimeout | FaultKind::TotalTimeout
-        ),
+        Err(fault) => match fault.kind {
+            FaultKind::ConnectTimeout | FaultKind::FirstByteTimeout => true,
+            FaultKind::TotalTimeout => !hurried,
+            _ => false,
+        },
         Ok(Answered::Response(response)) => matches!(response.head.status, 429 | 503 | 504),
         Ok(Answered::Tunnel(..)) => false,
     }

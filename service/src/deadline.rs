@@ -2,7 +2,7 @@
 //!
 //! A request brings its deadline as gRPC's `grpc-timeout` or as the configured field; what is left of
 //! it goes on in the same two, less a part for the way back. What was read is never longer when it is
-//! written again. A deadline that cannot be read is none: its reader counts [`Told::Junk`].
+//! written again. A deadline that cannot be read is none ([`Told::Junk`]).
 //!
 //! Sources: gRPC over HTTP/2, `Timeout` (1 to 8 digits and a unit); Envoy's
 //! `x-envoy-expected-rq-timeout-ms`; Finagle's `DeadlineFilter`, which never refuses more than a

@@ -65,6 +65,10 @@ const DIP_SHARE: u32 = 20;
 const DIP_TIME_MIN: Duration = Duration::from_millis(300);
 /// … and no longer than this.
 const DIP_TIME_MAX: Duration = Duration::from_secs(1);
+/// So many times the usual latency after the first answer, they come as they do later …
+const SETTLED: f64 = 2.0;
+/// … or in so many seconds.
+const SETTLED_MAX: f64 = 0.5;
 /// A change of the baseline that is worth another look soon.
 const MOVED: f64 = 0.08;
 
@@ -177,6 +181,8 @@ pub struct Learning {
     /// When the next dip may begin.
     next_dip: Moment,
     pause: Duration,
+    /// When the first sample came.
+    born: Option<Moment>,
 }
 
 impl Learning {
@@ -197,6 +203,7 @@ impl Learning {
             dip: None,
             next_dip: Moment::from_nanos(0),
             pause: PAUSE_MIN,
+            born: None,
         };
         learning.bound(least, most);
         learning
@@ -234,10 +241,12 @@ impl Learning {
             self.window.lost += 1;
         } else {
             self.window.add(took);
-            if self.baseline.is_none() || f64::from(in_flight) <= self.easy_limit().round() {
+            let is_easy = f64::from(in_flight) <= self.easy_limit().round();
+            if self.baseline.is_none() || is_easy {
                 self.easy.add(took);
             }
         }
+        self.born.get_or_insert(now);
         self.learn_baseline(now);
         let samples = self.window.answered + self.window.lost;
         let age = now.since(begun);
@@ -257,10 +266,18 @@ impl Learning {
         self.used_sum = 0.0;
     }
 
+    /// Whoever answers first is the quickest of those asked: of a service that is asked by many from
+    /// the first moment on, the first answers say too little of how long one takes.
+    fn is_settling(&self, now: Moment) -> bool {
+        let age = self.born.map_or(Duration::ZERO, |born| now.since(born));
+        let usual = (SETTLED * self.easy.mean()).min(SETTLED_MAX);
+        self.baseline.is_none() && (age < WINDOW_TIME || age.as_secs_f64() < usual)
+    }
+
     /// Moves the baseline when there are easy samples enough, and ends the dip that was for them.
     fn learn_baseline(&mut self, now: Moment) {
         let late = self.dip.is_some_and(|(_, until)| now >= until);
-        if self.easy.answered >= EASY_SAMPLES {
+        if self.easy.answered >= EASY_SAMPLES && !self.is_settling(now) {
             let easy = self.easy.mean();
             self.easy = Tally::default();
             let elapsed = now.since(self.moved).as_secs_f64().clamp(0.0, 2.5);

@@ -3,14 +3,16 @@
 use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::deadline::Early;
+use crate::discover::{Joined, join};
 use crate::hedge::Hedge;
 use crate::service::Tls;
-use crate::settings::{Settings, Source};
+use crate::settings::{Settings, Source, Spot};
 use balance::Pool;
 use balance::settings::Scheme;
 use base::Moment;
+use rustls::ClientConfig;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 use wire::tls::TlsError;
 
@@ -35,6 +37,8 @@ pub struct Shared {
     /// What every other answer takes.
     pub median: Arc<Median>,
     pub(crate) tls: Option<Tls>,
+    /// The servers that discovery has found and that have joined, as they came.
+    found: Mutex<Arc<[Spot]>>,
 }
 
 impl Shared {
@@ -44,6 +48,10 @@ impl Shared {
     /// Which file of its TLS settings cannot be used, and why.
     pub fn new(settings: &Settings, before: Option<&Self>, now: Moment) -> Result<Self, TlsError> {
         let tls = if speaks_tls(settings) { Some(Tls::new(settings)?) } else { None };
+        // What was found stays until discovery says otherwise, even if it looks elsewhere now.
+        let found = before.filter(|_| settings.discover.is_some()).map(Self::found);
+        let found = found.unwrap_or_default();
+        let joined = join(&settings.servers, &found, found_max(settings));
         let pool = before.map(|before| &before.pool);
         let balance =
             balance::settings::Settings { subset_seed: *SUBSET_SEED, ..settings.balance.clone() };
@@ -56,7 +64,7 @@ impl Shared {
         let same = before.filter(|before| before.settings.hedge == settings.hedge);
         let hedge = same.map(|same| same.hedge.clone());
         Ok(Self {
-            pool: Pool::new(balance, &settings.servers, pool, now),
+            pool: Pool::new(balance, &joined.spots, pool, now),
             admission: Admission::new(&settings.limit, admission),
             budget: paid.map_or_else(
                 || Arc::new(Budget::new(settings.retry.budget, settings.retry.reserve)),
@@ -68,7 +76,28 @@ impl Shared {
             median: before.map(|before| Arc::clone(&before.median)).unwrap_or_default(),
             settings: Arc::new(settings.clone()),
             tls,
+            found: Mutex::new(found),
         })
+    }
+
+    /// What discovery has found, as it was told last.
+    pub fn found(&self) -> Arc<[Spot]> {
+        Arc::clone(&self.found.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Discovery has found these servers: they and those that the settings name are the pool from
+    /// now on. Answers what became of them.
+    pub fn discovered(&self, found: Arc<[Spot]>, now: Moment) -> Joined {
+        let joined = join(&self.settings.servers, &found, found_max(&self.settings));
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        self.pool.update(&joined.spots, now);
+        joined
+    }
+
+    /// How TLS is spoken to its servers, with the name to ask for instead of the server's own; `None`
+    /// where no server speaks it.
+    pub fn tls(&self) -> Option<(&Arc<ClientConfig>, Option<&str>)> {
+        self.tls.as_ref().map(|tls| (&tls.config, tls.name.as_deref()))
     }
 }
 
@@ -101,6 +130,11 @@ impl Median {
         let nanos = self.0.load(Ordering::Relaxed);
         (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
+}
+
+/// Most servers that are taken of those found.
+fn found_max(settings: &Settings) -> usize {
+    settings.discover.as_ref().map_or(0, |discover| discover.servers_max)
 }
 
 /// Does any of its servers, named or to be discovered, speak TLS?

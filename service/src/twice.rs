@@ -1,10 +1,11 @@
 //! One request, asked of two servers if the first takes unusually long.
 
 use crate::attempt::Ask;
-use crate::call::{Answer, Ended, Nature};
+use crate::call::{Answer, Ended, Nature, Spare};
 use crate::endpoint::Endpoint;
 use crate::hedge::{Hedge, PoolLoad, Won};
 use crate::service::Service;
+use crate::settings::LimitMode;
 use balance::{Condition, Outcome, Wish};
 use base::{Moment, ResponseHead};
 use monitor::Facts;
@@ -39,9 +40,9 @@ impl Service {
         (hedge, delay): (Arc<Hedge>, Duration),
     ) -> Ended {
         let mut head = ask.head.copied();
-        let (spare, again) = (ask.body.spare(), ask.body.spare());
+        let (spare, again) = (Spare::of(&ask.body), ask.body.spare());
         let (by, framing, pause, class) = (ask.by, ask.framing, ask.pause, ask.class);
-        let (hash, tells) = (ask.hash, ask.tells);
+        let (hash, tells, hurried) = (ask.hash, ask.tells, ask.hurried);
         ask.try_by = self.try_by(by, 1);
         let (mut mine, mut theirs) = (facts.clone(), facts.clone());
         let mut one = Box::pin(self.one(&first, ask, &mut mine, nature.grpc, false));
@@ -57,7 +58,7 @@ impl Service {
             };
             drop(one);
             *facts = mine;
-            return Ended { endpoint: first, answer, outcome, spare };
+            return Ended { endpoint: first, answer, outcome, spare: spare.after(ask) };
         };
         let mut no_interims = |_: ResponseHead| {};
         let mut beside = Ask {
@@ -73,6 +74,7 @@ impl Service {
             class,
             hash,
             tells,
+            hurried,
             h2_used: None,
         };
         let mut two = Box::pin(self.one(&second, &mut beside, &mut theirs, nature.grpc, false));
@@ -90,7 +92,7 @@ impl Service {
         *facts = if won == Won::First { mine } else { theirs };
         facts.attempts = attempts;
         facts.hedged = true;
-        Ended { endpoint, answer, outcome, spare }
+        Ended { endpoint, answer, outcome, spare: spare.after(ask) }
     }
 
     /// The second server and the body for it, if there is one and it is allowed and paid for.
@@ -121,8 +123,10 @@ impl Service {
         let (servers, in_flight) =
             up.fold((0, 0), |(servers, all), member| (servers + 1, all + member.in_flight()));
         let door = self.shared.admission.standing();
-        let known = !self.shared.admission.is_off();
-        PoolLoad { servers, in_flight, limit: known.then_some(door.limit), waiting: door.waiting }
+        // Only a limit in force keeps what it learns true: see `limit`.
+        let enforced = self.settings.limit.mode == LimitMode::Enforce;
+        let limit = enforced.then_some(door.limit);
+        PoolLoad { servers, in_flight, limit, waiting: door.waiting }
     }
 }
 

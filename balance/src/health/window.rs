@@ -247,7 +247,7 @@ fn is_slow(surely: u64, others: u64, rules: &Eject) -> bool {
 
 /// Who was slow is back with an answer that is nearer, by ratio, to the others' p90 than to what
 /// got it ejected. Of a server still five times as slow (log-normal, σ 0.5) one in five answers is,
-/// of one like the others 99 in a hundred.
+/// of one like the others 99 in a hundred; `QUICK_PROBES` of them have to be.
 fn return_limit(others: u64, rules: &Eject) -> Duration {
     let others = Duration::from_nanos(others);
     others.mul_f64(rules.slow.factor().sqrt()).max(others + SLOW_LEAST)

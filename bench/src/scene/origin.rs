@@ -216,7 +216,7 @@ fn answer(out: &mut Vec<u8>, fields: &str, bytes: usize) {
 }
 
 /// The digits at the end of the target.
-fn number(head: &[u8]) -> u64 {
+pub(crate) fn number(head: &[u8]) -> u64 {
     let target = head.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
     let digits = target.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let digits = &target[target.len() - digits..];

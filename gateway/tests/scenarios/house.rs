@@ -175,6 +175,24 @@ fn a_hit_waits_for_nothing_and_takes_no_exclusive_lock() {
 }
 
 #[test]
+fn a_pick_waits_for_nothing_and_locks_nothing() {
+    for file in files(".rs").iter().filter(|file| file.starts_with("balance/src/pick")) {
+        let source = read(file);
+        for word in [".await", "lock(", ".write()", "Mutex", "RwLock"] {
+            assert!(is_beside(file) || !source.contains(word), "{file}: {word}");
+        }
+    }
+    // Who takes a probe locks its member; who finds that there is none to take does not.
+    let health = read("balance/src/health.rs");
+    let probe = between(&health, "\n    pub(crate) fn try_probe(", "\n    }\n");
+    let first = probe.split("self.lock()").next().unwrap_or_default();
+    assert!(first.contains("if !free() {\n            return false;"), "{first}");
+    let load = read("balance/src/load.rs");
+    let end = between(&load, "\n    pub(crate) fn end(", "\n    }\n");
+    assert!(end.contains("try_lock()") && !end.contains(".lock()"), "{end}");
+}
+
+#[test]
 fn nothing_is_left_to_be_written() {
     let later = ["todo", "unimplemented"].map(|word| format!("{word}!("));
     for file in files(".rs") {

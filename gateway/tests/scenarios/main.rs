@@ -17,11 +17,22 @@ mod upgrade;
 
 // What keeps it alive.
 mod command_line;
+mod discovery;
 mod drain;
+mod health;
 mod limits;
 mod memory;
 mod pools;
+mod rates;
 mod reload;
+
+// Which server is asked, how often, how long, and how many at once.
+mod balance;
+mod deadline;
+mod hedge;
+mod limit;
+mod retry;
+mod split;
 
 // What attacks have found.
 mod attacks;
@@ -42,3 +53,4 @@ mod house;
 // What the modules share.
 mod cache_stage;
 mod stage;
+mod town;

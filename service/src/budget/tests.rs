@@ -1,3 +1,5 @@
+//! The budget: its law over any ten seconds, the reserve, threads together.
+
 use super::*;
 use fastrand::Rng;
 use std::sync::atomic::AtomicUsize;

@@ -1,3 +1,5 @@
+//! Deadlines: what is read, what is handed on, who is refused for want of time.
+
 use super::*;
 use base::Version;
 use fastrand::Rng;

@@ -1,3 +1,5 @@
+//! Hedging: what it learns, what it may add, and when it turns itself off.
+
 use super::*;
 
 mod world;

@@ -1,3 +1,5 @@
+//! The table of retries, row by row and over every case.
+
 use super::*;
 use base::Version;
 use std::cell::Cell;
@@ -106,8 +108,9 @@ fn forbids(tried: &Tried<'_>, rules: &Retry) -> Vec<Why> {
             if closed && tried.reused && !tried.redialled {
                 wait = ms(0);
             }
-            let dials = ["unresolved", "unreachable", "bad_tls", "connect_timeout"];
-            unless(tried.other || !dials.contains(&fault.kind.name()), Why::Nobody);
+            let elsewhere =
+                ["unresolved", "unreachable", "bad_tls", "connect_timeout", "first_byte_timeout"];
+            unless(tried.other || !elsewhere.contains(&fault.kind.name()), Why::Nobody);
         }
         Ended::Answer { status, fields } => {
             unless(rules.statuses.contains(&status), Why::Final);
