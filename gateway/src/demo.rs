@@ -2,17 +2,19 @@
 //!
 //! Starts three instances of the slow [`shop`](::shop) and the gateway, each a process of its own
 //! made from this very binary, and sends the same open-loop load ([`load`]) through one
-//! [`Phase`](phase::Phase) after another. What is sent is in `mix`, the list of phases in `phase`: a
-//! room that lands adds a line there. Processes end with this one, however it ends (`child`).
+//! [`Phase`](phase::Phase) after another, in two parts with a table each (`part`): the practices, and
+//! the tail, cut. What is sent is in `mix`, the lists of phases in `phase`: a room that lands adds a
+//! line there. Processes end with this one, however it ends (`child`).
 
 mod child;
 mod mix;
+mod part;
 mod phase;
 mod table;
 mod town;
 
 pub use child::follow_parent;
-pub use phase::{PHASES, Phase, Servers, Through};
+pub use phase::{PHASES, Phase, Servers, TAIL, Through};
 
 use ::shop::{Options as ShopOptions, ShopError, Sins};
 use std::fmt::Write as _;
@@ -20,15 +22,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use table::Line;
 use town::Town;
-
-/// Share of what one shop can answer that is sent: clearly busy, and not full.
-const SHARE_OF_CAPACITY: f64 = 0.4;
-/// Clients that measure the capacity.
-const CAPACITY_CLIENTS: usize = 8;
-const CAPACITY_TIME: Duration = Duration::from_secs(3);
-const WARM_UP: Duration = Duration::from_secs(1);
 
 /// How a demo is run.
 #[derive(Clone, Debug)]
@@ -37,14 +31,16 @@ pub struct Options {
     pub once: bool,
     /// How long each phase is measured.
     pub phase_time: Duration,
-    /// Requests a second; `None` is a share of the capacity, measured first.
+    /// Requests a second, in both tables; `None` is a share of the capacity, measured first.
     pub rate: Option<f64>,
     /// Products in the shop's catalogue.
     pub products: u32,
     /// A Redis for the phases that want one; without it they are left out.
     pub redis: Option<String>,
-    /// What is measured.
+    /// What is measured of the practices; none: there is no such table.
     pub phases: Vec<Phase>,
+    /// What is measured of the tail, cut; none: there is no such table.
+    pub tail: Vec<Phase>,
     /// The `fleetfoot` that is started as shop and gateway; `None` is this program.
     pub program: Option<PathBuf>,
 }
@@ -59,6 +55,7 @@ impl Options {
             products: 20_000,
             redis: None,
             phases: PHASES.to_vec(),
+            tail: TAIL.to_vec(),
             program: None,
         }
     }
@@ -67,9 +64,9 @@ impl Options {
 /// How a demo ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every request of every phase was answered.
+    /// Every request was answered, but for those of phases that fail by design.
     Clean,
-    /// Some request failed in some phase: the table says how many.
+    /// Some other request failed: the tables say how many.
     Failures,
     /// By ctrl-c or SIGTERM, before its end.
     Interrupted,
@@ -147,7 +144,7 @@ fn last_words(lines: &[String]) -> String {
     format!("; it said:\n  {}", lines.join("\n  "))
 }
 
-/// Runs the demo: phases, table, and unless `once` an open house until ctrl-c.
+/// Runs the demo: phases, tables, and unless `once` an open house until ctrl-c.
 ///
 /// # Cancel safety
 /// Dropping kills the processes that were started.
@@ -198,87 +195,21 @@ async fn signalled() -> Result<(), DemoError> {
     }
 }
 
-/// Phases and table.
+/// Both parts, each with its table.
 async fn show(options: &Options, town: &mut Town) -> Result<Outcome, DemoError> {
     let mut progress = Said::new();
-    progress.step("opening the shop: three instances, each with all its sins ...");
-    town.shops(Sins::NONE).await?;
-    let rate = rate(options, town, &mut progress).await?;
-    let wanted = |phase: &&Phase| options.redis.is_some() || !phase.wants_redis();
-    let phases: Vec<&Phase> = options.phases.iter().filter(wanted).collect();
-    let mut lines = Vec::with_capacity(phases.len());
-    for (index, phase) in phases.iter().enumerate() {
-        let label = format!("{}/{} {}", index + 1, phases.len(), phase.name);
-        progress.step(&format!("{label} ..."));
-        lines.push(measure(options, town, phase, rate, &label, &mut progress).await?);
-        progress.step(&table::in_passing(&label, lines.last().expect("pushed just above")));
+    let mut failed = false;
+    for part in part::parts(options).iter().filter(|part| !part.is_empty()) {
+        let (table, wrong) = part.show(options, town, &mut progress).await?;
+        writeln!(std::io::stdout(), "\n{table}").map_err(DemoError::Terminal)?;
+        failed |= wrong;
     }
-    progress.end();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let text = table::render(&lines, rate, options.phase_time, cores);
-    writeln!(std::io::stdout(), "\n{text}").map_err(DemoError::Terminal)?;
-    let failed = lines.iter().any(|line| line.report.failed() > 0);
     Ok(if failed { Outcome::Failures } else { Outcome::Clean })
-}
-
-/// The rate asked for, or a share of what one shop can answer.
-async fn rate(options: &Options, town: &mut Town, progress: &mut Said) -> Result<f64, DemoError> {
-    if let Some(rate) = options.rate {
-        return Ok(rate);
-    }
-    progress.step("measuring how much one instance can answer at all ...");
-    let plan = mix::plan(town.straight(Servers::One), 1.0, CAPACITY_TIME, options.products, "c");
-    let capacity = load::capacity(&plan, CAPACITY_CLIENTS).await?;
-    if capacity < 1.0 {
-        return Err(DemoError::Silent);
-    }
-    let rate = (capacity * SHARE_OF_CAPACITY).max(1.0).round();
-    progress.step(&format!(
-        "one instance answers {capacity:.0} requests/s at most; all phases get {rate:.0}/s, \
-         {:.0} % of that",
-        SHARE_OF_CAPACITY * 100.0
-    ));
-    Ok(rate)
-}
-
-async fn measure(
-    options: &Options,
-    town: &mut Town,
-    phase: &Phase,
-    rate: f64,
-    label: &str,
-    progress: &mut Said,
-) -> Result<Line, DemoError> {
-    town.shops(Sins::of(phase.without)).await?;
-    let targets = match phase.through {
-        Through::Straight(servers) => {
-            town.without_gateway();
-            town.straight(servers)
-        }
-        Through::Gateway(servers, settings) => vec![town.gateway(servers, settings).await?],
-    };
-    let warm = mix::plan(targets.clone(), rate, WARM_UP, options.products, &format!("w{label}"));
-    load::run(&warm, |_| {}).await?;
-    let before = town.counters().await?;
-    let plan = mix::plan(targets, rate, options.phase_time, options.products, label);
-    let report = load::run(&plan, |now| {
-        let done = now.elapsed.min(now.total).as_secs_f64();
-        progress.passing(&format!(
-            "{label}: {done:.0} of {:.0} s, {} answered, {} on their way, {} failed",
-            now.total.as_secs_f64(),
-            now.count - now.failed,
-            now.in_flight,
-            now.failed
-        ));
-    })
-    .await?;
-    let work = town.counters().await?.since(before);
-    Ok(Line { name: phase.name, report, work })
 }
 
 /// Opens the sinful shop behind the gateway, says where, and waits for ever.
 async fn stay(town: &mut Town) -> Result<(), DemoError> {
-    town.shops(Sins::NONE).await?;
+    town.shops(Sins::NONE, phase::THIRD_SLOW).await?;
     let gateway = town.gateway(Servers::Three, phase::CACHED).await?;
     let mut out = std::io::stdout();
     let mut text = format!("\nStill up, until ctrl-c:\n  gateway  http://{gateway}/home\n");

@@ -3,7 +3,7 @@
 use crate::command::{Done, Failure};
 use gateway::demo::{self, DemoError};
 use gateway::gateway::chain;
-use shop::{Options, ShopError, Sins, Storage};
+use shop::{Ill, Options, ShopError, Sins, Storage};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,9 +47,9 @@ pub(crate) struct ShopFlags {
     /// Sins to switch off, a list, or `all`; GET /sins names them
     #[arg(long, value_name = "SINS", default_value = "none")]
     without: Sins,
-    /// Be the slow instance: do reads several times over
-    #[arg(long)]
-    slow: bool,
+    /// What is wrong with this instance: `slow`, `fails`, `stalls` or `none`
+    #[arg(long, value_name = "ILLNESS", default_value = "none")]
+    ill: Ill,
 }
 
 pub(crate) fn demo(flags: &DemoFlags) -> Done {
@@ -78,7 +78,7 @@ pub(crate) fn shop(flags: ShopFlags) -> Done {
         products: flags.products,
         seed: flags.seed,
         without: flags.without,
-        slow: flags.slow,
+        ill: flags.ill,
         ..Options::standard(flags.listen)
     };
     runtime()?.block_on(demo::shop(options)).map_err(|error| match error {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its premise fails")]
 
-use gateway::demo::{Options, Outcome, PHASES, run};
+use gateway::demo::{Options, Outcome, PHASES, TAIL, run};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,6 +20,8 @@ async fn the_demo_measures_the_shop_and_the_gateway_without_errors() {
         // Straight at one and at three, then through the gateway to one and to three.
         redis: None,
         phases: PHASES[..4].to_vec(),
+        // One that fails fast, in turn and by default: the errors of the first are by design.
+        tail: TAIL[2..4].to_vec(),
         program: Some(PathBuf::from(PROGRAM)),
     };
     assert_eq!(run(options).await.unwrap(), Outcome::Clean);

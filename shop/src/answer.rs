@@ -121,6 +121,8 @@ pub(crate) enum Refusal {
     Database(#[from] DatabaseError),
     #[error("{0}")]
     Call(String),
+    #[error("this instance is ill (--ill fails) and answers nothing")]
+    Ill,
 }
 
 impl Refusal {
@@ -135,7 +137,7 @@ impl Refusal {
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Ill => StatusCode::SERVICE_UNAVAILABLE,
             Self::Call(_) => StatusCode::BAD_GATEWAY,
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! [`serve`] opens the database, builds the catalogue if need be, listens and returns a [`Running`].
 //! The shop is slow because of the work it does, by the [`Sins`] left on; nothing sleeps but the
-//! imitated mail server (`mail`). `docs/shop.md` tells users what is served.
+//! imitated mail server (`mail`) and an instance that is ill on purpose ([`Ill`]). `docs/shop.md`
+//! tells users what is served.
 //!
 //! Each service is a module and answers under its own path; a page calls services over HTTP, never
 //! by function. What is asked of the database is counted, by request and for the whole shop.
@@ -13,6 +14,7 @@ mod cart;
 mod catalogue;
 mod count;
 mod database;
+mod ill;
 mod mail;
 mod order;
 mod page;
@@ -25,6 +27,7 @@ mod sin;
 mod visit;
 
 pub use database::DatabaseError;
+pub use ill::{Ill, UnknownIll};
 pub use server::{Running, serve};
 pub use sin::{Sin, Sins, UnknownSin};
 
@@ -45,8 +48,8 @@ pub struct Options {
     pub seed: u64,
     /// Sins that are switched off; all others are on.
     pub without: Sins,
-    /// Whether this is the slow instance: does its work several times over (`slow-instance`).
-    pub slow: bool,
+    /// What is wrong with this instance.
+    pub ill: Ill,
     /// Most statements at once.
     pub connections: usize,
     /// How long the imitated mail server takes for one letter.
@@ -73,7 +76,7 @@ impl Options {
             products: 20_000,
             seed: 1,
             without: Sins::NONE,
-            slow: false,
+            ill: Ill::None,
             connections: 4,
             mail_time: Duration::from_millis(150),
         }

@@ -7,10 +7,11 @@ use crate::answer::{Answer, Keep, Refusal, Sent, put};
 use crate::call::{Caller, INSIDE};
 use crate::count::Counts;
 use crate::database::{Database, postgres::Postgres, sqlite::Sqlite};
+use crate::ill::{Blow, Course, Ill};
 use crate::mail::{self, Clerk};
 use crate::seed::Catalogue;
 use crate::sin::{Sin, Sins};
-use crate::visit::{Asked, SLOW_TIMES, Shop, Visit};
+use crate::visit::{Asked, Shop, Visit};
 use crate::{Options, ShopError, Storage};
 use crate::{cart, catalogue, order, page, recommend, review, search};
 use base::Moment;
@@ -90,10 +91,13 @@ pub async fn serve(options: Options) -> Result<Running, ShopError> {
     let sins = Sins::ALL.without(options.without);
     let database = open(&options, !sins.has(Sin::MissingIndex)).await?;
     let (clerk, chores) = Clerk::new();
+    let mended = options.ill == Ill::Slow && !sins.has(Sin::SlowInstance);
+    let ill = if mended { Ill::None } else { options.ill };
     let shop = Arc::new(Shop {
         database,
         sins,
-        times: if options.slow && sins.has(Sin::SlowInstance) { SLOW_TIMES } else { 1 },
+        // The port, so that instances of one catalogue do not stall in step.
+        course: Course::new(ill, options.seed ^ u64::from(address.port())),
         counts: Counts::default(),
         caller: Caller::new(reachable(address)),
         clerk,
@@ -201,7 +205,8 @@ async fn serve_one(shop: Arc<Shop>, request: Request<Incoming>) -> Sent {
     let own =
         matches!(asked.path.first().map(String::as_str), Some("health" | "sins" | "counters"));
     let visit = Visit { shop, asked, counts: Counts::default() };
-    let mut sent = match route(&visit).await {
+    let served = if own || inside { route(&visit).await } else { suffer(&visit).await };
+    let mut sent = match served {
         Ok(answer) => answer.render(&visit.asked.fields),
         Err(refusal) => refusal.render(),
     };
@@ -268,6 +273,23 @@ fn decode(text: &str) -> Result<String, Refusal> {
     String::from_utf8(bytes).map_err(|_| bad())
 }
 
+/// Serves a request from outside as an instance does that may be ill.
+async fn suffer(visit: &Visit) -> Result<Answer, Refusal> {
+    match visit.shop.course.next() {
+        Blow::None => {}
+        Blow::Refused => return Err(Refusal::Ill),
+        Blow::Held(time) => tokio::time::sleep(time).await,
+        Blow::Repeated(times) => {
+            // What changes something is done once, or it would be another order.
+            let safe = matches!(visit.asked.method, Method::GET | Method::HEAD);
+            for _ in 1..if safe { times } else { 1 } {
+                route(visit).await?;
+            }
+        }
+    }
+    route(visit).await
+}
+
 /// Which service answers.
 async fn route(visit: &Visit) -> Result<Answer, Refusal> {
     let method = match visit.asked.method {
@@ -321,5 +343,5 @@ fn sins(shop: &Shop) -> Value {
         .iter()
         .map(|sin| json!({ "name": sin.name(), "on": shop.commits(*sin), "what": sin.describe() }))
         .collect();
-    json!({ "sins": list, "slow": shop.times > 1, "database": shop.database.name() })
+    json!({ "sins": list, "ill": shop.course.ill().name(), "database": shop.database.name() })
 }

@@ -67,7 +67,7 @@ impl Sin {
             Self::SlowReport => "the sales report is computed while the customer waits",
             Self::FatJson => "answers carry nested, verbose fields that nobody reads",
             Self::SlowInstance => {
-                "an instance started with --slow does its work several times over"
+                "an instance started with --ill slow does its work several times over"
             }
         }
     }

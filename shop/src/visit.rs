@@ -1,12 +1,13 @@
 //! One request being served: what was asked, and the means to answer it.
 //!
 //! A service reads through its [`Visit`], so that every statement and every call is counted and
-//! timed, and is done several times over on the slow instance.
+//! timed.
 
 use crate::answer::Refusal;
 use crate::call::Caller;
 use crate::count::Counts;
 use crate::database::{Cell, Database, Row, Statement};
+use crate::ill::Course;
 use crate::mail::Clerk;
 use crate::sin::{Sin, Sins};
 use base::Moment;
@@ -16,15 +17,12 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many times over the slow instance does its reading.
-pub(crate) const SLOW_TIMES: u32 = 4;
-
 /// Everything the services of one instance share.
 pub(crate) struct Shop {
     pub database: Database,
     pub sins: Sins,
-    /// How often each read is done: one, or more on the slow instance.
-    pub times: u32,
+    /// What befalls requests from outside.
+    pub course: Course,
     pub counts: Counts,
     pub caller: Caller,
     pub clerk: Clerk,
@@ -101,16 +99,8 @@ impl Visit {
         sql: impl Into<String>,
         cells: Vec<Cell>,
     ) -> Result<Vec<Row>, Refusal> {
-        let asked = Statement::new(sql, cells);
-        for _ in 1..self.shop.times {
-            self.read_once(asked.clone()).await?;
-        }
-        self.read_once(asked).await
-    }
-
-    async fn read_once(&self, asked: Statement) -> Result<Vec<Row>, Refusal> {
         let start = Moment::now();
-        let rows = self.shop.database.read(asked).await?;
+        let rows = self.shop.database.read(Statement::new(sql, cells)).await?;
         self.note(rows.len(), start);
         Ok(rows)
     }

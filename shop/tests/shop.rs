@@ -9,7 +9,7 @@ mod postgres;
 
 use asking::{Answer, ask, counters, get, open};
 use serde_json::{Value, json};
-use shop::{Options, ShopError, Sin, Sins, Storage, serve};
+use shop::{Ill, Options, ShopError, Sin, Sins, Storage, serve};
 
 #[tokio::test]
 async fn routes_answer_with_the_fields_of_an_ordinary_backend() {
@@ -138,7 +138,9 @@ async fn cost(sin: Sin, method: &str, path: &str, body: &str) -> (Value, Value) 
     for without in [Sins::NONE, Sins::of(&[sin])] {
         let shop = open(|options| {
             options.without = without;
-            options.slow = sin == Sin::SlowInstance;
+            if sin == Sin::SlowInstance {
+                options.ill = Ill::Slow;
+            }
             options.products = 8_000;
         })
         .await;
@@ -221,6 +223,37 @@ async fn fat_json_sends_more_bytes_for_the_same_rows() {
 async fn the_slow_instance_asks_several_times_over() {
     let (with, without) = cost(Sin::SlowInstance, "GET", "/catalogue/products/1", "").await;
     assert_eq!(with["queries"].as_u64().unwrap(), 4 * without["queries"].as_u64().unwrap());
+}
+
+#[tokio::test]
+async fn an_instance_that_fails_answers_503_and_speaks_of_itself() {
+    let shop = open(|options| options.ill = Ill::Fails).await;
+    for path in ["/home", "/catalogue/products/1", "/nowhere"] {
+        assert_eq!(get(&shop, path).await.status, 503, "{path}");
+    }
+    assert_eq!(ask(&shop, "POST", "/orders", &[], ORDER).await.status, 503);
+    assert_eq!(get(&shop, "/health").await.status, 200);
+    assert_eq!(get(&shop, "/sins").await.json()["ill"], "fails");
+    let done = counters(&shop).await;
+    assert_eq!((&done["requests"], &done["queries"]), (&json!(4), &json!(0)));
+    shop.stop().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_stalls_holds_up_few_answers_and_loses_none() {
+    let shop = open(|options| options.ill = Ill::Stalls).await;
+    // Chance has it that 1,000 answers without a stall come once in 600 million.
+    for number in 1.. {
+        assert!(number <= 1_000, "none was held up");
+        let answer = get(&shop, "/catalogue/products/1").await;
+        assert_eq!(answer.status, 200);
+        let timing = answer.field("server-timing").unwrap();
+        let total: f64 = timing.rsplit("dur=").next().unwrap().parse().unwrap();
+        if total >= 1_000.0 {
+            break;
+        }
+    }
+    shop.stop().await;
 }
 
 #[tokio::test]

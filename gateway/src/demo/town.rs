@@ -1,9 +1,10 @@
-//! What is up: three shops with the same sins, perhaps a gateway, and the files they need.
+//! What is up: three shops with the same sins, some of them ill, perhaps a gateway, and the files
+//! they need.
 
 use super::child::{Child, Quiet};
-use super::phase::Servers;
+use super::phase::{SHOPS, Servers};
 use super::{DemoError, Options};
-use ::shop::Sins;
+use ::shop::{Ill, Sins};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +12,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const SHOPS: usize = 3;
 const REMOVALS_MAX: usize = 20;
 const COUNTERS_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -21,7 +21,7 @@ pub(super) struct Town {
     products: u32,
     redis: Option<String>,
     shops: Vec<(SocketAddr, Quiet)>,
-    without: Option<Sins>,
+    shops_are: Option<(Sins, [Ill; SHOPS])>,
     gateway: Option<Gateway>,
     // After the processes that write in it.
     directory: Directory,
@@ -80,40 +80,44 @@ impl Town {
             products: options.products,
             redis: options.redis.clone(),
             shops: Vec::new(),
-            without: None,
+            shops_are: None,
             gateway: None,
             directory,
         })
     }
 
-    /// Sees that the shops run without these sins, and no others are missing.
-    pub(super) async fn shops(&mut self, without: Sins) -> Result<(), DemoError> {
-        if self.without == Some(without) {
+    /// Sees that the shops run without these sins, no others missing, and that each is ill as said.
+    pub(super) async fn shops(
+        &mut self,
+        without: Sins,
+        ills: [Ill; SHOPS],
+    ) -> Result<(), DemoError> {
+        if self.shops_are == Some((without, ills)) {
             return Ok(());
         }
         self.gateway = None;
         self.shops.clear();
-        self.without = None;
+        self.shops_are = None;
         let mut started = Vec::with_capacity(SHOPS);
-        for number in 1..=SHOPS {
+        for (index, ill) in ills.into_iter().enumerate() {
             started.push(Child::start(
                 &self.program,
-                &format!("shop {number}"),
-                &self.arguments(number, without),
+                &format!("shop {}", index + 1),
+                &self.arguments(without, ill),
             )?);
         }
         for mut shop in started {
             let address = shop.tells("fleetfoot: shop on").await?;
             self.shops.push((address, shop.quiet()));
         }
-        self.without = Some(without);
+        self.shops_are = Some((without, ills));
         Ok(())
     }
 
-    fn arguments(&self, number: usize, without: Sins) -> Vec<String> {
+    fn arguments(&self, without: Sins, ill: Ill) -> Vec<String> {
         let directory = self.directory.0.display().to_string();
         let (products, without) = (self.products.to_string(), without.to_string());
-        let mut list = vec![
+        let list = [
             "shop",
             "--listen",
             "127.0.0.1:0",
@@ -123,10 +127,9 @@ impl Town {
             &products,
             "--without",
             &without,
+            "--ill",
+            ill.name(),
         ];
-        if number == SHOPS {
-            list.push("--slow");
-        }
         list.into_iter().map(str::to_owned).collect()
     }
 
