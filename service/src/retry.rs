@@ -21,6 +21,9 @@ mod tests;
 
 /// Longest time that a server's own word on when to come back is waited for.
 const WAIT_MAX: Duration = Duration::from_secs(2);
+/// How many servers that could not be connected to are passed over beyond the attempts: when half of a
+/// service dies at once, the next one tried may be dead too.
+const UNMADE_MAX: u32 = 2;
 /// gRPC's codes for what may be over in a moment.
 const RESOURCE_EXHAUSTED: u64 = 8;
 const UNAVAILABLE: u64 = 14;
@@ -155,6 +158,8 @@ struct Leave {
     /// At once, whatever the backoff says.
     at_once: bool,
     free: bool,
+    /// No connection could be made: the next server is asked beyond the attempts of the settings.
+    unmade: bool,
 }
 
 /// Whether to try again. `budget` is asked last and only if all else allows it: it may withdraw.
@@ -174,7 +179,8 @@ fn weigh(tried: &Tried<'_>, rules: &Retry) -> Result<(At, Duration, bool), Why> 
         Ended::Fault(fault) => after_fault(fault, tried)?,
         Ended::Answer { status, fields } => after_answer(status, fields, tried, rules)?,
     };
-    if tried.tries > rules.attempts {
+    let more = if leave.unmade && rules.attempts > 0 { UNMADE_MAX } else { 0 };
+    if tried.tries > rules.attempts + more {
         return Err(Why::Attempts);
     }
     if leave.acted && !tried.may_repeat {
@@ -211,7 +217,7 @@ fn after_fault(fault: &Fault, tried: &Tried<'_>) -> Result<Leave, Why> {
         // waited for twice as long.
         (false, false) => (!unmade && fault.kind != K::FirstByteTimeout).then_some(At::Same),
     };
-    Ok(Leave { acted, at, pause: None, at_once: stale, free: stale || !acted })
+    Ok(Leave { acted, at, pause: None, at_once: stale, free: stale || !acted, unmade })
 }
 
 fn after_answer(
@@ -242,7 +248,7 @@ fn after_answer(
         return Err(Why::Told);
     }
     let at = tried.other.then_some(At::Other);
-    Ok(Leave { acted: true, at, pause, at_once: false, free: false })
+    Ok(Leave { acted: true, at, pause, at_once: false, free: false, unmade: false })
 }
 
 /// The pause before the next try after `tries`: none before the second; then `first`, doubled each

@@ -92,7 +92,10 @@ fn forbids(tried: &Tried<'_>, rules: &Retry) -> Vec<Why> {
         }
     };
     unless(!tried.begun, Why::Begun);
-    unless(tried.tries <= rules.attempts, Why::Attempts);
+    let unmade = ["service_full", "unresolved", "unreachable", "bad_tls", "connect_timeout"];
+    let unmade = matches!(tried.ended, Ended::Fault(f) if unmade.contains(&f.kind.name()));
+    let more = if unmade && rules.attempts > 0 { 2 } else { 0 };
+    unless(tried.tries <= rules.attempts + more, Why::Attempts);
     unless(tried.body_kept, Why::Body);
     let mut wait = match tried.tries {
         1 => ms(0),
