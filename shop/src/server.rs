@@ -205,6 +205,11 @@ async fn serve_one(shop: Arc<Shop>, request: Request<Incoming>) -> Sent {
     let own =
         matches!(asked.path.first().map(String::as_str), Some("health" | "sins" | "counters"));
     let visit = Visit { shop, asked, counts: Counts::default() };
+    if !own {
+        // At its start: one that is given up, as the loser of a hedge is, has been asked too.
+        let counts = &visit.shop.counts;
+        Counts::add(if inside { &counts.calls } else { &counts.requests }, 1);
+    }
     let served = if own || inside { route(&visit).await } else { suffer(&visit).await };
     let mut sent = match served {
         Ok(answer) => answer.render(&visit.asked.fields),
@@ -212,9 +217,7 @@ async fn serve_one(shop: Arc<Shop>, request: Request<Incoming>) -> Sent {
     };
     let bytes = hyper::body::Body::size_hint(sent.body()).exact().unwrap_or(0);
     if !own {
-        let counts = &visit.shop.counts;
-        Counts::add(if inside { &counts.calls } else { &counts.requests }, 1);
-        Counts::add(&counts.bytes, bytes);
+        Counts::add(&visit.shop.counts.bytes, bytes);
     }
     let timing = server_timing(&visit.counts, Moment::now().since(start));
     put(sent.headers_mut(), HeaderName::from_static("server-timing"), &timing);

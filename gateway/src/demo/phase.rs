@@ -15,9 +15,10 @@ const ALL_STALL: [Ill; SHOPS] = [Ill::Stalls; SHOPS];
 const WARM_UP: Duration = Duration::from_secs(1);
 /// What a hedge asks for before it begins (`service::hedge`, its judge): two seconds, and 400 answers
 /// at 5 % extra, so that its delay is the 20th slowest. It looks twice a second, from its first
-/// request on; one more second is for that, and for the first requests, which open connections.
+/// request on; one more second is for that, and a quarter more answers for arrivals by chance.
 const LEARN_TIME: Duration = Duration::from_secs(3);
 pub(super) const LEARN_ANSWERS: f64 = 400.0;
+const LEARN_MARGIN: f64 = 1.25;
 /// Nobody waits longer for a hedge that learns; at a rate below, it learns while it is measured.
 const LEARN_TIME_MAX: Duration = Duration::from_secs(8);
 
@@ -118,12 +119,17 @@ impl Phase {
         self.says("hedge = ")
     }
 
+    /// Does the load before it is measured suffice for what hedging must learn?
+    pub(super) fn learns(rate: f64) -> bool {
+        LEARN_ANSWERS * LEARN_MARGIN / rate <= LEARN_TIME_MAX.as_secs_f64()
+    }
+
     /// How long the load runs before it is measured.
     pub(super) fn warm_up(&self, rate: f64) -> Duration {
         if !self.hedges() {
             return WARM_UP;
         }
-        let answers = Duration::from_secs_f64(LEARN_ANSWERS / rate);
+        let answers = Duration::from_secs_f64(LEARN_ANSWERS * LEARN_MARGIN / rate);
         answers.clamp(LEARN_TIME, LEARN_TIME_MAX)
     }
 
@@ -228,8 +234,8 @@ mod tests {
     fn a_hedge_is_given_time_to_learn() {
         for phase in TAIL {
             let seconds = |rate| phase.warm_up(rate).as_secs();
-            let expected = if phase.hedges() { [8, 8, 3, 3] } else { [1; 4] };
-            let found = [seconds(5.0), seconds(50.0), seconds(200.0), seconds(5_000.0)];
+            let expected = if phase.hedges() { [8, 5, 3, 3] } else { [1; 4] };
+            let found = [seconds(5.0), seconds(100.0), seconds(200.0), seconds(5_000.0)];
             assert_eq!(found, expected, "{}", phase.name);
         }
     }

@@ -91,9 +91,8 @@ impl Table<'_> {
     }
 
     fn failures(&self, text: &mut String) {
-        let learned =
-            |line: &&Line| self.rate * line.phase.warm_up(self.rate).as_secs_f64() >= LEARN_ANSWERS;
-        for line in self.lines.iter().filter(|line| line.phase.hedges() && !learned(line)) {
+        let unlearned = |line: &&Line| line.phase.hedges() && !Phase::learns(self.rate);
+        for line in self.lines.iter().filter(unlearned) {
             let _ = writeln!(
                 text,
                 "Few in \"{}\": it hedges after {LEARN_ANSWERS} answers, and had fewer at the start.",
