@@ -37,7 +37,9 @@ pub struct Sent {
     pub number: u64,
     /// When it was due, since the start.
     pub due: Duration,
-    /// From then to its end.
+    /// How much later it was sent: by the machine's doing, and a part of what it took.
+    pub late: Duration,
+    /// From when it was due to its end.
     pub took: Duration,
     /// What came of it.
     pub end: End,
@@ -99,6 +101,7 @@ impl Load {
             }
             let (kept, by) = (Rc::clone(&kept), due + self.give_up);
             tasks.spawn_local(async move {
+                let late = Moment::now().since(start + due);
                 let left = (start + by).since(Moment::now());
                 let end = tokio::time::timeout(left, ask(to, number, kept)).await;
                 let took = Moment::now().since(start + due);
@@ -107,7 +110,7 @@ impl Load {
                     Ok(Err(_)) => End::Broken,
                     Err(_) => End::GaveUp,
                 };
-                Sent { number, due, took, end }
+                Sent { number, due, late, took, end }
             });
         }
         let mut sent = tasks.join_all().await;

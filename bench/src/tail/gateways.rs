@@ -171,6 +171,16 @@ impl Running {
         list(&self.folder, servers)
     }
 
+    /// How long its threads have waited for a core, by the scheduler's books.
+    pub fn waited(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let nanos = tasks.into_iter().flatten().flatten().filter_map(|task| {
+            let books = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            books.split(' ').nth(1)?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanos.sum())
+    }
+
     /// Fleetfoot's metrics page; empty for others.
     pub async fn metrics(&self) -> io::Result<String> {
         let Some(admin) = self.admin else { return Ok(String::new()) };

@@ -54,6 +54,8 @@ pub struct Outcome {
     pub tries: Vec<Try>,
     /// Fleetfoot's metrics page at the end.
     pub metrics: String,
+    /// How long the gateway's threads waited for a core, as a share of the time.
+    pub waited: f64,
 }
 
 impl Play {
@@ -85,12 +87,13 @@ impl Play {
         let (sent, (), beside) = tokio::join!(load, turns, beside(&servers, &gateway, start));
         beside?;
         let metrics = gateway.metrics().await?;
+        let waited = gateway.waited().div_duration_f64(self.load.length());
         drop(gateway);
         let wrong = sent.iter().filter(|one| one.end == End::Wrong).count();
         if wrong > 0 {
             return Err(format!("{}: {wrong} wrong responses", contender.name).into());
         }
-        Ok(Outcome { start, sent, tries: servers.tries(), metrics })
+        Ok(Outcome { start, sent, tries: servers.tries(), metrics, waited })
     }
 }
 
@@ -189,6 +192,11 @@ impl Outcome {
             counts[second] += 1;
         }
         counts
+    }
+
+    /// Milliseconds that 99 of 100 requests were not sent late.
+    pub fn late(&self) -> f64 {
+        quantile(self.sent.iter().map(|one| one.late), 0.99)
     }
 
     /// The lines of the metrics page that hold one of these words, without zeros and buckets.
