@@ -257,7 +257,7 @@ impl Retry {
     pub fn standard() -> Self {
         Self {
             attempts: 1,
-            statuses: vec![502, 503, 504],
+            statuses: vec![500, 502, 503, 504],
             budget: Share::percent(10),
             reserve: 3,
             try_time: None,

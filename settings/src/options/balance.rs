@@ -344,9 +344,9 @@ pub(crate) static RETRY: Section = Section {
         Key {
             name: "statuses",
             kind: Kind::Counts { least: 400, most: 599 },
-            default: Default::Value("[502, 503, 504]"),
+            default: Default::Value("[500, 502, 503, 504]"),
             doc: "Statuses after which an idempotent request is sent again; `[]` leaves failures to connect and to answer.",
-            examples: &["[500, 502, 503, 504]", "429", "[]"],
+            examples: &["[502, 503, 504]", "429", "[]"],
         },
         Key {
             name: "budget",
