@@ -4,7 +4,7 @@ use crate::forward;
 use crate::house::House;
 use crate::path::{Departure, Exchange};
 use crate::rates;
-use base::{Fault, FaultKind, FieldName, Moment, ResponseHead, Side};
+use base::{Fault, FaultKind, FieldName, Moment, ResponseHead, Side, Version};
 use service::Answered;
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
@@ -24,7 +24,9 @@ pub fn depart(
         }
         Err(fault) => {
             note(exchange, &fault);
-            Departure::Response(problem(&fault))
+            let grpc = exchange.head.version == Version::Http2
+                && service::deadline::is_grpc(&exchange.head.fields);
+            Departure::Response(if grpc { grpc_problem(&fault) } else { problem(&fault) })
         }
     };
     let head = match &mut departure {
@@ -77,6 +79,36 @@ pub fn problem(fault: &Fault) -> Response {
     let mut content = serde_json::Value::Object(problem).to_string().into_bytes();
     content.push(b'\n');
     Response::whole(head, content)
+}
+
+/// The same for a client that speaks gRPC: an answer that is nothing but trailers. Its status would
+/// else be guessed from HTTP's, and a deadline taken for an outage.
+fn grpc_problem(fault: &Fault) -> Response {
+    let mut head = ResponseHead::build(200);
+    head.fields.push(b"Content-Type", b"application/grpc");
+    head.fields.push(b"grpc-status", grpc_status_of(fault.kind).to_string().as_bytes());
+    head.fields.push(b"grpc-message", fault.kind.name().as_bytes());
+    if let Some(after) = fault.retry_after {
+        // gRPC A6: when to try again.
+        head.fields.push(b"grpc-retry-pushback-ms", after.as_millis().to_string().as_bytes());
+    }
+    Response::whole(head, Vec::new())
+}
+
+/// gRPC's status for a fault (grpc.io, "Status codes and their use in gRPC").
+const fn grpc_status_of(kind: FaultKind) -> u8 {
+    use FaultKind as K;
+    match kind {
+        K::ClientGone => 1,
+        K::NoRoute | K::MethodNotAllowed => 12,
+        K::RateLimited | K::Overloaded | K::TooManyConnections | K::ServiceFull => 8,
+        K::DeadlineShort | K::FirstByteTimeout | K::TotalTimeout | K::BodyTimeout => 4,
+        K::Internal => 13,
+        _ => match kind.side() {
+            Side::Client => 3,
+            Side::Gateway | Side::Upstream => 14,
+        },
+    }
 }
 
 /// The status that tells of a fault.
@@ -154,6 +186,23 @@ pub fn http_date(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grpc_is_told_in_its_own_words() {
+        for (kind, status) in [
+            (FaultKind::DeadlineShort, "4"),
+            (FaultKind::NoServer, "14"),
+            (FaultKind::Overloaded, "8"),
+            (FaultKind::NoRoute, "12"),
+            (FaultKind::BadRequest, "3"),
+        ] {
+            let fault = Fault::new(kind, "").retry_after(Duration::from_millis(70));
+            let Response { head, framing, .. } = grpc_problem(&fault);
+            assert_eq!((head.status, framing), (200, base::Framing::Length(0)));
+            assert_eq!(head.fields.find(b"grpc-status"), Some(status.as_bytes()), "{kind:?}");
+            assert_eq!(head.fields.find(b"grpc-retry-pushback-ms"), Some(&b"70"[..]));
+        }
+    }
 
     #[test]
     fn dates_as_http_writes_them() {

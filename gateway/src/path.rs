@@ -168,6 +168,7 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         hash: exchange.steering.hash,
         tells: exchange.steering.tells.then_some(&snapshot.settings.deadlines),
         hurried: exchange.steering.hurried,
+        sent: None,
         h2_used: None,
     };
     let service = &house.services[exchange.steering.service];

@@ -129,6 +129,7 @@ fn send(house: &Rc<House>, shadow: Shadow, body: Body, framing: Framing) {
             hash: None,
             tells: None,
             hurried: false,
+            sent: None,
             h2_used: None,
         };
         let mut facts = Facts::begin(Moment::now());

@@ -9,6 +9,7 @@ use base::{
     Deadline, Fault, FaultKind, FieldName, Framing, Moment, Replay, RequestHead, ResponseHead,
 };
 use monitor::Facts;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -46,10 +47,20 @@ pub struct Ask<'a> {
     pub hash: Option<u64>,
     /// How the service is told how long is left, if it is.
     pub tells: Option<&'a Deadlines>,
+    /// When the last of the body was sent; `None` to begin with, and where there is no body.
+    pub sent: Option<Rc<Cell<Option<Moment>>>>,
     /// `by` is the client's own, and sooner than the service would have to answer.
     pub hurried: bool,
     /// Which HTTP/2 connection of a server the last try used, by number; `None` to begin with.
     pub h2_used: Option<u64>,
+}
+
+impl Ask<'_> {
+    fn note_sent(&self, now: Moment) {
+        if let Some(sent) = &self.sent {
+            sent.set(Some(now));
+        }
+    }
 }
 
 /// What a service answered.
@@ -277,7 +288,8 @@ async fn ask_h1(
         }
         match event {
             // The body moves, or is out: a new deadline.
-            Ok(None | Some(Ok(Event::Sent))) => {}
+            Ok(None) => {}
+            Ok(Some(Ok(Event::Sent))) => ask.note_sent(now),
             Ok(Some(Ok(Event::Interim(head)))) => {
                 if head.status == 100 {
                     asking.release();
@@ -370,7 +382,11 @@ async fn ask_h2(
             Poll::Pending => Poll::Pending,
         });
         match within(patience.next(now, sending), step).await {
-            Ok(None | Some(Ok(h2::client::Event::Sent))) => now = Moment::now(),
+            Ok(None) => now = Moment::now(),
+            Ok(Some(Ok(h2::client::Event::Sent))) => {
+                now = Moment::now();
+                ask.note_sent(now);
+            }
             Ok(Some(Ok(h2::client::Event::Interim(head)))) => (ask.interim)(head),
             Ok(Some(Ok(h2::client::Event::Answer(answer)))) => {
                 let (head, body, framing) = *answer;

@@ -4,16 +4,19 @@
 //! `deadline` whether there is time, `balance` where, `hedge` whether twice at once, `retry` whether
 //! again. One budget stands behind the last two.
 
+use crate::admission::Permit;
 use crate::attempt::{Answered, Ask, attempt};
 use crate::deadline::{self, Late};
 use crate::endpoint::Endpoint;
 use crate::hedge::Seen;
 use crate::retry::{self, At, Next, Tried};
 use crate::service::Service;
+use crate::settings::Http;
 use crate::shared::Shared;
 use balance::{MemberId, Outcome, Wish};
 use base::{Deadline, Fault, FaultKind, Moment, ResponseHead};
 use monitor::Facts;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,6 +44,8 @@ pub(crate) struct Nature {
     pub(crate) grpc: bool,
 }
 
+/// How long a body may take to come before its request gives back its place.
+const UPLOAD_TIME: Duration = Duration::from_millis(250);
 /// Most bytes of an answer that nobody wants which are read, so that its connection can be kept …
 const DISCARD_BYTES_MAX: u64 = 64 << 10;
 /// … and how long that may take.
@@ -70,17 +75,49 @@ impl Service {
             self.refuse_late(ask)?;
         }
         shared.budget.deposit(let_in);
-        let answer = self.converse(ask, facts).await;
+        let (answer, permit) = if matches!(ask.body, Body::Empty) {
+            (self.converse(ask, facts).await, Some(permit))
+        } else {
+            Box::pin(self.converse_with_body(ask, facts, permit)).await
+        };
         let answered = Moment::now();
-        let took = answered.since(let_in);
-        permit.ended(answered, took, is_loss(&answer, ask.hurried));
-        permit.release(answered);
+        // What its client took to send it is no time of the service's.
+        let sent = ask.sent.as_ref().map_or(Some(let_in), |sent| sent.get());
+        let took = answered.since(sent.unwrap_or(let_in));
+        if let Some(permit) = permit {
+            if sent.is_some() || answer.is_ok() {
+                permit.ended(answered, took, is_loss(&answer, ask.hurried));
+            }
+            permit.release(answered);
+        }
         if answer.is_ok() {
             facts.answered = Some(answered);
             self.meter().first_byte.record(answered.since(asked));
             shared.median.record(took);
         }
         answer
+    }
+
+    /// The same for a request with a body. One that is slow in coming gives its place back, or a few
+    /// clients that send a byte now and then could keep all others out.
+    async fn converse_with_body(
+        &self,
+        ask: &mut Ask<'_>,
+        facts: &mut Facts,
+        permit: Permit,
+    ) -> (Answer, Option<Permit>) {
+        let sent = Rc::new(Cell::new(None));
+        ask.sent = Some(Rc::clone(&sent));
+        let mut conversation = std::pin::pin!(self.converse(ask, facts));
+        tokio::select! { biased;
+            answer = &mut conversation => return (answer, Some(permit)),
+            () = tokio::time::sleep(UPLOAD_TIME) => {}
+        }
+        if sent.get().is_some() {
+            return (conversation.await, Some(permit));
+        }
+        permit.release(Moment::now());
+        (conversation.await, None)
     }
 
     /// Refuses what could not be answered in time.
@@ -236,7 +273,7 @@ impl Service {
         if let Some(rules) = ask.tells {
             deadline::write(ask.head, Some(ask.by.left(Moment::recent())), grpc, rules);
         }
-        let turn = Turn::begin(&self.shared, Rc::clone(endpoint));
+        let turn = Turn::begin(&self.shared, Rc::clone(endpoint), ask.sent.clone());
         let answer = attempt(self, endpoint, ask, facts, fresh).await;
         let outcome = match &answer {
             Ok(Answered::Response(response)) => {
@@ -265,7 +302,11 @@ impl Service {
             return;
         }
         // A stream that a server refuses may have taken part of the body with it, whatever the method.
-        let refusable = self.settings.http != crate::settings::Http::One && nature.grpc;
+        let refusable = match self.settings.http {
+            Http::One => false,
+            Http::Two => true,
+            Http::Auto => self.shared.tls.is_some(),
+        };
         let fits = ask.framing.length().is_none_or(|n| n <= retry.body_max.0);
         let bytes_max = if fits && (nature.may_repeat || refusable) {
             retry.body_max.as_usize()
@@ -351,13 +392,32 @@ struct Turn<'a> {
     shared: &'a Shared,
     endpoint: Rc<Endpoint>,
     begun: Moment,
+    /// When its body was out, if it has one.
+    sent: Option<Rc<Cell<Option<Moment>>>>,
     outcome: Outcome,
 }
 
 impl<'a> Turn<'a> {
-    fn begin(shared: &'a Shared, endpoint: Rc<Endpoint>) -> Self {
+    fn begin(
+        shared: &'a Shared,
+        endpoint: Rc<Endpoint>,
+        sent: Option<Rc<Cell<Option<Moment>>>>,
+    ) -> Self {
         shared.pool.begin(&endpoint.member);
-        Self { shared, endpoint, begun: Moment::recent(), outcome: Outcome::Cancelled }
+        if let Some(sent) = &sent {
+            sent.set(None);
+        }
+        Self { shared, endpoint, begun: Moment::recent(), sent, outcome: Outcome::Cancelled }
+    }
+
+    /// From when on the server had all that it needs. A server answers at once whom it does not let
+    /// finish; what never came whole and was not answered says nothing of it.
+    fn asked(&self, now: Moment) -> Moment {
+        match self.sent.as_ref().map(|sent| sent.get()) {
+            Some(Some(sent)) => sent,
+            Some(None) if self.outcome == Outcome::Cancelled => now,
+            Some(None) | None => self.begun,
+        }
     }
 
     fn end(mut self, outcome: Outcome) {
@@ -368,11 +428,12 @@ impl<'a> Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let now = Moment::now();
-        self.shared.pool.end(&self.endpoint.member, self.begun, now, self.outcome);
+        let asked = self.asked(now);
+        self.shared.pool.end(&self.endpoint.member, asked, now, self.outcome);
         if let Some(hedge) = &self.shared.hedge {
             match self.outcome {
-                Outcome::Good => hedge.record(now.since(self.begun), Seen::Answered),
-                Outcome::Cancelled => hedge.record(now.since(self.begun), Seen::Superseded),
+                Outcome::Good => hedge.record(now.since(asked), Seen::Answered),
+                Outcome::Cancelled => hedge.record(now.since(asked), Seen::Superseded),
                 Outcome::Failed { .. } | Outcome::Unanswered => {}
             }
         }

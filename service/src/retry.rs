@@ -21,9 +21,9 @@ mod tests;
 
 /// Longest time that a server's own word on when to come back is waited for.
 const WAIT_MAX: Duration = Duration::from_secs(2);
-/// How many servers that could not be connected to are passed over beyond the attempts: when half of a
-/// service dies at once, the next one tried may be dead too.
-const UNMADE_MAX: u32 = 2;
+/// How many servers that refuse to be connected to are passed over beyond the attempts: when most of a
+/// service dies at once, the next one tried may be dead too. Nothing was sent, and it took no time.
+const UNMADE_MAX: u32 = 10;
 /// gRPC's codes for what may be over in a moment.
 const RESOURCE_EXHAUSTED: u64 = 8;
 const UNAVAILABLE: u64 = 14;
@@ -149,6 +149,7 @@ impl Why {
 }
 
 /// What a failure allows, before anything else is asked.
+#[expect(clippy::struct_excessive_bools, reason = "a row of a decision table")]
 struct Leave {
     /// A server may have acted on it.
     acted: bool,
@@ -217,7 +218,9 @@ fn after_fault(fault: &Fault, tried: &Tried<'_>) -> Result<Leave, Why> {
         // waited for twice as long.
         (false, false) => (!unmade && fault.kind != K::FirstByteTimeout).then_some(At::Same),
     };
-    Ok(Leave { acted, at, pause: None, at_once: stale, free: stale || !acted, unmade })
+    // One that is silent took its time already.
+    let unmade = unmade && fault.kind != K::ConnectTimeout;
+    Ok(Leave { acted, at, pause: None, at_once: stale || unmade, free: stale || !acted, unmade })
 }
 
 fn after_answer(

@@ -78,6 +78,7 @@ impl Service {
             hash,
             tells,
             hurried,
+            sent: None,
             h2_used: None,
         };
         let mut two = Box::pin(self.one(&second, &mut beside, &mut theirs, nature.grpc, false));

@@ -14,6 +14,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// After so many jumps nearly everybody is busy or unfit.
 const JUMPS_MAX: u64 = 16;
+/// So much may be in flight anywhere: at little load the mean says nothing of who is busy, and the six
+/// requests of one page should find the same server.
+const ROOM_LEAST: f32 = 8.0;
 const TIER_SEED: u64 = 1 << 32;
 const SLOW_SEED: u64 = 2 << 32;
 
@@ -39,7 +42,7 @@ impl Ask<'_> {
             .map(|seat| seat as usize)
             .find(|&seat| {
                 let chosen = &tier.seats[seat];
-                let room = bound * chosen.weight + 1.0;
+                let room = (bound * chosen.weight).max(ROOM_LEAST);
                 !self.tried(&chosen.member)
                     && chosen.member.in_flight() as f32 <= room
                     && self.is_given(&chosen.member, hash)

@@ -476,6 +476,7 @@ async fn ask(
             hash: steering.hash,
             tells: steering.tells.then_some(&house.snapshot.settings.deadlines),
             hurried: steering.hurried && by < Deadline::after(Moment::recent(), steering.longest),
+            sent: None,
             h2_used: None,
         };
         let answered = house.services[steering.service].call(&mut ask, facts).await;

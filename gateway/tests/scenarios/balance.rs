@@ -9,7 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-const FAIL: &str = "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
+/// A failure that no other server is asked after.
+const FAIL: &str = "HTTP/1.1 507 No\r\nContent-Length: 0\r\n\r\n";
 
 fn fleet(count: usize) -> Fleet {
     Fleet::play(count, |_, _| answer(OK))
@@ -239,7 +240,7 @@ fn a_server_that_keeps_failing_is_left_out_and_one_real_request_brings_it_back()
         "policy = \"round-robin\", eject = { time = \"300ms\", success = false, slow = false }";
     let gateway = start(&balanced(&fleet, how));
     let mut client = gateway.client();
-    let failed = (0..60).filter(|_| client.get("/bad").status == 500).count();
+    let failed = (0..60).filter(|_| client.get("/bad").status == 507).count();
     assert_eq!((failed, fleet.counts()[0]), (5, 5), "it was asked after five failures");
     let now = server(&gateway, 0);
     assert!(now["ejections"] == 1, "{now}");
@@ -564,5 +565,25 @@ fn a_name_is_reached_by_whichever_family_listens() {
             assert_eq!(gateway.get("/").status, 200, "{address}");
         }
         assert_eq!(origin.requests().len(), 3, "{address}");
+    }
+}
+
+#[test]
+fn a_page_that_breaks_or_hangs_does_not_take_the_others_down() {
+    let junk = "junk\r\n\r\n".to_owned();
+    let huge = format!("HTTP/1.1 200 OK\r\nX-Huge: {}\r\n\r\n", "x".repeat(100_000));
+    for bad in [vec![send(junk)], vec![send(huge)], vec![Action::Close], vec![Action::Silence]] {
+        let fleet = Fleet::play(
+            2,
+            move |_, request| {
+                if request.target == "/bad" { bad.clone() } else { answer(OK) }
+            },
+        );
+        let gateway = start(&fleet.text().service("first_byte_time = \"100ms\""));
+        for _ in 0..12 {
+            let status = gateway.get("/bad").status;
+            assert!(matches!(status, 502 | 504), "{status}");
+        }
+        assert_eq!(gateway.get("/good").status, 200);
     }
 }

@@ -328,3 +328,16 @@ fn who_waits_through_a_reload_is_served() {
         assert_eq!(client.response("GET").status, 200);
     }
 }
+
+#[test]
+fn a_body_that_is_slow_in_coming_holds_no_place() {
+    let (origin, _) = gated();
+    let gateway = start(&before(&origin, &fixed("enforce", 1, ", queue_time = \"9s\"")));
+    let mut slow = gateway.client();
+    slow.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5\r\n\r\nh");
+    until(&gateway, "fleetfoot_service_in_flight", 1.0);
+    assert_eq!(gateway.get("/").status, 200, "while the body is still coming");
+    slow.send("ello");
+    assert_eq!(slow.response("POST").status, 200);
+    until(&gateway, "fleetfoot_service_in_flight", 0.0);
+}

@@ -92,9 +92,9 @@ fn forbids(tried: &Tried<'_>, rules: &Retry) -> Vec<Why> {
         }
     };
     unless(!tried.begun, Why::Begun);
-    let unmade = ["service_full", "unresolved", "unreachable", "bad_tls", "connect_timeout"];
+    let unmade = ["service_full", "unresolved", "unreachable", "bad_tls"];
     let unmade = matches!(tried.ended, Ended::Fault(f) if unmade.contains(&f.kind.name()));
-    let more = if unmade && rules.attempts > 0 { 2 } else { 0 };
+    let more = if unmade && rules.attempts > 0 { 10 } else { 0 };
     unless(tried.tries <= rules.attempts + more, Why::Attempts);
     unless(tried.body_kept, Why::Body);
     let mut wait = match tried.tries {
@@ -108,7 +108,8 @@ fn forbids(tried: &Tried<'_>, rules: &Retry) -> Vec<Why> {
             unless(fault.replay != Replay::Never, Why::Final);
             unless(fault.replay == Replay::Always || tried.may_repeat, Why::Method);
             let closed = fault.kind == FaultKind::ServerClosed;
-            if closed && tried.reused && !tried.redialled {
+            if closed && tried.reused && !tried.redialled || unmade && fault.replay != Replay::Never
+            {
                 wait = ms(0);
             }
             let elsewhere = [
