@@ -85,14 +85,15 @@ impl Demand {
     }
 
     fn is_unmet(&self, life: &Life, now: Wall, is_fresh: bool) -> bool {
-        // RFC 8246 §2: a reload does not validate what is fresh and does not change.
+        // Whoever wants nothing older than now wants it from the origin (RFC 9111 §5.2.1.1), even in the
+        // millisecond in which it came. RFC 8246 §2: what is fresh and does not change is not validated.
         let is_reload = self.no_cache || self.max_age == Some(Duration::ZERO);
         if is_reload && is_fresh && life.marks.has(Marks::IMMUTABLE) {
             return false;
         }
         let too_old = |limit: Duration| life.age + now.since(life.answered) > limit;
         let max_age = self.max_age.is_some_and(too_old);
-        self.no_cache || max_age || self.min_fresh > life.fresh_until.since(now)
+        is_reload || max_age || self.min_fresh > life.fresh_until.since(now)
     }
 
     fn takes_stale(&self, life: &Life, now: Wall) -> bool {
