@@ -1,5 +1,6 @@
 //! Servers that are discovered: in files, by name, in Kubernetes.
 
+use crate::stage::FLEETFOOT;
 use crate::town::{Front, House, settings, start, street, wait_for, who};
 use scenario::gateway::Folder;
 use scenario::kubernetes::Endpoint;
@@ -8,6 +9,7 @@ use scenario::server::wait_until;
 use scenario::{Gateway, Kubernetes, Names};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -82,6 +84,93 @@ fn a_file_with_a_mistake_is_told_of_and_the_last_good_one_stays() {
     wait_until("nobody", || gateway.get("/").status == 503);
     let answer = gateway.get("/").text();
     assert!(answer.contains("no_server"), "{answer}");
+}
+
+/// Puts a FIFO into the place of a file: nobody ever writes into it.
+fn fifo(path: &Path) {
+    std::fs::remove_file(path).expect("it was there");
+    let made = Command::new("mkfifo").arg(path).status().expect("mkfifo runs");
+    assert!(made.success(), "no FIFO at {}", path.display());
+}
+
+/// A gateway that found `a`, then a FIFO, and told of that.
+fn before_a_fifo(a: &House) -> (List, Gateway) {
+    let list = List::new(&lines(&[a]));
+    let gateway = start(&list.discover(), None);
+    wait_for(&gateway, &["a"]);
+    fifo(&list.path());
+    let line = gateway.wait_line("it is not a regular file");
+    assert!(line.contains("the 1 servers found last stay"), "{line}");
+    (list, gateway)
+}
+
+#[test]
+fn a_fifo_in_place_of_the_file_blocks_nothing() {
+    let [a, b] = ["a", "b"].map(House::start);
+    let (list, mut gateway) = before_a_fifo(&a);
+    wait_for(&gateway, &["a"]);
+    for _ in 0..3 {
+        let answer = gateway.ask("POST", "/reload");
+        assert_eq!(answer.status, 422);
+        assert!(answer.text().contains("is not a regular file"), "{}", answer.text());
+        assert_eq!(gateway.ask("GET", "/health").status, 200);
+    }
+    gateway.signal("HUP");
+    gateway.wait_line("not reloaded");
+    wait_for(&gateway, &["a"]);
+    list.rewrite(&lines(&[&b]));
+    gateway.wait_line("its servers are found again");
+    wait_for(&gateway, &["b"]);
+    assert_eq!(gateway.ask("POST", "/reload").status, 200);
+    fifo(&list.path());
+    gateway.signal("TERM");
+    assert!(gateway.wait_exit().success());
+}
+
+#[test]
+fn settings_that_block_hold_up_neither_health_nor_the_end() {
+    let a = House::start("a");
+    let list = List::new(&lines(&[&a]));
+    let mut gateway = start(&list.discover(), None);
+    wait_for(&gateway, &["a"]);
+    // The settings themselves are opened whatever they are, so that they may come from a pipe.
+    fifo(&gateway.file());
+    let answer = gateway.ask("POST", "/reload");
+    assert_eq!(answer.status, 422);
+    assert!(answer.text().contains("does not come to an end"), "{}", answer.text());
+    // The first is still at it; a second one is not begun.
+    let begun = base::Moment::now();
+    assert_eq!(gateway.ask("POST", "/reload").status, 422);
+    assert!(base::Moment::now().since(begun) < Duration::from_secs(3));
+    assert_eq!(gateway.ask("GET", "/health").status, 200);
+    wait_for(&gateway, &["a"]);
+    gateway.signal("HUP");
+    gateway.signal("TERM");
+    assert!(gateway.wait_exit().success());
+}
+
+#[test]
+fn a_file_that_is_none_or_too_long_is_a_mistake_at_the_start() {
+    let list = List::new("");
+    let folder = Folder::new();
+    let file = folder.write("fleetfoot.toml", &settings(&list.discover()));
+    let check = |why: &str| {
+        for verb in [&["check"][..], &["run", "--config"]] {
+            let file = file.display().to_string();
+            let ended = scenario::gateway::run(&FLEETFOOT, &[verb, &[&file]].concat());
+            assert_ne!(ended.code, Some(0), "{ended:?}");
+            assert!(format!("{ended:?}").contains(why), "{ended:?}");
+        }
+    };
+    fifo(&list.path());
+    check("is not a regular file");
+    list.rewrite("");
+    let long = std::fs::File::options().write(true).open(list.path()).expect("it is there");
+    long.set_len((16 << 20) + 1).expect("a sparse file");
+    check("is longer than 16 MiB");
+    std::fs::remove_file(list.path()).expect("it was there");
+    std::os::unix::fs::symlink("/dev/zero", list.path()).expect("a folder of our own");
+    check("is not a regular file");
 }
 
 #[test]

@@ -17,6 +17,9 @@ pub struct Wrong {
     pub why: String,
 }
 
+/// The longest list that is read.
+pub const BYTES_MAX: u64 = 16 << 20;
+
 const ALLOWED: &str = "a line is a URL such as http://10.0.0.1:3000, then perhaps weight=2 \
                        priority=1 zone=eu-1";
 
