@@ -7,7 +7,7 @@ use scenario::kubernetes::Endpoint;
 use scenario::names::{Mood, Record};
 use scenario::server::wait_until;
 use scenario::{Gateway, Kubernetes, Names};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -374,6 +374,48 @@ fn a_name_server_that_fails_or_says_nothing_empties_no_pool() {
     names.put_addresses("shop.test", 1, &addresses);
     wait_until("somebody", || gateway.get("/").status == 200);
     wait_for(&gateway, &["a", "b"]);
+}
+
+#[test]
+fn addresses_of_nobody_are_left_out_and_told_of() {
+    let town = street(&["a"]);
+    let names = Names::start();
+    let nobody: [IpAddr; 3] = [[0, 0, 0, 0], [255, 255, 255, 255], [224, 0, 0, 1]].map(Into::into);
+    names.put_addresses("shop.test", 1, &[&nobody[..], &[town[0].ip()]].concat());
+    let gateway = start(&by_name(town[0].port()), Some(names.resolv_conf()));
+    wait_for(&gateway, &["a"]);
+    gateway.wait_line("shop.test: 0.0.0.0 is no server's address; it is left out");
+    let servers = gateway.ask("GET", "/servers").text();
+    assert!(!servers.contains("0.0.0.0") && !servers.contains("224."), "{servers}");
+    // Nothing else: that says as little as silence.
+    names.put_addresses("shop.test", 1, &nobody);
+    gateway.wait_line("the 1 servers found last stay");
+    wait_for(&gateway, &["a"]);
+    names.put_addresses("shop.test", 1, &[town[0].ip()]);
+    gateway.wait_line("its servers are found again");
+}
+
+#[test]
+fn an_alias_that_leads_nowhere_is_a_failure_and_empties_no_pool() {
+    let town = street(&["a"]);
+    let names = Names::start();
+    names.put_addresses("shop.test", 1, &[town[0].ip()]);
+    // Three times `every` would be over soon.
+    let every = by_name(town[0].port()).replace("2s", "200ms");
+    let gateway = start(&every, Some(names.resolv_conf()));
+    wait_for(&gateway, &["a"]);
+    names.put("shop.test", 1, vec![Record::Alias("shop.test".to_owned())]);
+    let line = gateway.wait_line("alias (CNAME)");
+    assert!(line.contains("the 1 servers found last stay"), "{line}");
+    for _ in 0..2 {
+        names.wait_asked("shop.test", 5, 1);
+        wait_for(&gateway, &["a"]);
+    }
+    // One that leads somewhere is as good as an address.
+    names.put_addresses("other.test", 1, &[town[0].ip()]);
+    names.put("shop.test", 1, vec![Record::Alias("other.test".to_owned())]);
+    gateway.wait_line("its servers are found again");
+    wait_for(&gateway, &["a"]);
 }
 
 #[test]
