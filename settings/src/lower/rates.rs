@@ -2,7 +2,7 @@
 
 use super::bound::count;
 use super::caching::shared::redis_url;
-use crate::address::token_name;
+use crate::address::read_field;
 use crate::options::duration;
 use crate::reader::{At, Reader, Scope, Table};
 use crate::report::Wrong;
@@ -203,9 +203,8 @@ fn rate_by(text: &str) -> Result<RateBy, Wrong> {
     const ALLOWED: &str = "client, route or header:NAME";
     if let Some(name) = text.strip_prefix("header:") {
         let start = text.len() - name.len();
-        let name = token_name(name, "a field");
-        return name
-            .map(|name| RateBy::Header(name.to_ascii_lowercase()))
+        return read_field(name, "X-Api-Key")
+            .map(RateBy::Header)
             .map_err(|wrong| Wrong { part: start..text.len(), ..wrong });
     }
     let wrong = Wrong::all(text, format!("\"{text}\" is not known"), ALLOWED);

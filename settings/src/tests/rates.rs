@@ -1,6 +1,6 @@
 //! Every message about where the requests of a route go, and how many.
 
-use super::{behind, mistakes};
+use super::{SHOP, behind, mistakes, settings};
 
 /// The report of lines of a route, where there are two services.
 fn next(text: &str) -> String {
@@ -189,6 +189,28 @@ fn classes() {
       |           ^^^^^^ known keys: default, field
     hint: did you mean "field"?
     "#);
+}
+
+#[test]
+fn fields_of_http_itself() {
+    insta::assert_snapshot!(items(r#"class = { field = "Host" }"#), @r#"
+    gateway.toml:6:19: route "/items/{id}": class.field: "Host" has a meaning in HTTP already
+    6 | class = { field = "Host" }
+      |                   ^^^^^^ a field that HTTP gives no meaning to
+    hint: take one of your own, such as X-Priority
+    "#);
+    insta::assert_snapshot!(items(r#"rate = { limit = "1/s", by = "header:Connection" }"#), @r#"
+    gateway.toml:6:38: route "/items/{id}": rate.by: "Connection" has a meaning in HTTP already
+    6 | rate = { limit = "1/s", by = "header:Connection" }
+      |                                      ^^^^^^^^^^ a field that HTTP gives no meaning to
+    hint: take one of your own, such as X-Api-Key
+    "#);
+    for name in ["host", "Authorization", "cookie", "X-Api-Key"] {
+        settings(&format!(
+            "{SHOP}balance = {{ policy = \"hash\", by = \"header:{name}\" }}\n[[route]]\nmatch = \"*\"\n\
+             to = \"shop\"\nrate = {{ limit = \"1/s\", by = \"header:{name}\" }}\n"
+        ));
+    }
 }
 
 #[test]
