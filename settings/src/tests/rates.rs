@@ -214,6 +214,25 @@ fn fields_of_http_itself() {
 }
 
 #[test]
+fn bursts() {
+    insta::assert_snapshot!(items(r#"rate = { limit = "1/d", burst = 1000000000 }"#), @r#"
+    gateway.toml:6:33: route "/items/{id}": rate.burst: 1000000000 requests at 1 in 1d are 1000000000 × 1d / 1 = 2739726 years
+    6 | rate = { limit = "1/d", burst = 1000000000 }
+      |                                 ^^^^^^^^^^ at most 106751 requests, 292 years, at this rate
+    hint: burst is how many may come at once; it is 1 where it is left out
+    "#);
+    // The most that fits, and one more.
+    let most = "rate = { limit = \"1/d\", burst = 106751 }";
+    settings(&format!("{SHOP}[[route]]\nmatch = \"*\"\nto = \"shop\"\n{most}\n"));
+    insta::assert_snapshot!(items(r#"rate = { limit = "1/d", burst = 106752 }"#), @r#"
+    gateway.toml:6:33: route "/items/{id}": rate.burst: 106752 requests at 1 in 1d are 106752 × 1d / 1 = 292 years
+    6 | rate = { limit = "1/d", burst = 106752 }
+      |                                 ^^^^^^ at most 106751 requests, 292 years, at this rate
+    hint: burst is how many may come at once; it is 1 where it is left out
+    "#);
+}
+
+#[test]
 fn rates() {
     insta::assert_snapshot!(items(r#"rate = "0/s""#), @r#"
     gateway.toml:6:9: route "/items/{id}": rate: a rate of 0 lets nothing through

@@ -277,6 +277,8 @@ pub(super) fn rates() -> impl Strategy<Value = Vec<Rate>> {
     let rate = (by, per, counts, any::<bool>(), name).prop_map(
         |(by, per, (limit, burst), shared, name)| {
             let name = name.unwrap_or_else(|| crate::lower::rates::standard_name(&by, per));
+            // Whatever the rest, so many fit.
+            let burst = burst.min(limit.saturating_mul(100_000));
             Rate { name, limit, per, burst, by, shared }
         },
     );
