@@ -79,6 +79,15 @@ pub enum ReloadError {
     /// They change what only a restart can change.
     #[error("`{0}` differs from what is in force, and only a restart can change it")]
     Restart(&'static str),
+    /// A file that blocks who reads it, or a disk that hangs.
+    #[error(
+        "reading the settings and the files they name does not come to an end: is one of them a \
+             FIFO, or on a file system that hangs?"
+    )]
+    Unread,
+    /// The thread that checks and discovers servers.
+    #[error("the thread that looks after the servers takes no orders")]
+    Unwatched,
     /// The gateway is on its way out.
     #[error("the gateway is draining")]
     Draining,
@@ -97,6 +106,8 @@ pub struct Gateway {
     reloads: AtomicU64,
     reload_failures: AtomicU64,
     reloading: Mutex<()>,
+    /// Held by who reads files for a reload, beyond the reload's own end if that took too long.
+    reading: Arc<Mutex<()>>,
     begun: Moment,
 }
 
@@ -141,6 +152,7 @@ impl Gateway {
             reloads: AtomicU64::new(0),
             reload_failures: AtomicU64::new(0),
             reloading: Mutex::new(()),
+            reading: Arc::new(Mutex::new(())),
             begun: Moment::now(),
         })
     }
@@ -172,7 +184,8 @@ impl Gateway {
         if self.is_draining() {
             return Err(ReloadError::Draining);
         }
-        let settings = self.source.read().map_err(ReloadError::Mistakes)?;
+        let source = self.source.clone();
+        let settings = self.read(move || source.read()).await?.map_err(ReloadError::Mistakes)?;
         let before = self.snapshot();
         if settings.listen != before.settings.listen {
             return Err(ReloadError::Restart("listen"));
@@ -189,10 +202,12 @@ impl Gateway {
         if settings.threads.unwrap_or_else(cores) != self.workers.len() {
             return Err(ReloadError::Restart("threads"));
         }
+        let turn = self.watch.turn().await.ok_or(ReloadError::Unwatched)?;
         let cache = Arc::clone(&before.cache);
         cache.settle(&settings.cache);
-        let snapshot = Arc::new(Snapshot::new(settings, cache, Some(&before))?);
-        self.watch.settle(Arc::clone(&snapshot)).await;
+        let ready = self.read(move || Snapshot::new(settings, cache, Some(&before))).await?;
+        let snapshot = Arc::new(ready?);
+        turn.settle(Arc::clone(&snapshot)).await;
         let mut settled = Vec::new();
         for worker in &self.workers {
             let (done, waits) = oneshot::channel();
@@ -208,22 +223,45 @@ impl Gateway {
         Ok(())
     }
 
+    /// Does what may block beside the threads that serve, and for so long only. Of work that does not
+    /// come to an end one piece at most is under way.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ReloadError> {
+        let turn = Arc::clone(&self.reading).try_lock_owned();
+        let turn = turn.map_err(|_held| ReloadError::Unread)?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        });
+        match tokio::time::timeout(READ_TIME, reading).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Ok(Err(_)) | Err(_) => Err(ReloadError::Unread),
+        }
+    }
+
     /// Accepts nothing new and waits until what is at work has ended, or the grace time has. Answers
     /// how many connections were still open then.
     pub async fn drain(&self) -> u64 {
         self.draining.store(true, Ordering::Relaxed);
-        let mut closed = Vec::new();
-        for worker in &self.workers {
-            let (done, waits) = oneshot::channel();
-            if worker.commands.send(Command::Drain(done)).await.is_ok() {
-                closed.push(waits);
-            }
-        }
-        for waits in closed {
-            let _ended = waits.await;
-        }
         let grace = self.snapshot().settings.grace;
         let by = Deadline::after(Moment::now(), grace);
+        let closing = async {
+            let mut closed = Vec::new();
+            for worker in &self.workers {
+                let (done, waits) = oneshot::channel();
+                if worker.commands.send(Command::Drain(done)).await.is_ok() {
+                    closed.push(waits);
+                }
+            }
+            for waits in closed {
+                let _ended = waits.await;
+            }
+        };
+        let _in_time = tokio::time::timeout(grace + CLOSE_TIME, closing).await;
         loop {
             let open = self.open();
             if open == 0 || by.passed(Moment::now()) {
@@ -233,15 +271,22 @@ impl Gateway {
         }
     }
 
-    /// Ends the workers.
-    pub async fn stop(self: Arc<Self>) {
-        for worker in &self.workers {
-            let _ended = worker.commands.send(Command::Stop).await;
-        }
-        if let Some(gateway) = Arc::into_inner(self) {
-            gateway.watch.join();
-            gateway.workers.into_iter().for_each(Handle::join);
-        }
+    /// Ends the threads, and waits for their end for so long at most: one that hangs ends with the
+    /// process.
+    pub async fn stop(self: Arc<Self>, patience: Duration) {
+        let ending = async {
+            for worker in &self.workers {
+                let _ended = worker.commands.send(Command::Stop).await;
+            }
+            if let Some(gateway) = Arc::into_inner(self) {
+                let joining = tokio::task::spawn_blocking(move || {
+                    gateway.watch.join();
+                    gateway.workers.into_iter().for_each(Handle::join);
+                });
+                let _panicked = joining.await;
+            }
+        };
+        let _in_time = tokio::time::timeout(patience, ending).await;
     }
 
     /// Client connections open now.
@@ -271,6 +316,11 @@ impl Gateway {
 
 /// How often a drain looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// How long the workers have to close their doors, beside the grace.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+/// Longest time for each of what a reload reads: the settings; certificates and the log.
+const READ_TIME: Duration = Duration::from_secs(5);
 
 /// Data-plane threads where the settings name no number.
 fn cores() -> usize {

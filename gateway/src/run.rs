@@ -2,7 +2,7 @@
 
 use crate::command::{Done, Failure, RunFlags, mistakes};
 use gateway::admin;
-use gateway::gateway::{Gateway, Source, StartError, chain};
+use gateway::gateway::{Gateway, ReloadError, Source, StartError, chain};
 use gateway::listen;
 use settings::Settings;
 use std::path::PathBuf;
@@ -17,6 +17,12 @@ const CONTROL_THREADS: usize = 1;
 /// How long a start waits for the cache's shared tier.
 const SHARED_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long an end in order waits for threads.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// How long an end waits for threads that were told to end at once, or that read and write files.
+const END_TIME: Duration = Duration::from_secs(1);
+
 pub(crate) fn run(flags: RunFlags) -> Done {
     let (settings, source) = read(flags)?;
     raise_descriptor_limit();
@@ -26,7 +32,10 @@ pub(crate) fn run(flags: RunFlags) -> Done {
         .enable_all()
         .build()
         .map_err(|error| Failure::trouble(format!("no runtime: {error}")))?;
-    runtime.block_on(live(settings, source))
+    let ended = runtime.block_on(live(settings, source));
+    // Without a bound it would wait for whoever hangs in a file for ever.
+    runtime.shutdown_timeout(END_TIME);
+    ended
 }
 
 fn read(flags: RunFlags) -> Result<(Settings, Source), Failure> {
@@ -57,7 +66,14 @@ async fn live(settings: Settings, source: Source) -> Done {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
     let admin = settings.admin.map(|address| listen::bind(address, 1)).transpose();
     let admin = admin.map_err(|error| Failure::trouble(chain(&error)))?;
-    let gateway = Gateway::start(settings, source).map_err(|error| match error {
+    // What it reads may block; signals must be heard meanwhile.
+    let starting = tokio::task::spawn_blocking(move || Gateway::start(settings, source));
+    let started = tokio::select! { biased;
+        started = starting => started.map_err(|error| Failure::trouble(chain(&error)))?,
+        _ = term.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+    };
+    let gateway = started.map_err(|error| match error {
         StartError::NotReady(_) => Failure::mistake(chain(&error)),
         StartError::Listen(_) | StartError::Thread(_) => Failure::trouble(chain(&error)),
     })?;
@@ -79,31 +95,42 @@ async fn live(settings: Settings, source: Source) -> Done {
     eprintln!("fleetfoot: ready");
     wait(&gateway, &mut hangup, &mut term, &mut interrupt).await;
     eprintln!("fleetfoot: draining; once more to end at once");
-    let open = tokio::select! { biased;
-        open = gateway.drain() => open,
-        _ = term.recv() => gateway.open(),
-        _ = interrupt.recv() => gateway.open(),
+    let (open, patience) = tokio::select! { biased;
+        open = gateway.drain() => (open, STOP_TIME),
+        _ = term.recv() => (gateway.open(), END_TIME),
+        _ = interrupt.recv() => (gateway.open(), END_TIME),
     };
     if open > 0 {
         eprintln!("fleetfoot: ended with {open} connections still open");
     }
-    gateway.stop().await;
+    tokio::select! { biased;
+        () = gateway.stop(patience) => {}
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reloads as often as told to, until told to end.
+/// Reloads as often as told to, until told to end; a reload under way does not hold that up.
 async fn wait(gateway: &Gateway, hangup: &mut Signal, term: &mut Signal, interrupt: &mut Signal) {
     loop {
         tokio::select! { biased;
             _ = term.recv() => return,
             _ = interrupt.recv() => return,
-            _ = hangup.recv() => match gateway.reload().await {
-                Ok(()) => eprintln!("fleetfoot: reloaded"),
-                Err(error) => eprintln!(
-                    "fleetfoot: not reloaded, the old settings stay in force:\n{}",
-                    chain(&error)
-                ),
+            _ = hangup.recv() => tokio::select! { biased;
+                _ = term.recv() => return,
+                _ = interrupt.recv() => return,
+                reloaded = gateway.reload() => tell(reloaded),
             },
+        }
+    }
+}
+
+fn tell(reloaded: Result<(), ReloadError>) {
+    match reloaded {
+        Ok(()) => eprintln!("fleetfoot: reloaded"),
+        Err(error) => {
+            eprintln!("fleetfoot: not reloaded, the old settings stay in force:\n{}", chain(&error))
         }
     }
 }

@@ -20,7 +20,7 @@ use base::{Deadline, Moment};
 use keeper::Keeper;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::Builder;
@@ -31,6 +31,8 @@ use wire::timer;
 const ORDERS_MAX: usize = 4;
 /// How long a start or a reload waits for discovery to answer for the first time.
 const FIRST_TIME: Duration = Duration::from_secs(1);
+/// How long the thread itself is waited for, in which nothing blocks unless the system is ill.
+const THREAD_TIME: Duration = Duration::from_secs(5);
 /// How often it is looked for that answer.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// Threads for what the system only does while somebody waits: names of servers, files.
@@ -86,23 +88,39 @@ impl Watch {
                 Err(error) => drop(begun.send(Err(error))),
             }
         })?;
-        begins.recv().map_err(io::Error::other)??;
+        match begins.recv_timeout(FIRST_TIME + THREAD_TIME) {
+            Ok(begun) => begun?,
+            Err(RecvTimeoutError::Timeout) => {} // as good as nobody found
+            Err(error) => return Err(io::Error::other(error)),
+        }
         Ok(Self { orders, thread })
     }
 
-    /// Watches what `snapshot` says from now on; waits for what is discovered anew as
-    /// [`Watch::start`] does.
-    pub async fn settle(&self, snapshot: Arc<Snapshot>) {
-        let (done, waits) = oneshot::channel();
-        if self.orders.send(Order::Settle(snapshot, Done::Reload(done))).await.is_ok() {
-            let _ended = waits.await;
-        }
+    /// A place in the queue of orders; `None` where the thread has taken none for long, or is gone.
+    pub async fn turn(&self) -> Option<Turn<'_>> {
+        let place = tokio::time::timeout(THREAD_TIME, self.orders.reserve()).await;
+        place.ok()?.ok().map(Turn)
     }
 
-    /// Ends the thread and waits for its end.
+    /// Ends the thread and waits for its end, however long that takes.
     pub fn join(self) {
         drop(self.orders);
         let _panicked = self.thread.join();
+    }
+}
+
+/// A place in the queue of orders.
+#[derive(Debug)]
+pub struct Turn<'w>(mpsc::Permit<'w, Order>);
+
+impl Turn<'_> {
+    /// Watches what `snapshot` says from now on; waits for what is discovered anew as
+    /// [`Watch::start`] does.
+    pub async fn settle(self, snapshot: Arc<Snapshot>) {
+        let (done, waits) = oneshot::channel();
+        self.0.send(Order::Settle(snapshot, Done::Reload(done)));
+        // Who is late takes the order later; it is in the queue.
+        let _in_time = tokio::time::timeout(FIRST_TIME + THREAD_TIME, waits).await;
     }
 }
 

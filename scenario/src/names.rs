@@ -18,6 +18,8 @@ use std::time::Duration;
 pub enum Record {
     /// A or AAAA.
     Address(IpAddr),
+    /// CNAME: answers whatever is asked for.
+    Alias(String),
     /// SRV: priority, weight, port, target.
     Srv(u16, u16, u16, String),
 }
@@ -27,6 +29,7 @@ impl Record {
         match self {
             Self::Address(IpAddr::V4(_)) => 1,
             Self::Address(IpAddr::V6(_)) => 28,
+            Self::Alias(_) => 5,
             Self::Srv(..) => 33,
         }
     }
@@ -35,6 +38,7 @@ impl Record {
         match self {
             Self::Address(IpAddr::V4(address)) => address.octets().to_vec(),
             Self::Address(IpAddr::V6(address)) => address.octets().to_vec(),
+            Self::Alias(target) => wire_name(target),
             Self::Srv(priority, weight, port, target) => {
                 let numbers = [priority, weight, port].map(|number| number.to_be_bytes());
                 [numbers.concat(), wire_name(target)].concat()
@@ -177,7 +181,7 @@ fn answer(query: &[u8], state: &Watched<State>) -> Option<Vec<u8>> {
         (Mood::Well, Some(_)) => 0,
     };
     let (ttl, records) = found.filter(|_| code == 0).unwrap_or_default();
-    let records: Vec<_> = records.iter().filter(|record| record.kind() == kind).collect();
+    let records: Vec<_> = records.iter().filter(|r| [kind, 5].contains(&r.kind())).collect();
     let mut answer = query.get(..2)?.to_vec();
     answer.extend([0x85, 0x80 | code, 0, 1]);
     answer.extend(u16::try_from(records.len()).ok()?.to_be_bytes());
@@ -186,7 +190,7 @@ fn answer(query: &[u8], state: &Watched<State>) -> Option<Vec<u8>> {
     for record in records {
         let data = record.data();
         answer.extend([0xc0, 12]); // the question's name
-        answer.extend(kind.to_be_bytes());
+        answer.extend(record.kind().to_be_bytes());
         answer.extend([0, 1]);
         answer.extend(ttl.to_be_bytes());
         answer.extend(u16::try_from(data.len()).ok()?.to_be_bytes());

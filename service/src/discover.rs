@@ -36,6 +36,26 @@ pub fn join(named: &[Spot], found: &[Spot], found_max: usize) -> Joined {
     joined
 }
 
+/// Text from outside as a complaint shows it: what does not print is escaped, and what is longer than
+/// `chars_max` characters ends in an ellipsis.
+pub fn shown(text: &str, chars_max: usize) -> String {
+    let mut out = String::new();
+    let mut room = chars_max;
+    for c in text.chars() {
+        let escaped: String = match c {
+            '\'' | '"' | '\\' => c.to_string(),
+            _ => c.escape_debug().collect(),
+        };
+        let Some(left) = room.checked_sub(escaped.chars().count()) else {
+            out.push('…');
+            return out;
+        };
+        room = left;
+        out.push_str(&escaped);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +82,14 @@ mod tests {
     fn named_and_found_are_joined() {
         check(&[1], &[2, 3], 10, &[1, 2, 3], (0, 0));
         check(&[], &[], 10, &[], (0, 0));
+    }
+
+    #[test]
+    fn what_is_shown_is_short_and_prints() {
+        assert_eq!(shown("a \"é\" 'b' \\", 80), "a \"é\" 'b' \\");
+        assert_eq!(shown("a\0b\u{1b}[2J\u{202e}c\n", 80), "a\\0b\\u{1b}[2J\\u{202e}c\\n");
+        assert_eq!(shown(&"x".repeat(8 << 20), 80), "x".repeat(80) + "…");
+        assert!(shown(&"\u{1b}".repeat(100), 80).chars().count() <= 81);
     }
 
     #[test]

@@ -272,3 +272,42 @@ pub(crate) fn token_name(text: &str, of: &str) -> Result<String, Wrong> {
     let guess = text.split(':').next().unwrap_or(text).trim().replace(' ', "-");
     Err(if is_token(&guess) && guess != text { wrong.meant(guess) } else { wrong })
 }
+
+/// Fields that HTTP and the gateway give a meaning to, or that end at the next hop.
+const RESERVED: &[&str] = &[
+    "connection",
+    "content-length",
+    "date",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+/// Fields that may be read, but say something else than a setting could want of them.
+const READABLE: &[&str] = &["authorization", "content-encoding", "content-type", "cookie", "host"];
+
+/// Reads the name of a field that tells clients apart, in lower case; `example` is one.
+pub(crate) fn read_field(text: &str, example: &str) -> Result<String, Wrong> {
+    let name = token_name(text, "a field")?.to_ascii_lowercase();
+    if RESERVED.contains(&name.as_str()) { Err(reserved(text, example)) } else { Ok(name) }
+}
+
+/// Reads the name of a field that is given a meaning here, in lower case; `example` is one.
+pub(crate) fn own_field(text: &str, example: &str) -> Result<String, Wrong> {
+    let name = read_field(text, example)?;
+    if READABLE.contains(&name.as_str()) { Err(reserved(text, example)) } else { Ok(name) }
+}
+
+fn reserved(text: &str, example: &str) -> Wrong {
+    let what = format!("\"{text}\" has a meaning in HTTP already");
+    let wrong = Wrong::all(text, what, "a field that HTTP gives no meaning to");
+    wrong.hint(format!("take one of your own, such as {example}"))
+}

@@ -91,11 +91,18 @@ fn unreadable(source: String, what: String, hint: String) -> Report {
     Report::new(vec![Mistake { source, what, places: Vec::new(), hint: Some(hint) }])
 }
 
-/// Why a file cannot be read, if it cannot.
-fn trouble(path: &Path) -> Option<String> {
-    match File::open(path).and_then(|file| file.metadata()) {
+/// Why a file cannot be read, if it cannot, or is longer than `bytes_max`. It is not opened before it
+/// is known to be a regular file: opening a FIFO waits for whoever writes into it.
+fn trouble(path: &Path, bytes_max: Option<u64>) -> Option<String> {
+    let found = std::fs::metadata(path).and_then(|data| {
+        if data.is_file() { File::open(path).and_then(|file| file.metadata()) } else { Ok(data) }
+    });
+    match found {
         Ok(data) if data.is_dir() => Some("is a folder".to_owned()),
-        Ok(_) => None,
+        Ok(data) if !data.is_file() => Some("is not a regular file".to_owned()),
+        Ok(data) => bytes_max
+            .filter(|most| data.len() > *most)
+            .map(|most| format!("is longer than {}", ByteSize(most))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Some("no such file".to_owned())
         }

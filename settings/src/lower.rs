@@ -10,7 +10,7 @@ mod services;
 mod targets;
 mod tries;
 
-use crate::address::{self, token_name};
+use crate::address::{self, own_field};
 use crate::model::{Forward, Listener, Settings};
 use crate::options::{ROOT, Section};
 use crate::reader::{At, Reader, Scope, Table};
@@ -234,13 +234,11 @@ fn deadlines<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Deadlines {
                     Wrong::all(text, format!("\"{text}\" is no field"), "a field, or false");
                 Err(wrong.hint("switch it off with false, without quotes"))
             }
-            _ => token_name(text, "a field"),
+            _ => own_field(text, "X-Request-Timeout"),
         })
     };
     Deadlines {
-        field: field
-            .map(|found| found.value.to_ascii_lowercase())
-            .or(standard.field.filter(|_| !off)),
+        field: field.map(|found| found.value).or(standard.field.filter(|_| !off)),
         shrink: value(reader.share(table, "shrink"), standard.shrink),
         least: value(reader.time(table, "least"), standard.least),
     }

@@ -18,8 +18,8 @@ use toml::de::{DeString, DeTable, DeValue};
 pub(crate) struct World<'w> {
     /// The environment.
     pub(crate) variable: &'w dyn Fn(&str) -> Option<String>,
-    /// Why a file cannot be used, if it cannot.
-    pub(crate) trouble: &'w dyn Fn(&Path) -> Option<String>,
+    /// Why a file cannot be used, if it cannot or is longer than this.
+    pub(crate) trouble: &'w dyn Fn(&Path, Option<u64>) -> Option<String>,
 }
 
 /// Reads one file.
@@ -513,7 +513,8 @@ impl<'s> Reader<'s> {
             return None;
         }
         let path = self.path(text);
-        let Some(trouble) = (self.world.trouble)(&path) else { return Some(path) };
+        let bytes_max = (key == "file").then_some(service::discover::file::BYTES_MAX);
+        let Some(trouble) = (self.world.trouble)(&path, bytes_max) else { return Some(path) };
         let what = format!("{}{}: {trouble}", table.scope.key(key), path.display());
         let hint = (!Path::new(&text.value).is_absolute())
             .then(|| "relative paths start at the folder of the settings file".to_owned());

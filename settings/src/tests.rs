@@ -22,8 +22,9 @@ fn read(text: &str) -> Result<Settings, Report> {
         "EMPTY" => Some(String::new()),
         _ => None,
     };
-    let trouble =
-        |path: &Path| path.to_string_lossy().contains("missing").then(|| "no such file".to_owned());
+    let trouble = |path: &Path, _: Option<u64>| {
+        path.to_string_lossy().contains("missing").then(|| "no such file".to_owned())
+    };
     let world = World { variable: &variable, trouble: &trouble };
     crate::parse_in("/etc/fleetfoot/gateway.toml", text, &world)
 }

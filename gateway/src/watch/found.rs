@@ -1,6 +1,7 @@
 //! What discovery hands to a keeper: the last list, and complaints that are said once.
 
 use base::Moment;
+use service::discover::shown;
 use service::settings::Spot;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use tokio::task::JoinHandle;
 
 /// How soon the same trouble is told again while it lasts.
 const TROUBLE_AGAIN: Duration = Duration::from_mins(1);
+/// How much of it is told: parts of it may be what somebody else wrote.
+const TROUBLE_CHARS_MAX: usize = 500;
 
 /// A task that ends when its owner does.
 #[derive(Debug)]
@@ -62,15 +65,24 @@ impl Teller {
 
     /// Something went wrong; what was found last stays in force.
     pub(super) fn trouble(&mut self, why: String) {
+        let stay = match self.found.borrow().as_ref().map(|spots| spots.len()) {
+            None => "no servers are known yet".to_owned(),
+            Some(count) => format!("the {count} servers found last stay"),
+        };
+        self.tell(why, &stay);
+    }
+
+    /// Some of what was found is no server; the rest was told by [`Teller::found`].
+    pub(super) fn left_out(&mut self, what: String) {
+        self.tell(what, "it is left out");
+    }
+
+    fn tell(&mut self, why: String, so: &str) {
         let now = Moment::now();
         let told = self.trouble.as_ref();
         if told.is_none_or(|(last, at)| *last != why || now.since(*at) >= TROUBLE_AGAIN) {
-            let stay = match self.found.borrow().as_ref().map(|spots| spots.len()) {
-                None => "no servers are known yet".to_owned(),
-                Some(count) => format!("the {count} servers found last stay"),
-            };
-            let service = &self.service;
-            monitor::log::complain(now, format_args!("service {service}: {why}; {stay}"));
+            let (service, text) = (&self.service, shown(&why, TROUBLE_CHARS_MAX));
+            monitor::log::complain(now, format_args!("service {service}: {text}; {so}"));
             self.trouble = Some((why, now));
         }
     }

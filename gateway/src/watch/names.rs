@@ -3,7 +3,9 @@
 //! A TTL counts from [`TTL_LEAST`] to `every`. What was found last stays while name servers fail or
 //! say nothing, for ever; when they say that there is nothing (NXDOMAIN, or no such records), it
 //! stays [`NONE_ROUNDS`] times `every`, since that is also what a broken zone looks like. One family
-//! that is answered positively is believed at once about the other that is not. The name stays what
+//! that is answered positively is believed at once about the other that is not. A name that stands for
+//! another (CNAME) and leads to no address, as in a loop, is a failure; addresses that are nobody's are
+//! left out. The name stays what
 //! Host and SNI say; the address becomes [`Server::address`].
 //!
 //! Name servers are those of `/etc/resolv.conf`, or of the file that `FLEETFOOT_RESOLV_CONF` names,
@@ -37,8 +39,8 @@ const ASK_TIME: Duration = Duration::from_secs(5);
 enum Heard<T> {
     /// These, for so long.
     These(Vec<T>, Duration),
-    /// There are none.
-    None,
+    /// There are none; `named` says whether the name is there, with other records.
+    None { named: bool },
     /// No answer, or none that says anything.
     Silence(String),
 }
@@ -62,7 +64,7 @@ impl<T> Kept<T> {
         match heard {
             Heard::These(list, _) => *self = Self { list, none_since: None },
             Heard::Silence(_) => self.none_since = None,
-            Heard::None => {
+            Heard::None { .. } => {
                 let since = *self.none_since.get_or_insert(now);
                 if now.since(since) >= patience {
                     self.list.clear();
@@ -86,13 +88,15 @@ struct Round {
     ttl: Option<Duration>,
     /// What was not answered, or answered with none.
     trouble: Option<String>,
+    /// An address that is nobody's.
+    nobodys: Option<String>,
 }
 
 impl Round {
     fn note<T>(&mut self, name: &str, heard: &Heard<T>) {
         match heard {
             Heard::These(_, ttl) => self.ttl = Some(self.ttl.map_or(*ttl, |least| least.min(*ttl))),
-            Heard::None => {}
+            Heard::None { .. } => {}
             Heard::Silence(why) => self.trouble = Some(format!("no answer about {name}: {why}")),
         }
     }
@@ -107,14 +111,23 @@ impl Round {
 
 impl Addresses {
     async fn ask(&mut self, resolver: &TokioResolver, name: &str, every: Duration) -> Round {
-        let (v4, v6) = tokio::join!(
+        let (mut v4, mut v6) = tokio::join!(
             ask(resolver, name, RecordType::A, address),
             ask(resolver, name, RecordType::AAAA, address)
         );
         let mut round = Round::default();
+        for heard in [&mut v4, &mut v6] {
+            round.nobodys = round.nobodys.take().or(leave_out(name, heard));
+        }
+        let named = [&v4, &v6].map(|heard| matches!(heard, Heard::None { named: true }));
+        let positive = [&v4, &v6].iter().any(|heard| matches!(heard, Heard::These(..)));
+        if !positive && named.contains(&true) && is_alias(resolver, name).await {
+            let lost =
+                || Heard::Silence("it is an alias (CNAME) that leads to no address".to_owned());
+            (v4, v6) = (lost(), lost());
+        }
         round.note(name, &v4);
         round.note(name, &v6);
-        let positive = round.ttl.is_some();
         if !positive && round.trouble.is_none() {
             round.trouble = Some(format!("{name} has no address"));
         }
@@ -128,6 +141,32 @@ impl Addresses {
     fn all(&self) -> impl Iterator<Item = IpAddr> {
         self.v4.list.iter().chain(&self.v6.list).copied()
     }
+}
+
+/// Takes addresses out that no server has, and answers the first; where no other is left, that is no
+/// answer.
+fn leave_out(name: &str, heard: &mut Heard<IpAddr>) -> Option<String> {
+    let Heard::These(list, _) = heard else { return None };
+    let first = *list.iter().find(|address| is_nobodys(**address))?;
+    list.retain(|address| !is_nobodys(*address));
+    let what = format!("{first} is no server's address");
+    if list.is_empty() {
+        *heard = Heard::Silence(what.clone());
+    }
+    Some(format!("{name}: {what}"))
+}
+
+/// Unspecified, multicast or broadcast, also where it is an IPv4 address within IPv6.
+fn is_nobodys(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    address.is_unspecified() || address.is_multicast() || broadcast
+}
+
+/// Does the name stand for another?
+async fn is_alias(resolver: &TokioResolver, name: &str) -> bool {
+    let alias = |data: &RData| matches!(data, RData::CNAME(_)).then_some(());
+    matches!(ask(resolver, name, RecordType::CNAME, alias).await, Heard::These(..))
 }
 
 fn address(data: &RData) -> Option<IpAddr> {
@@ -147,8 +186,12 @@ async fn ask<T: Ord>(
     let by = Deadline::after(Moment::now(), ASK_TIME);
     let found = match timer::within(by, resolver.lookup(name, kind)).await {
         Err(_late) => return Heard::Silence(format!("none within {ASK_TIME:?}")),
-        Ok(Err(error)) if error.is_no_records_found() && is_negative(&error) => return Heard::None,
-        Ok(Err(error)) => return Heard::Silence(error.to_string()),
+        Ok(Err(error)) => {
+            return match negative(&error) {
+                Some(named) => Heard::None { named },
+                None => Heard::Silence(error.to_string()),
+            };
+        }
         Ok(Ok(found)) => found,
     };
     // A name that stands for another holds as long as the shortest of the chain.
@@ -156,19 +199,24 @@ async fn ask<T: Ord>(
     let records = found.answers().iter().filter_map(|record| read(&record.data));
     let mut list: Vec<T> = records.collect();
     if list.is_empty() {
-        return Heard::None;
+        return Heard::None { named: true };
     }
     // Name servers turn their answers round; the pool should not.
     list.sort();
     Heard::These(list, Duration::from_secs(u64::from(ttl)))
 }
 
-/// Is this a name server's word that there is nothing, and not that it failed?
-fn is_negative(error: &NetError) -> bool {
+/// Where this is a name server's word that there is nothing, and not that it failed: is the name there
+/// all the same?
+fn negative(error: &NetError) -> Option<bool> {
     use hickory_resolver::net::DnsError;
     use hickory_resolver::proto::op::ResponseCode;
-    matches!(error, NetError::Dns(DnsError::NoRecordsFound(none))
-        if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError))
+    let NetError::Dns(DnsError::NoRecordsFound(none)) = error else { return None };
+    match none.response_code {
+        ResponseCode::NXDomain => Some(false),
+        ResponseCode::NoError => Some(true),
+        _ => None,
+    }
 }
 
 /// Tells of the addresses of `server`'s name, for ever.
@@ -178,7 +226,7 @@ pub(super) async fn follow(server: Server, every: Duration, mut teller: Teller) 
     loop {
         let round = match resolvers.get().await {
             Ok(resolver) => known.ask(&resolver, &server.host, every).await,
-            Err(why) => Round { ttl: None, trouble: Some(why) },
+            Err(why) => Round { trouble: Some(why), ..Round::default() },
         };
         let spot = |address| Spot::from(Server { address: Some(address), ..server.clone() });
         failures = tell(known.all().map(spot).collect(), &round, &mut teller, failures);
@@ -197,7 +245,10 @@ fn tell(spots: Vec<Spot>, round: &Round, teller: &mut Teller, failures: u32) -> 
         teller.trouble(why.clone());
         return failures.saturating_add(1);
     }
-    teller.fine();
+    match &round.nobodys {
+        Some(what) => teller.left_out(what.clone()),
+        None => teller.fine(),
+    }
     0
 }
 
@@ -235,7 +286,7 @@ pub(super) async fn follow_srv(
             Ok(resolver) => {
                 let heard = ask(&resolver, &name, RecordType::SRV, target).await;
                 round.note(&name, &heard);
-                if matches!(heard, Heard::None) {
+                if matches!(heard, Heard::None { .. }) {
                     round.trouble = Some(format!("{name} has no SRV record"));
                 }
                 targets.hear(heard, every * NONE_ROUNDS, Moment::now());
@@ -273,6 +324,7 @@ async fn resolve(
         known.insert(name, addresses);
         round.ttl = [round.ttl, asked.ttl].into_iter().flatten().min();
         round.trouble = round.trouble.take().or(asked.trouble);
+        round.nobodys = round.nobodys.take().or(asked.nobodys);
     }
 }
 
@@ -384,30 +436,49 @@ mod tests {
             kept.hear(Heard::Silence(String::new()), patience, at(second));
         }
         assert_eq!(kept.list, [1, 2]);
-        kept.hear(Heard::None, patience, at(100));
-        kept.hear(Heard::None, patience, at(129));
+        let none = || Heard::None { named: true };
+        kept.hear(none(), patience, at(100));
+        kept.hear(none(), patience, at(129));
         assert_eq!(kept.list, [1, 2]);
         // What is said in between begins the count anew.
         kept.hear(Heard::These(vec![3], TTL_LEAST), patience, at(129));
-        kept.hear(Heard::None, patience, at(131));
-        kept.hear(Heard::None, patience, at(160));
+        kept.hear(none(), patience, at(131));
+        kept.hear(none(), patience, at(160));
         assert_eq!(kept.list, [3]);
-        kept.hear(Heard::None, patience, at(161));
+        kept.hear(none(), patience, at(161));
         assert_eq!(kept.list, [0; 0]);
     }
 
     #[test]
     fn a_ttl_counts_from_a_second_to_every() {
-        let round = |ttl| Round { ttl: Some(Duration::from_secs(ttl)), trouble: None };
+        let round = |ttl| Round { ttl: Some(Duration::from_secs(ttl)), ..Round::default() };
         let every = Duration::from_secs(10);
         for (ttl, next) in [(0, 1), (1, 1), (7, 7), (300, 10)] {
             assert_eq!(round(ttl).next(every, 0), Duration::from_secs(next));
         }
-        let failed = Round { ttl: None, trouble: Some(String::new()) };
+        let failed = Round { trouble: Some(String::new()), ..Round::default() };
         for (failures, next) in [(0, 1), (2, 4), (3, 8), (4, 10), (99, 10)] {
             assert_eq!(failed.next(every, failures), Duration::from_secs(next));
         }
         assert_eq!(round(9).next(Duration::from_millis(100), 0), TTL_LEAST);
+    }
+
+    #[test]
+    fn addresses_that_are_nobodys_are_left_out() {
+        let nobodys =
+            ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1", "::ffff:0.0.0.0"];
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert!(nobodys.map(address).into_iter().all(is_nobodys));
+        assert!(
+            !["127.0.0.1", "10.0.0.255", "::1", "fe80::1"].map(address).into_iter().any(is_nobodys)
+        );
+        let mut heard = Heard::These(["0.0.0.0", "10.0.0.1"].map(address).into(), TTL_LEAST);
+        let told = leave_out("shop", &mut heard);
+        assert_eq!(told.as_deref(), Some("shop: 0.0.0.0 is no server's address"));
+        assert!(matches!(&heard, Heard::These(list, _) if *list == [address("10.0.0.1")]));
+        let mut heard = Heard::These(vec![address("::")], TTL_LEAST);
+        leave_out("shop", &mut heard);
+        assert!(matches!(heard, Heard::Silence(_)));
     }
 
     #[test]

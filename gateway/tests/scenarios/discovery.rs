@@ -1,13 +1,15 @@
 //! Servers that are discovered: in files, by name, in Kubernetes.
 
+use crate::stage::FLEETFOOT;
 use crate::town::{Front, House, settings, start, street, wait_for, who};
 use scenario::gateway::Folder;
 use scenario::kubernetes::Endpoint;
 use scenario::names::{Mood, Record};
 use scenario::server::wait_until;
 use scenario::{Gateway, Kubernetes, Names};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -82,6 +84,93 @@ fn a_file_with_a_mistake_is_told_of_and_the_last_good_one_stays() {
     wait_until("nobody", || gateway.get("/").status == 503);
     let answer = gateway.get("/").text();
     assert!(answer.contains("no_server"), "{answer}");
+}
+
+/// Puts a FIFO into the place of a file: nobody ever writes into it.
+fn fifo(path: &Path) {
+    std::fs::remove_file(path).expect("it was there");
+    let made = Command::new("mkfifo").arg(path).status().expect("mkfifo runs");
+    assert!(made.success(), "no FIFO at {}", path.display());
+}
+
+/// A gateway that found `a`, then a FIFO, and told of that.
+fn before_a_fifo(a: &House) -> (List, Gateway) {
+    let list = List::new(&lines(&[a]));
+    let gateway = start(&list.discover(), None);
+    wait_for(&gateway, &["a"]);
+    fifo(&list.path());
+    let line = gateway.wait_line("it is not a regular file");
+    assert!(line.contains("the 1 servers found last stay"), "{line}");
+    (list, gateway)
+}
+
+#[test]
+fn a_fifo_in_place_of_the_file_blocks_nothing() {
+    let [a, b] = ["a", "b"].map(House::start);
+    let (list, mut gateway) = before_a_fifo(&a);
+    wait_for(&gateway, &["a"]);
+    for _ in 0..3 {
+        let answer = gateway.ask("POST", "/reload");
+        assert_eq!(answer.status, 422);
+        assert!(answer.text().contains("is not a regular file"), "{}", answer.text());
+        assert_eq!(gateway.ask("GET", "/health").status, 200);
+    }
+    gateway.signal("HUP");
+    gateway.wait_line("not reloaded");
+    wait_for(&gateway, &["a"]);
+    list.rewrite(&lines(&[&b]));
+    gateway.wait_line("its servers are found again");
+    wait_for(&gateway, &["b"]);
+    assert_eq!(gateway.ask("POST", "/reload").status, 200);
+    fifo(&list.path());
+    gateway.signal("TERM");
+    assert!(gateway.wait_exit().success());
+}
+
+#[test]
+fn settings_that_block_hold_up_neither_health_nor_the_end() {
+    let a = House::start("a");
+    let list = List::new(&lines(&[&a]));
+    let mut gateway = start(&list.discover(), None);
+    wait_for(&gateway, &["a"]);
+    // The settings themselves are opened whatever they are, so that they may come from a pipe.
+    fifo(&gateway.file());
+    let answer = gateway.ask("POST", "/reload");
+    assert_eq!(answer.status, 422);
+    assert!(answer.text().contains("does not come to an end"), "{}", answer.text());
+    // The first is still at it; a second one is not begun.
+    let begun = base::Moment::now();
+    assert_eq!(gateway.ask("POST", "/reload").status, 422);
+    assert!(base::Moment::now().since(begun) < Duration::from_secs(3));
+    assert_eq!(gateway.ask("GET", "/health").status, 200);
+    wait_for(&gateway, &["a"]);
+    gateway.signal("HUP");
+    gateway.signal("TERM");
+    assert!(gateway.wait_exit().success());
+}
+
+#[test]
+fn a_file_that_is_none_or_too_long_is_a_mistake_at_the_start() {
+    let list = List::new("");
+    let folder = Folder::new();
+    let file = folder.write("fleetfoot.toml", &settings(&list.discover()));
+    let check = |why: &str| {
+        for verb in [&["check"][..], &["run", "--config"]] {
+            let file = file.display().to_string();
+            let ended = scenario::gateway::run(&FLEETFOOT, &[verb, &[&file]].concat());
+            assert_ne!(ended.code, Some(0), "{ended:?}");
+            assert!(format!("{ended:?}").contains(why), "{ended:?}");
+        }
+    };
+    fifo(&list.path());
+    check("is not a regular file");
+    list.rewrite("");
+    let long = std::fs::File::options().write(true).open(list.path()).expect("it is there");
+    long.set_len((16 << 20) + 1).expect("a sparse file");
+    check("is longer than 16 MiB");
+    std::fs::remove_file(list.path()).expect("it was there");
+    std::os::unix::fs::symlink("/dev/zero", list.path()).expect("a folder of our own");
+    check("is not a regular file");
 }
 
 #[test]
@@ -285,6 +374,48 @@ fn a_name_server_that_fails_or_says_nothing_empties_no_pool() {
     names.put_addresses("shop.test", 1, &addresses);
     wait_until("somebody", || gateway.get("/").status == 200);
     wait_for(&gateway, &["a", "b"]);
+}
+
+#[test]
+fn addresses_of_nobody_are_left_out_and_told_of() {
+    let town = street(&["a"]);
+    let names = Names::start();
+    let nobody: [IpAddr; 3] = [[0, 0, 0, 0], [255, 255, 255, 255], [224, 0, 0, 1]].map(Into::into);
+    names.put_addresses("shop.test", 1, &[&nobody[..], &[town[0].ip()]].concat());
+    let gateway = start(&by_name(town[0].port()), Some(names.resolv_conf()));
+    wait_for(&gateway, &["a"]);
+    gateway.wait_line("shop.test: 0.0.0.0 is no server's address; it is left out");
+    let servers = gateway.ask("GET", "/servers").text();
+    assert!(!servers.contains("0.0.0.0") && !servers.contains("224."), "{servers}");
+    // Nothing else: that says as little as silence.
+    names.put_addresses("shop.test", 1, &nobody);
+    gateway.wait_line("the 1 servers found last stay");
+    wait_for(&gateway, &["a"]);
+    names.put_addresses("shop.test", 1, &[town[0].ip()]);
+    gateway.wait_line("its servers are found again");
+}
+
+#[test]
+fn an_alias_that_leads_nowhere_is_a_failure_and_empties_no_pool() {
+    let town = street(&["a"]);
+    let names = Names::start();
+    names.put_addresses("shop.test", 1, &[town[0].ip()]);
+    // Three times `every` would be over soon.
+    let every = by_name(town[0].port()).replace("2s", "200ms");
+    let gateway = start(&every, Some(names.resolv_conf()));
+    wait_for(&gateway, &["a"]);
+    names.put("shop.test", 1, vec![Record::Alias("shop.test".to_owned())]);
+    let line = gateway.wait_line("alias (CNAME)");
+    assert!(line.contains("the 1 servers found last stay"), "{line}");
+    for _ in 0..2 {
+        names.wait_asked("shop.test", 5, 1);
+        wait_for(&gateway, &["a"]);
+    }
+    // One that leads somewhere is as good as an address.
+    names.put_addresses("other.test", 1, &[town[0].ip()]);
+    names.put("shop.test", 1, vec![Record::Alias("other.test".to_owned())]);
+    gateway.wait_line("its servers are found again");
+    wait_for(&gateway, &["a"]);
 }
 
 #[test]

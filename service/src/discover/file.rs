@@ -5,6 +5,7 @@
 //! is what a file looks like while it is written; who means it writes the single word `none`.
 //! Nothing is taken of a list with a mistake.
 
+use super::shown;
 use crate::settings::{Scheme, Server, Spot};
 use std::net::IpAddr;
 
@@ -16,6 +17,12 @@ pub struct Wrong {
     /// What stands there, and what may.
     pub why: String,
 }
+
+/// The longest list that is read.
+pub const BYTES_MAX: u64 = 16 << 20;
+
+/// How many characters of an offending text are shown.
+const SHOWN_MAX: usize = 80;
 
 const ALLOWED: &str = "a line is a URL such as http://10.0.0.1:3000, then perhaps weight=2 \
                        priority=1 zone=eu-1";
@@ -54,20 +61,21 @@ fn spot(line: &str) -> Result<Spot, String> {
     let mut spot = Spot::from(server(words.next().unwrap_or_default())?);
     let mut seen = Vec::new();
     for word in words {
-        let unknown = || format!("\"{word}\" is unknown: {ALLOWED}");
+        let unknown = || format!("\"{}\" is unknown: {ALLOWED}", shown(word, SHOWN_MAX));
         let (name, value) = word.split_once('=').ok_or_else(unknown)?;
         if seen.contains(&name) {
-            return Err(format!("{name} is there twice"));
+            return Err(format!("{} is there twice", shown(name, SHOWN_MAX)));
         }
         seen.push(name);
+        let text = shown(value, SHOWN_MAX);
         match name {
             "weight" => {
                 let weight = value.parse().ok().filter(|weight| (1..=1000).contains(weight));
-                let wrong = || format!("weight \"{value}\": a number from 1 to 1000");
+                let wrong = || format!("weight \"{text}\": a number from 1 to 1000");
                 spot.weight = weight.ok_or_else(wrong)?;
             }
             "priority" => {
-                let wrong = |_| format!("priority \"{value}\": a number from 0 to 255");
+                let wrong = |_| format!("priority \"{text}\": a number from 0 to 255");
                 spot.priority = value.parse().map_err(wrong)?;
             }
             "zone" if !value.is_empty() => spot.zone = Some(value.to_owned()),
@@ -83,7 +91,7 @@ fn spot(line: &str) -> Result<Spot, String> {
 /// # Errors
 /// What is wrong with it.
 pub fn server(text: &str) -> Result<Server, String> {
-    let wrong = |what: &str| format!("\"{text}\" {what}: {ALLOWED}");
+    let wrong = |what: &str| format!("\"{}\" {what}: {ALLOWED}", shown(text, SHOWN_MAX));
     let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("has no scheme"))?;
     let scheme = match scheme {
         _ if scheme.eq_ignore_ascii_case("http") => Scheme::Http,
@@ -173,6 +181,26 @@ mod tests {
         assert!(check("# nobody\n\n").starts_with("2: no server"));
         assert_eq!(check("none\n"), "");
         assert!(check("http://a\nnone\n").starts_with("2: \"none\" beside servers"));
+    }
+
+    #[test]
+    fn a_complaint_is_short_and_prints_whatever_stands_in_the_file() {
+        let long = "x".repeat(8 << 20);
+        let rows = [
+            long.clone(),
+            format!("http://{long}"),
+            format!("http://a {long}"),
+            format!("http://a weight={long}"),
+            format!("http://a priority={long}"),
+            format!("http://a zone=b {long}=c"),
+            "http://127.0.0.1:1\0".to_owned(),
+            "\u{1b}[2J\u{202e}".to_owned(),
+        ];
+        for line in rows {
+            let found = check(&line);
+            assert!(found.starts_with("1: ") && found.len() < 300, "{found}");
+            assert!(!found.contains(|c: char| c.is_control() || c == '\u{202e}'), "{found}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::bound::{Bound, count, time_within};
 use super::value;
-use crate::address::token_name;
+use crate::address::{read_field, token_name};
 use crate::options::BALANCE;
 use crate::reader::{At, Reader, Scope, Table};
 use crate::report::{Wrong, closest};
@@ -100,8 +100,7 @@ fn hash_by(text: &str) -> Result<HashBy, Wrong> {
             let start = kind.len() + 1;
             let shift = |wrong: Wrong| Wrong { part: start..text.len(), ..wrong };
             return match kind {
-                "header" => token_name(name, "a field")
-                    .map(|name| HashBy::Header(name.to_ascii_lowercase())),
+                "header" => read_field(name, "X-User").map(HashBy::Header),
                 "cookie" => token_name(name, "a cookie").map(HashBy::Cookie),
                 _ => parameter(name).map(HashBy::Parameter),
             }

@@ -2,7 +2,7 @@
 
 use super::bound::count;
 use super::caching::shared::redis_url;
-use crate::address::token_name;
+use crate::address::read_field;
 use crate::options::duration;
 use crate::reader::{At, Reader, Scope, Table};
 use crate::report::Wrong;
@@ -15,6 +15,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
 const LIMIT_MAX: u64 = 1_000_000_000;
 const NAME_MAX: usize = 128;
+/// The longest time that a burst may take to be restored. Debts are kept as nanoseconds of 64 bits, 584
+/// years, on top of the time by the gateway's clock, which gets the other half.
+const BURST_TIME_MAX: u128 = u64::MAX as u128 / 2;
 
 /// The Redis for shared rates: of `[rate]`, else of `[cache]`.
 pub(super) struct Counting {
@@ -107,9 +110,40 @@ fn rate<'s>(reader: &mut Reader<'s>, table: &Table<'s>, counting: &Counting) -> 
         counting.check(reader, table);
     }
     let (At { value: (limit, per), span }, by) = limit.zip(by)?;
+    if let Some(burst) = burst {
+        check_burst(reader, table, burst, (limit, per));
+    }
     let span = name.as_ref().map_or(span, |name| name.span.clone());
     let name = name.map_or_else(|| standard_name(&by, per), |name| name.value);
     Some(At { value: Rate { name, limit, per, burst: burst.unwrap_or(limit), by, shared }, span })
+}
+
+/// Notes a burst that takes longer to be restored than can be counted.
+fn check_burst<'s>(
+    reader: &mut Reader<'s>,
+    table: &Table<'s>,
+    burst: u32,
+    (limit, per): (u32, Duration),
+) {
+    const YEAR: u128 = 365 * DAY.as_nanos();
+    let each = per.as_nanos() / u128::from(limit);
+    let time = each * u128::from(burst);
+    if time <= BURST_TIME_MAX {
+        return;
+    }
+    let (key, shown) = (table.scope.key("burst"), duration(per));
+    let what = format!(
+        "{key}{burst} requests at {limit} in {shown} are {burst} × {shown} / {limit} = {} years",
+        time / YEAR
+    );
+    let allowed = format!(
+        "at most {} requests, {} years, at this rate",
+        BURST_TIME_MAX / each,
+        BURST_TIME_MAX / YEAR
+    );
+    let hint = format!("burst is how many may come at once; it is {limit} where it is left out");
+    let place = table.place("burst").unwrap_or(table.span.clone());
+    reader.note(place, what, allowed, Some(hint));
 }
 
 /// What a rate is called that is given no name.
@@ -203,9 +237,8 @@ fn rate_by(text: &str) -> Result<RateBy, Wrong> {
     const ALLOWED: &str = "client, route or header:NAME";
     if let Some(name) = text.strip_prefix("header:") {
         let start = text.len() - name.len();
-        let name = token_name(name, "a field");
-        return name
-            .map(|name| RateBy::Header(name.to_ascii_lowercase()))
+        return read_field(name, "X-Api-Key")
+            .map(RateBy::Header)
             .map_err(|wrong| Wrong { part: start..text.len(), ..wrong });
     }
     let wrong = Wrong::all(text, format!("\"{text}\" is not known"), ALLOWED);

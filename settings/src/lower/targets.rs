@@ -2,7 +2,7 @@
 
 use super::services::Service;
 use super::tries;
-use crate::address::token_name;
+use crate::address::own_field;
 use crate::model::{Pattern, Segment};
 use crate::options::duration;
 use crate::reader::{At, Reader, Scope, Table};
@@ -124,8 +124,8 @@ pub(super) fn class<'s>(
         Some(Ok("background")) => Class::Background,
         _ => Class::Normal,
     };
-    let field = reader.parsed(&table, "field", |text| token_name(text, "a field"));
-    (class, field.map(|found| found.value.to_ascii_lowercase()))
+    let field = reader.parsed(&table, "field", |text| own_field(text, "X-Priority"));
+    (class, field.map(|found| found.value))
 }
 
 /// Notes a timeout that the tries of a service do not fit into.

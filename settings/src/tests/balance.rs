@@ -961,6 +961,25 @@ field = "off""#), @r#"
       |         ^^^^^ a field, or false
     hint: switch it off with false, without quotes
     "#);
+    for name in ["Content-Length", "transfer-encoding", "host"] {
+        let found = behind(&format!("[deadline]\nfield = \"{name}\""));
+        assert!(found.contains(&format!("\"{name}\" has a meaning in HTTP already")), "{found}");
+    }
+    insta::assert_snapshot!(behind(r#"[deadline]
+field = "Content-Length""#), @r#"
+    gateway.toml:4:9: deadline.field: "Content-Length" has a meaning in HTTP already
+    4 | field = "Content-Length"
+      |         ^^^^^^^^^^^^^^^^ a field that HTTP gives no meaning to
+    hint: take one of your own, such as X-Request-Timeout
+    "#);
+    insta::assert_snapshot!(mistakes(r#"[service.shop]
+servers = "http://a"
+balance = { policy = "hash", by = "header:TE" }"#), @r#"
+    gateway.toml:3:43: service.shop.balance.by: "TE" has a meaning in HTTP already
+    3 | balance = { policy = "hash", by = "header:TE" }
+      |                                           ^^ a field that HTTP gives no meaning to
+    hint: take one of your own, such as X-User
+    "#);
     insta::assert_snapshot!(behind(r#"[deadline]
 shrink = "51%"
 least = "11s""#), @r#"

@@ -1,6 +1,6 @@
 //! Every message about where the requests of a route go, and how many.
 
-use super::{behind, mistakes};
+use super::{SHOP, behind, mistakes, settings};
 
 /// The report of lines of a route, where there are two services.
 fn next(text: &str) -> String {
@@ -188,6 +188,47 @@ fn classes() {
     6 | class = { header = "X-Priority" }
       |           ^^^^^^ known keys: default, field
     hint: did you mean "field"?
+    "#);
+}
+
+#[test]
+fn fields_of_http_itself() {
+    insta::assert_snapshot!(items(r#"class = { field = "Host" }"#), @r#"
+    gateway.toml:6:19: route "/items/{id}": class.field: "Host" has a meaning in HTTP already
+    6 | class = { field = "Host" }
+      |                   ^^^^^^ a field that HTTP gives no meaning to
+    hint: take one of your own, such as X-Priority
+    "#);
+    insta::assert_snapshot!(items(r#"rate = { limit = "1/s", by = "header:Connection" }"#), @r#"
+    gateway.toml:6:38: route "/items/{id}": rate.by: "Connection" has a meaning in HTTP already
+    6 | rate = { limit = "1/s", by = "header:Connection" }
+      |                                      ^^^^^^^^^^ a field that HTTP gives no meaning to
+    hint: take one of your own, such as X-Api-Key
+    "#);
+    for name in ["host", "Authorization", "cookie", "X-Api-Key"] {
+        settings(&format!(
+            "{SHOP}balance = {{ policy = \"hash\", by = \"header:{name}\" }}\n[[route]]\nmatch = \"*\"\n\
+             to = \"shop\"\nrate = {{ limit = \"1/s\", by = \"header:{name}\" }}\n"
+        ));
+    }
+}
+
+#[test]
+fn bursts() {
+    insta::assert_snapshot!(items(r#"rate = { limit = "1/d", burst = 1000000000 }"#), @r#"
+    gateway.toml:6:33: route "/items/{id}": rate.burst: 1000000000 requests at 1 in 1d are 1000000000 × 1d / 1 = 2739726 years
+    6 | rate = { limit = "1/d", burst = 1000000000 }
+      |                                 ^^^^^^^^^^ at most 106751 requests, 292 years, at this rate
+    hint: burst is how many may come at once; it is 1 where it is left out
+    "#);
+    // The most that fits, and one more.
+    let most = "rate = { limit = \"1/d\", burst = 106751 }";
+    settings(&format!("{SHOP}[[route]]\nmatch = \"*\"\nto = \"shop\"\n{most}\n"));
+    insta::assert_snapshot!(items(r#"rate = { limit = "1/d", burst = 106752 }"#), @r#"
+    gateway.toml:6:33: route "/items/{id}": rate.burst: 106752 requests at 1 in 1d are 106752 × 1d / 1 = 292 years
+    6 | rate = { limit = "1/d", burst = 106752 }
+      |                                 ^^^^^^ at most 106751 requests, 292 years, at this rate
+    hint: burst is how many may come at once; it is 1 where it is left out
     "#);
 }
 

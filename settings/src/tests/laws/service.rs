@@ -64,7 +64,7 @@ fn discover() -> impl Strategy<Value = Discover> {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let by = prop_oneof![
-        "[a-z0-9!#|~-]{1,5}".prop_map(HashBy::Header),
+        "x[a-z0-9!#|~-]{1,5}".prop_map(HashBy::Header),
         "[a-zA-Z0-9_]{1,5}".prop_map(HashBy::Cookie),
         Just(HashBy::Parameter("id".to_owned())),
         Just(HashBy::Path),
@@ -251,21 +251,22 @@ fn fitted(mut all: Settings) -> Settings {
 }
 
 pub(super) fn deadlines() -> impl Strategy<Value = Deadlines> {
-    let field = option::of("[a-z0-9!#|~-]{1,5}(-ms)?");
+    // Two letters could be TE.
+    let field = option::of("x[a-z0-9!#|~-]{1,5}(-ms)?");
     (field, share(0, 50), time(0, 10_000 * MILLISECOND))
         .prop_map(|(field, shrink, least)| Deadlines { field, shrink, least })
 }
 
 pub(super) fn class() -> impl Strategy<Value = (Class, Option<String>)> {
     let class = select(vec![Class::Critical, Class::Normal, Class::Background]);
-    (class, option::of("[a-z0-9!#|~-]{1,5}"))
+    (class, option::of("x[a-z0-9!#|~-]{1,5}"))
 }
 
 pub(super) fn rates() -> impl Strategy<Value = Vec<Rate>> {
     let by = prop_oneof![
         Just(RateBy::Route),
         Just(RateBy::Client),
-        "[a-z0-9-]{1,5}".prop_map(RateBy::Header)
+        "x[a-z0-9-]{1,5}".prop_map(RateBy::Header)
     ];
     let per = prop_oneof![
         select(vec![1, 10, 60, 3_600, 86_400]).prop_map(Duration::from_secs),
@@ -276,6 +277,8 @@ pub(super) fn rates() -> impl Strategy<Value = Vec<Rate>> {
     let rate = (by, per, counts, any::<bool>(), name).prop_map(
         |(by, per, (limit, burst), shared, name)| {
             let name = name.unwrap_or_else(|| crate::lower::rates::standard_name(&by, per));
+            // Whatever the rest, so many fit.
+            let burst = burst.min(limit.saturating_mul(100_000));
             Rate { name, limit, per, burst, by, shared }
         },
     );
