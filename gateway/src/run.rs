@@ -130,7 +130,10 @@ fn tell(reloaded: Result<(), ReloadError>) {
     match reloaded {
         Ok(()) => eprintln!("fleetfoot: reloaded"),
         Err(error) => {
-            eprintln!("fleetfoot: not reloaded, the old settings stay in force:\n{}", chain(&error))
+            eprintln!(
+                "fleetfoot: not reloaded, the old settings stay in force:\n{}",
+                chain(&error)
+            );
         }
     }
 }
