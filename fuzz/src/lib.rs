@@ -8,6 +8,7 @@ mod chunked;
 mod fields;
 mod heads;
 mod segment;
+mod services;
 mod text;
 
 pub mod seeds;
@@ -17,6 +18,7 @@ pub use chunked::chunked_body;
 pub use fields::field_values;
 pub use heads::{request_head, response_head};
 pub use segment::segment;
+pub use services::services;
 pub use text::settings;
 
 /// A target: its name, its function, its seeds, and words that its inputs are made of.
@@ -73,6 +75,7 @@ pub const TARGETS: &[Target] = &[
         words: seeds::CACHE_WORDS,
     },
     Target { name: "settings", run: settings, seeds: seeds::files, words: seeds::SETTINGS_WORDS },
+    Target { name: "services", run: services, seeds: seeds::services, words: seeds::SERVICE_WORDS },
     Target { name: "segment", run: segment, seeds: seeds::segments, words: seeds::SEGMENT_WORDS },
 ];
 

@@ -366,3 +366,42 @@ pub fn ranges() -> Vec<Vec<u8>> {
         "bytes=9-18446744073709551615\nbytes 0-18446744073709551615/*",
     ])
 }
+
+/// Words of deadlines, lists of servers and gRPC frames.
+pub const SERVICE_WORDS: &[&str] = &[
+    "100m",
+    "99999999H",
+    "1n",
+    "0S",
+    "250ms",
+    "1.5s",
+    "http://",
+    "https://",
+    "10.0.0.1",
+    "[::1]",
+    ":3000",
+    "weight=",
+    "priority=",
+    "zone=",
+    "eu-1",
+    "#",
+    "none",
+    "\n",
+    " ",
+    "/",
+    "\0",
+    "\u{8}",
+];
+
+/// Where `services` begins.
+pub fn services() -> Vec<Vec<u8>> {
+    let texts = [
+        "100m",
+        "1H",
+        "1.5s",
+        "http://10.0.0.1:3000 weight=2 priority=1 zone=eu-1 # why\nhttps://[::1]\n",
+        "none",
+        "\0\0\0\0\u{2}\u{8}\u{1}",
+    ];
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
