@@ -185,7 +185,7 @@ impl House {
 
     /// Drops the meters of what these settings no longer name and discovery no longer finds, or both
     /// would fill the memory and the metrics page.
-    pub fn forget_the_gone(&self) {
+    fn forget_the_gone(&self) {
         let settings = &self.snapshot.settings;
         let mut routes: Vec<&str> = settings.routes.iter().map(|r| r.name.as_str()).collect();
         routes.push(UNROUTED);

@@ -8,7 +8,6 @@ use crate::house::{House, Snapshot};
 use crate::listen;
 use base::{Deadline, Moment};
 use monitor::{Count, Ledger};
-use service::Service;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -34,8 +33,6 @@ pub enum Command {
 const COMMANDS_MAX: usize = 8;
 /// How often idle connections to services are looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-/// Every so many times the meters of servers that discovery has lost are dropped.
-const FORGETTING: u32 = 5;
 /// How long a worker waits when the system has no file descriptor left for it.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -221,18 +218,12 @@ fn is_passing(error: &std::io::Error) -> bool {
 /// Looks after idle connections to services.
 async fn keep_house(worker: Rc<Worker>) {
     let mut shard = 0;
-    let mut rounds: u32 = 0;
     loop {
         warm(&worker.house());
         tokio::time::sleep(HOUSEKEEPING).await;
         let now = Moment::now();
         let house = worker.house();
         house.services.iter().for_each(|service| service.sweep(now));
-        rounds = rounds.wrapping_add(1);
-        let discovers = |service: &Service| service.settings.discover.is_some();
-        if rounds.is_multiple_of(FORGETTING) && house.services.iter().any(discovers) {
-            house.forget_the_gone();
-        }
         // One thread frees a small part of the cache's memory at a time from what nobody can use.
         if worker.turn == 0 {
             house.snapshot.cache.sweep(shard, now.wall_ms());

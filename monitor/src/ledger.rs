@@ -138,6 +138,12 @@ impl Ledger {
         meter(&self.servers, (service.to_owned(), server.to_owned()), ServerMeter::default)
     }
 
+    /// Forgets one server of a service: it is gone.
+    pub fn forget_server(&self, service: &str, server: &str) {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.remove(&(service.to_owned(), server.to_owned()));
+    }
+
     /// Forgets what the settings no longer name: routes, services, and servers of services.
     pub fn keep(&self, routes: &[&str], services: &[&str], servers: &[(&str, &str)]) {
         fn prune<K: Ord, M>(map: &Mutex<BTreeMap<K, Arc<M>>>, keep: impl Fn(&K) -> bool) {

@@ -141,7 +141,7 @@ impl Service {
             may_repeat: retry::may_repeat(ask.head),
             grpc: deadline::is_grpc(&ask.head.fields),
         };
-        self.keep_body(ask, nature);
+        self.keep_body(ask, nature.may_repeat);
         let kept = matches!(ask.body, Body::Empty | Body::Kept(_));
         let may_probe = nature.may_repeat && kept && self.settings.retry.attempts > 0;
         let wish = Wish { hash: ask.hash, tried: &[], may_probe };
@@ -293,7 +293,7 @@ impl Service {
     }
 
     /// Keeps the body as it is sent, where the request may have to be sent again.
-    fn keep_body(&self, ask: &mut Ask<'_>, nature: Nature) {
+    fn keep_body(&self, ask: &mut Ask<'_>, may_repeat: bool) {
         let retry = &self.settings.retry;
         if matches!(ask.body, Body::Empty | Body::Kept(_)) || retry.attempts == 0 {
             return;
@@ -308,7 +308,7 @@ impl Service {
             Http::Auto => self.shared.tls.is_some(),
         };
         let fits = ask.framing.length().is_none_or(|n| n <= retry.body_max.0);
-        let bytes_max = if fits && (nature.may_repeat || refusable) {
+        let bytes_max = if fits && (may_repeat || refusable) {
             retry.body_max.as_usize()
         } else if ask.body.spare().is_none() {
             // Until its first byte is read it can go elsewhere: a server may not let us connect.

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use monitor::{Ledger, ServiceMeter};
 use rustls::ClientConfig;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,14 +76,9 @@ impl Service {
                 && before.settings.http == settings.http
                 && before.settings.idle_max == settings.idle_max
         });
-        let view = shared.pool.view();
-        let stays = |id: &MemberId| view.members().iter().any(|member| member.id == *id);
-        let endpoints: HashMap<_, _> = same
-            .map(|same| same.endpoints.borrow().clone())
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|(id, _)| stays(id))
-            .collect();
+        let mut endpoints = same.map(|same| same.endpoints.borrow().clone()).unwrap_or_default();
+        let present = present(&shared);
+        endpoints.retain(|id, _| present.contains(id));
         if let Some(before) = before {
             let gone = before.endpoints.borrow();
             let gone = gone.iter().filter(|(id, _)| !endpoints.contains_key(id));
@@ -122,18 +117,24 @@ impl Service {
         endpoint
     }
 
-    /// Closes connections that have been idle for too long, and those of servers that are gone.
+    /// Closes connections that have been idle for too long, and forgets servers that are gone.
     pub fn sweep(&self, now: Moment) {
         let oldest = now.as_nanos().saturating_sub(self.settings.idle_time.as_nanos() as u64);
-        let view = self.shared.pool.view();
-        self.endpoints.borrow_mut().retain(|id, endpoint| {
+        let present = present(&self.shared);
+        let mut endpoints = self.endpoints.borrow_mut();
+        for endpoint in endpoints.values() {
             endpoint.sweep(Moment::from_nanos(oldest), self.settings.prewarm);
-            let stays = view.members().iter().any(|member| member.id == *id);
-            if !stays {
-                endpoint.retire();
+        }
+        let gone: Vec<_> = endpoints.extract_if(|id, _| !present.contains(id)).collect();
+        for (_, endpoint) in gone {
+            endpoint.retire();
+            // What discovery finds and loses must not fill the page of metrics. One that came back
+            // meanwhile counts on.
+            let url = &endpoint.member.url;
+            if !endpoints.values().any(|other| other.member.url == *url) {
+                self.ledger.forget_server(&self.settings.name, url);
             }
-            stays
-        });
+        }
     }
 
     /// The servers that have fewer connections ready than `prewarm` says, as often as they lack one,
@@ -196,4 +197,9 @@ impl Service {
     pub(crate) fn chance(&self) -> f64 {
         self.rng.borrow_mut().f64()
     }
+}
+
+/// Who is in the pool now. A set: there may be ten thousand, and a worker looks once a second.
+fn present(shared: &Shared) -> HashSet<MemberId> {
+    shared.pool.view().members().iter().map(|member| member.id).collect()
 }

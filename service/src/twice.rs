@@ -10,7 +10,6 @@ use balance::{Condition, Outcome, Wish};
 use base::{Moment, ResponseHead};
 use monitor::Facts;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use wire::Body;
 
@@ -19,13 +18,13 @@ type One = (Answer, Outcome);
 
 impl Service {
     /// After which delay this request may be asked of a second server, if it may at all.
-    pub(crate) fn hedge(&self, ask: &Ask<'_>, nature: Nature) -> Option<(Arc<Hedge>, Duration)> {
-        let hedge = self.shared.hedge.as_ref()?;
+    pub(crate) fn hedge(&self, ask: &Ask<'_>, nature: Nature) -> Option<(&Hedge, Duration)> {
+        let hedge = self.shared.hedge.as_deref()?;
         if !nature.may_repeat || ask.expects || ask.upgrades {
             return None;
         }
         let delay = hedge.delay(Moment::recent()).ok()?;
-        Some((Arc::clone(hedge), delay))
+        Some((hedge, delay))
     }
 
     /// Asks one server and, if it has not answered after the delay, another beside it. The first good
@@ -37,7 +36,7 @@ impl Service {
         ask: &mut Ask<'_>,
         facts: &mut Facts,
         nature: Nature,
-        (hedge, delay): (Arc<Hedge>, Duration),
+        (hedge, delay): (&Hedge, Duration),
     ) -> Ended {
         let mut head = ask.head.copied();
         let (spare, again) = (Spare::of(&ask.body), ask.body.spare());
@@ -53,7 +52,7 @@ impl Service {
             ended = &mut one => Some(ended),
             () = tokio::time::sleep(delay) => None,
         };
-        let second = if early.is_none() { self.second(&first, &hedge, again, hash) } else { None };
+        let second = if early.is_none() { self.second(&first, hedge, again, hash) } else { None };
         let Some((second, body)) = second else {
             let (answer, outcome) = match early {
                 Some(ended) => ended,
