@@ -38,7 +38,7 @@ pub enum Condition {
         /// What for.
         why: Cause,
     },
-    /// It does not answer at all: not asked until then.
+    /// It cannot be connected to: not asked until then.
     Dead {
         /// Until when.
         until: Moment,
@@ -192,16 +192,16 @@ impl Health {
                 Verdict::None
             }
             Outcome::Failed { .. } => self.failed(false, rules),
-            Outcome::Unanswered => self.failed(true, rules),
+            Outcome::Unconnected => self.failed(true, rules),
             Outcome::Cancelled => Verdict::None,
         }
     }
 
-    fn failed(&self, unanswered: bool, rules: &Eject) -> Verdict {
+    fn failed(&self, unconnected: bool, rules: &Eject) -> Verdict {
         self.counts.bad();
         let next = |streak: u64| {
             let (bad, mute) = ((streak >> 32) as u32, streak as u32);
-            let mute = if unanswered { mute.saturating_add(1) } else { 0 };
+            let mute = if unconnected { mute.saturating_add(1) } else { 0 };
             (u64::from(bad.saturating_add(1)) << 32) | u64::from(mute)
         };
         let update = self
@@ -259,7 +259,7 @@ impl Health {
             Outcome::Good if !slow => Verdict::Back,
             // It does answer.
             Outcome::Failed { .. } if word.kind == Kind::Dead => Verdict::Eject(Cause::Failures),
-            Outcome::Good | Outcome::Failed { .. } | Outcome::Unanswered => kept,
+            Outcome::Good | Outcome::Failed { .. } | Outcome::Unconnected => kept,
         };
         // The slot stays taken until the pool has acted, and whatever ends meanwhile is too late.
         state.fresh = Some(now);

@@ -27,14 +27,15 @@ mod tests;
 pub enum Outcome {
     /// It answered, and not with a failure.
     Good,
-    /// It answered with a failure (5xx, 429, gRPC's `RESOURCE_EXHAUSTED` or `UNAVAILABLE`), perhaps
-    /// saying how long to leave it alone (Retry-After, grpc-retry-pushback-ms).
+    /// It answered with a failure (5xx, gRPC's `RESOURCE_EXHAUSTED` or `UNAVAILABLE`), perhaps saying
+    /// how long to leave it alone (Retry-After, grpc-retry-pushback-ms); or it took the request and was
+    /// silent, broke off, or could not be understood.
     Failed {
         /// For how long not to ask.
         hold: Option<Duration>,
     },
-    /// No answer: not connected, timed out, broken off, unintelligible.
-    Unanswered,
+    /// No connection could be made.
+    Unconnected,
     /// Nobody waited for the answer any more: the client left, or another try won. What it had taken
     /// by then is still learned.
     Cancelled,
@@ -125,7 +126,7 @@ impl Load {
                 *run = 0;
                 good += 1.0;
             }
-            Outcome::Failed { .. } | Outcome::Unanswered => {
+            Outcome::Failed { .. } | Outcome::Unconnected => {
                 *run = run.saturating_add(1);
                 failures += 1.0;
                 good = good.min(good_before(*run));

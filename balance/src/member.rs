@@ -26,7 +26,7 @@ pub struct Member {
     pub(crate) load: Load,
     pub(crate) health: Health,
     pub(crate) joined: Joined,
-    /// When it was last fit to be asked it did not answer at all: no use in asking it in panic.
+    /// When it was last fit to be asked it could not be connected to: no use in asking it in panic.
     pub(crate) silent: AtomicBool,
 }
 

@@ -228,7 +228,7 @@ impl Pool {
         may
     }
 
-    /// A member does not answer at all.
+    /// A member cannot be connected to.
     fn bury(&self, roster: &Roster, member: &Member, now: Moment) {
         let is_alive = |other: &Arc<Member>| match other.condition(now) {
             Condition::Up | Condition::Ejected { .. } => other.id != member.id,

@@ -434,7 +434,7 @@ impl Drop for Turn<'_> {
             match self.outcome {
                 Outcome::Good => hedge.record(now.since(asked), Seen::Answered),
                 Outcome::Cancelled => hedge.record(now.since(asked), Seen::Superseded),
-                Outcome::Failed { .. } | Outcome::Unanswered => {}
+                Outcome::Failed { .. } | Outcome::Unconnected => {}
             }
         }
     }

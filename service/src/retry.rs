@@ -243,7 +243,7 @@ fn after_answer(
         Some(Pushback::Never) => return Err(Why::Told),
         Some(Pushback::After(pause)) => Some(pause),
         // Retry-After is the one server's word: the balancer holds that server back, others may be
-        // asked at once. Only 429 speaks for the service.
+        // asked at once. 429 speaks of the client: another server would say the same before then.
         None if meant == 429 && grpc.is_none() => Some(retry_after(fields).ok_or(Why::Told)?),
         None => None,
     };
@@ -306,7 +306,7 @@ const fn is_unconnected(kind: FaultKind) -> bool {
 /// What a fault means to the balancer.
 pub fn outcome_of_fault(fault: &Fault) -> Outcome {
     match fault.kind.side() {
-        _ if is_unconnected(fault.kind) => Outcome::Unanswered,
+        _ if is_unconnected(fault.kind) => Outcome::Unconnected,
         // It lives, and one page that hangs or breaks must not take all others down with it: this is
         // bounded as any other failure is.
         Side::Upstream => Outcome::Failed { hold: None },

@@ -100,7 +100,7 @@ enum Start {
 enum Event {
     Good,
     Failed,
-    Unanswered,
+    Unconnected,
     Cancelled,
     Healthy,
     Unhealthy,
@@ -128,8 +128,8 @@ fn end(condition: Condition) -> End {
 
 #[test]
 fn every_condition_knows_every_event() {
-    use Event::{Cancelled, Failed, Good, Healthy, Unanswered, Unhealthy};
-    let events = [Good, Failed, Unanswered, Cancelled, Healthy, Unhealthy];
+    use Event::{Cancelled, Failed, Good, Healthy, Unconnected, Unhealthy};
+    let events = [Good, Failed, Unconnected, Cancelled, Healthy, Unhealthy];
     let (up, dead, probation, down) = (End::Up, End::Dead, End::Probation, End::Down);
     let causes = [Cause::Failures, Cause::Success, Cause::Slow];
     let [failures, success, slow] = causes.map(End::Out);
@@ -158,7 +158,7 @@ fn every_condition_knows_every_event() {
             let verdict = match event {
                 Good => Some(ended(Outcome::Good)),
                 Failed => Some(ended(FAILED)),
-                Unanswered => Some(ended(Outcome::Unanswered)),
+                Unconnected => Some(ended(Outcome::Unconnected)),
                 Cancelled => Some(ended(Outcome::Cancelled)),
                 Healthy | Unhealthy => {
                     let found = if matches!(event, Healthy) {
@@ -193,12 +193,12 @@ proptest! {
                 0 => Outcome::Good,
                 1 => Outcome::Cancelled,
                 2 => FAILED,
-                _ => Outcome::Unanswered,
+                _ => Outcome::Unconnected,
             };
             match outcome {
                 Outcome::Good => (bad, mute) = (0, 0),
                 Outcome::Failed { .. } => (bad, mute) = (bad + 1, 0),
-                Outcome::Unanswered => (bad, mute) = (bad + 1, mute + 1),
+                Outcome::Unconnected => (bad, mute) = (bad + 1, mute + 1),
                 Outcome::Cancelled => {}
             }
             let counts = !matches!(outcome, Outcome::Good | Outcome::Cancelled) && failures > 0;
@@ -276,7 +276,7 @@ proptest! {
                     }
                 }
                 2..=5 => {
-                    let outcome = [Outcome::Good, FAILED, Outcome::Unanswered, Outcome::Cancelled]
+                    let outcome = [Outcome::Good, FAILED, Outcome::Unconnected, Outcome::Cancelled]
                         [usize::from(what - 2)];
                     let took = probe.map_or(MS, |begun| now.since(begun));
                     one.took(outcome, took, now);
@@ -313,7 +313,7 @@ fn answers_of_requests_from_before_say_nothing() {
         let probe = at(11.2);
         assert!(begun < until || one.health.try_probe(probe, true));
         let now = at(11.3);
-        for outcome in [Outcome::Good, FAILED, Outcome::Unanswered, Outcome::Cancelled] {
+        for outcome in [Outcome::Good, FAILED, Outcome::Unconnected, Outcome::Cancelled] {
             assert_eq!(one.took(outcome, now.since(begun), now), Verdict::None, "{outcome:?}");
         }
         assert!(begun < until || !one.health.try_probe(now, true), "not freed by others");
@@ -421,14 +421,14 @@ fn a_server_that_flaps_for_a_day_is_forgiven_within_a_minute() {
 fn what_never_answers_is_dead_and_found_again() {
     let one = One::default();
     for _ in 0..4 {
-        assert_eq!(one.ended(Outcome::Unanswered, at(10.0)), Verdict::None);
+        assert_eq!(one.ended(Outcome::Unconnected, at(10.0)), Verdict::None);
     }
-    assert_eq!(one.ended(Outcome::Unanswered, at(10.0)), Verdict::Dead);
+    assert_eq!(one.ended(Outcome::Unconnected, at(10.0)), Verdict::Dead);
     assert_eq!(one.is(at(10.0)), Condition::Dead { until: at(11.0) });
     let mut now = at(11.0);
     for pause in [2, 4, 8, 10] {
         assert!(one.health.try_probe(now, true));
-        assert_eq!(one.took(Outcome::Unanswered, Duration::ZERO, now), Verdict::Dead);
+        assert_eq!(one.took(Outcome::Unconnected, Duration::ZERO, now), Verdict::Dead);
         now = now + SECOND * pause;
         assert_eq!(one.is(now), Condition::Probation);
     }
@@ -528,7 +528,8 @@ fn a_storm_leaves_nobody_stuck() {
                     for _ in 0..500 {
                         let step = rng.u64(0..20_000_000);
                         let now = Moment::from_nanos(clock.fetch_add(step, Ordering::Relaxed));
-                        let outcome = [Outcome::Good, FAILED, Outcome::Unanswered][rng.usize(0..3)];
+                        let outcome =
+                            [Outcome::Good, FAILED, Outcome::Unconnected][rng.usize(0..3)];
                         match rng.u8(0..40) {
                             0 => drop(one.health.checked(Checked::Healthy, now)),
                             1 => drop(one.health.checked(Checked::Unhealthy, now)),

@@ -109,7 +109,7 @@ impl World {
 
     fn kill(&mut self, member: usize) {
         self.pass(100);
-        (0..5).for_each(|_| self.answer(member, 1, Outcome::Unanswered));
+        (0..5).for_each(|_| self.answer(member, 1, Outcome::Unconnected));
         let condition = self.members[member].condition(self.now);
         assert!(matches!(condition, Condition::Dead { .. }), "{condition:?}");
     }

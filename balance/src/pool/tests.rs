@@ -109,7 +109,7 @@ fn what_another_pool_learns_of_a_shared_member_is_seen_at_the_next_tick() {
     let member = &old.view().members()[0].clone();
     for _ in 0..5 {
         old.begin(member);
-        old.end(member, START, now, Outcome::Unanswered);
+        old.end(member, START, now, Outcome::Unconnected);
     }
     new.tick(now);
     let mut rng = fastrand::Rng::with_seed(1);
@@ -150,7 +150,7 @@ fn threads_leave_nothing_in_flight() {
                         pool.begin(choice.member);
                         let outcome = match rng.u32(..10) {
                             0..4 => Outcome::Failed { hold: None },
-                            4..6 => Outcome::Unanswered,
+                            4..6 => Outcome::Unconnected,
                             6 => Outcome::Cancelled,
                             _ => Outcome::Good,
                         };

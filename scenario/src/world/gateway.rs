@@ -213,8 +213,8 @@ impl Run<'_> {
             id,
             match answer {
                 Some(Answer::Good) => Outcome::Good,
-                Some(Answer::Failed(_)) => Outcome::Failed { hold: None },
-                Some(Answer::Refused) | None => Outcome::Unanswered,
+                Some(Answer::Failed(_)) | None => Outcome::Failed { hold: None },
+                Some(Answer::Refused) => Outcome::Unconnected,
             },
         );
         let request = self.tries[id].request;
@@ -279,7 +279,7 @@ impl Run<'_> {
         let seen = match outcome {
             Outcome::Good => Seen::Answered,
             Outcome::Cancelled => Seen::Superseded,
-            Outcome::Failed { .. } | Outcome::Unanswered => return,
+            Outcome::Failed { .. } | Outcome::Unconnected => return,
         };
         if let Some(hedge) = &gateway.hedge {
             hedge.record(now.since(tried.begun), seen);

@@ -314,7 +314,7 @@ fn what_failed_is_told_to_the_balancer() {
     for kind in FaultKind::ALL {
         let unconnected = ["unresolved", "unreachable", "bad_tls", "connect_timeout"];
         let expected = match kind.side() {
-            Side::Upstream if unconnected.contains(&kind.name()) => Outcome::Unanswered,
+            Side::Upstream if unconnected.contains(&kind.name()) => Outcome::Unconnected,
             Side::Upstream => failed(None),
             Side::Client | Side::Gateway => Outcome::Cancelled,
         };
