@@ -5,10 +5,11 @@ use crate::house::House;
 use crate::path::{Exchange, Peer};
 use base::{Fault, Moment, Version};
 use monitor::log::{number, text};
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 /// The line, with its line feed.
-pub fn line(house: &House, exchange: &Exchange<'_>, now: Moment) -> Vec<u8> {
+pub fn line(house: &House, exchange: &Exchange<'_>) -> Vec<u8> {
     let facts = &exchange.facts;
     let mut line = Vec::with_capacity(384);
     line.push(b'{');
@@ -17,15 +18,10 @@ pub fn line(house: &House, exchange: &Exchange<'_>, now: Moment) -> Vec<u8> {
     text(&mut line, "method", exchange.head.method());
     text(&mut line, "host", exchange.head.host_received());
     text(&mut line, "target", exchange.head.target_received());
-    let protocol = match exchange.head.version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-        Version::Http2 => "HTTP/2",
-    };
-    text(&mut line, "protocol", protocol.as_bytes());
+    text(&mut line, "protocol", protocol(exchange.head.version).as_bytes());
     number(&mut line, "status", facts.status);
     number(&mut line, "sent_bytes", facts.sent);
-    number(&mut line, "total_ms", millis(now.since(facts.begun)));
+    number(&mut line, "total_ms", millis(facts.timeline.total()));
     if let Some(index) = facts.route {
         let route = &house.snapshot.settings.routes[usize::from(index)];
         text(&mut line, "route", route.name.as_bytes());
@@ -68,6 +64,20 @@ pub fn refusal(peer: &Peer, fault: &Fault, now: Moment) -> Vec<u8> {
     line.pop(); // the last comma
     line.extend_from_slice(b"}\n");
     line
+}
+
+/// A version as logs write it.
+pub const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2",
+    }
+}
+
+/// A target without the values of these parameters of its query.
+pub fn redacted<'a>(target: &'a [u8], _parameters: &[String]) -> Cow<'a, [u8]> {
+    Cow::Borrowed(target)
 }
 
 fn millis(duration: Duration) -> f64 {

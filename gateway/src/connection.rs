@@ -8,6 +8,7 @@ use crate::depart;
 use crate::house::House;
 use crate::path::{self, Departure, Exchange, Peer};
 use crate::steering::Steering;
+use crate::telling;
 use crate::tunnel;
 use crate::worker::Worker;
 use base::field::members;
@@ -15,7 +16,7 @@ use base::{
     Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Side,
     Version,
 };
-use monitor::Facts;
+use monitor::{Facts, Phase, Timeline};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
@@ -102,17 +103,17 @@ async fn serve_h1(
     let mut now = Moment::now();
     loop {
         let next = match next_request(worker, server, limits, now).await {
-            Ok(Some(Arrival::Request(head, framing))) => {
+            Ok(Some((Arrival::Request(head, framing), came))) => {
                 requests += 1;
                 let last = limits.requests.is_some_and(|max| requests >= max);
-                Box::pin(exchange_h1(worker, server, peer, (head, framing), last)).await
+                Box::pin(exchange_h1(worker, server, peer, (head, framing, came), last)).await
             }
-            Ok(Some(Arrival::Preface)) if requests == 0 && !peer.tls => return Next::Preface,
-            Ok(Some(Arrival::Preface)) => {
+            Ok(Some((Arrival::Preface, _))) if requests == 0 && !peer.tls => return Next::Preface,
+            Ok(Some((Arrival::Preface, _))) => {
                 let fault = Fault::new(FaultKind::BadVersion, "HTTP/2 where it was not agreed on");
                 Box::pin(answer_fault(worker, server, peer, &fault)).await
             }
-            Ok(Some(Arrival::Closed) | None) => Next::Over,
+            Ok(Some((Arrival::Closed, _)) | None) => Next::Over,
             Err(fault) => Box::pin(answer_fault(worker, server, peer, &fault)).await,
         };
         match next {
@@ -126,13 +127,14 @@ async fn serve_h1(
     }
 }
 
-/// Waits for the next request; `None` when the connection has been idle for too long.
+/// Waits for the next request, and says when it began to come; `None` when the connection has been
+/// idle for too long.
 async fn next_request(
     worker: &Worker,
     server: &Server,
     limits: &Limits,
     mut now: Moment,
-) -> Result<Option<Arrival>, Fault> {
+) -> Result<Option<(Arrival, Moment)>, Fault> {
     let mut idle_time = limits.idle_time;
     loop {
         if worker.is_draining() {
@@ -148,15 +150,17 @@ async fn next_request(
             }),
         );
         match first.await {
-            Ok(Some(arrival)) => return arrival.map(Some),
+            // Woken for this request a moment ago, the thread has read the clock (see `worker`).
+            Ok(Some(arrival)) => return arrival.map(|arrival| Some((arrival, Moment::recent()))),
             Ok(None) => break,
             Err(Ended::Interrupted) => now = Moment::now(),
             Err(Ended::Late) => return Ok(None),
         }
     }
-    let by = Deadline::after(Moment::now(), limits.head_time);
+    let came = Moment::now();
+    let by = Deadline::after(came, limits.head_time);
     match within(by, poll_fn(|cx| server.poll_request(cx))).await {
-        Ok(arrival) => arrival.map(Some),
+        Ok(arrival) => arrival.map(|arrival| Some((arrival, came))),
         Err(_late) => {
             let detail = "the head took longer than limits.head_time";
             Err(Fault::new(FaultKind::HeadTimeout, detail))
@@ -168,7 +172,7 @@ async fn exchange_h1(
     worker: &Rc<Worker>,
     server: &Rc<Server>,
     peer: &Peer,
-    (head, framing): (RequestHead, Framing),
+    (head, framing, came): (RequestHead, Framing, Moment),
     last: bool,
 ) -> Next {
     let house = worker.house();
@@ -192,8 +196,7 @@ async fn exchange_h1(
         by: Deadline::NEVER,
         steering: Steering::NONE,
         rated: None,
-        // Woken for this request a moment ago, the thread has read the clock (see `worker`).
-        facts: Facts::begin(Moment::recent()),
+        facts: Facts::begin_slowly(came, Moment::recent()),
     };
     let departure = {
         let mut serving = pin!(path::serve(&house, &mut exchange));
@@ -218,19 +221,8 @@ async fn exchange_h1(
             Next::Over
         }
     };
-    finish(worker, &house, &exchange);
+    telling::finish(worker, &house, &mut exchange);
     next
-}
-
-/// Counts and logs an exchange whose last byte is out.
-fn finish(worker: &Worker, house: &House, exchange: &Exchange<'_>) {
-    let now = Moment::now();
-    worker.ledger.record(Some(house.meter(exchange.facts.route)), &exchange.facts, now);
-    if let Some(log) = &house.snapshot.log
-        && !log.line(access::line(house, exchange, now))
-    {
-        worker.ledger.log_dropped.add(1);
-    }
 }
 
 /// Does the client mean to keep the connection (RFC 9112 §9.3)?
@@ -296,8 +288,8 @@ async fn send_h1(
     let (body, framing) =
         if has_body { (response.body, framing) } else { (Body::Empty, Framing::None) };
     let mut outgoing = Outgoing::new(front, body, framing);
-    let sent = send_out(server, &mut outgoing, house.snapshot.limits.body_pause, exchange.by);
-    let sent = sent.await;
+    let (pause, by) = (house.snapshot.limits.body_pause, exchange.by);
+    let sent = send_out(server, &mut outgoing, &mut exchange.facts.timeline, (pause, by)).await;
     exchange.facts.sent = outgoing.moved();
     match sent {
         Ok(()) if keeps && server.has_body_ended() => Next::Keep,
@@ -323,19 +315,25 @@ async fn send_h1(
 async fn send_out(
     server: &Server,
     outgoing: &mut Outgoing,
-    pause: Duration,
-    by: Deadline,
+    timeline: &mut Timeline,
+    (pause, by): (Duration, Deadline),
 ) -> Result<(), Fault> {
     loop {
         let moved = outgoing.moved();
-        let step = poll_fn(|cx| match outgoing.poll(cx, server.io()) {
-            Poll::Ready(sent) => Poll::Ready(Some(sent)),
-            Poll::Pending if outgoing.moved() > moved => Poll::Ready(None),
-            // While nothing is written, nothing tells that nobody reads.
-            Poll::Pending if outgoing.waiting() == Waiting::Source => server
-                .poll_gone(cx)
-                .map(|()| Some(Err(Unsent::Peer(io::ErrorKind::ConnectionReset.into())))),
-            Poll::Pending => Poll::Pending,
+        let step = poll_fn(|cx| {
+            go_on(timeline);
+            match outgoing.poll(cx, server.io()) {
+                Poll::Ready(sent) => return Poll::Ready(Some(sent)),
+                Poll::Pending if outgoing.moved() > moved => return Poll::Ready(None),
+                Poll::Pending => wait_for(timeline, outgoing.waiting()),
+            }
+            match outgoing.waiting() {
+                // While nothing is written, nothing tells that nobody reads.
+                Waiting::Source => server
+                    .poll_gone(cx)
+                    .map(|()| Some(Err(Unsent::Peer(io::ErrorKind::ConnectionReset.into())))),
+                Waiting::Peer => Poll::Pending,
+            }
         });
         let patience = || by.or_before(Deadline::after(Moment::now(), pause));
         match within_lazily(patience, step).await {
@@ -351,6 +349,22 @@ async fn send_out(
             // A service may be silent for as long as the exchange's time lasts: streams are.
             Err(_late) => {}
         }
+    }
+}
+
+/// The answer cannot go on for whom it waits for.
+fn wait_for(timeline: &mut Timeline, whom: Waiting) {
+    let phase = match whom {
+        Waiting::Peer => Phase::Write,
+        Waiting::Source => Phase::Transfer,
+    };
+    timeline.enter(phase, Moment::now());
+}
+
+/// It can go on.
+fn go_on(timeline: &mut Timeline) {
+    if timeline.phase() != Phase::Gateway {
+        timeline.resume(Phase::Gateway, Moment::now());
     }
 }
 
@@ -375,12 +389,15 @@ async fn switch(
     front.extend_from_slice(&tunnel.unread);
     let mut outgoing = Outgoing::new(front, Body::Empty, Framing::None);
     let limits = &house.snapshot.limits;
-    let sent = send_out(server, &mut outgoing, limits.body_pause, exchange.by).await;
+    let (pause, by) = (limits.body_pause, exchange.by);
+    let sent = send_out(server, &mut outgoing, &mut exchange.facts.timeline, (pause, by)).await;
     exchange.facts.sent = outgoing.moved();
     if let Err(fault) = sent {
         exchange.facts.fault = Some(fault.kind);
         return;
     }
+    // What goes through a tunnel takes as long as it likes.
+    exchange.facts.timeline.enter(Phase::Transfer, Moment::recent());
     exchange.facts.sent += tunnel::run(server.io(), server.take_unused(), &tunnel.io).await;
 }
 
@@ -411,7 +428,8 @@ async fn say_fault(server: &Server, fault: &Fault) -> Next {
     encode::response(&mut front, &response.head, response.framing, Connection::Close);
     let mut outgoing = Outgoing::new(front, response.body, response.framing);
     let by = Deadline::after(Moment::now(), LINGER_TIME);
-    match send_out(server, &mut outgoing, LINGER_TIME, by).await {
+    let mut nobodys = Timeline::begin(Moment::now());
+    match send_out(server, &mut outgoing, &mut nobodys, (LINGER_TIME, by)).await {
         Ok(()) => Next::Close,
         Err(_) => Next::Over,
     }
@@ -579,7 +597,7 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
     if let Err(fault) = sent {
         depart::note(&mut exchange, &fault);
     }
-    finish(worker, &house, &exchange);
+    telling::finish(worker, &house, &mut exchange);
 }
 
 async fn send_h2(
@@ -597,10 +615,17 @@ async fn send_h2(
     let Some(mut sending) = sending else { return Ok(()) };
     let sent = loop {
         let moved = sending.moved();
-        let step = poll_fn(|cx| match sending.poll(cx) {
-            Poll::Ready(sent) => Poll::Ready(Some(sent)),
-            Poll::Pending if sending.moved() > moved => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+        let timeline = &mut exchange.facts.timeline;
+        let step = poll_fn(|cx| {
+            go_on(timeline);
+            match sending.poll(cx) {
+                Poll::Ready(sent) => Poll::Ready(Some(sent)),
+                Poll::Pending if sending.moved() > moved => Poll::Ready(None),
+                Poll::Pending => {
+                    wait_for(timeline, sending.waiting());
+                    Poll::Pending
+                }
+            }
         });
         let patience = || by.or_before(Deadline::after(Moment::now(), pause));
         match within_lazily(patience, step).await {

@@ -2,6 +2,7 @@
 
 use crate::house::{NotReady, Snapshot};
 use crate::listen::{self, ListenError};
+use crate::reporter::Reporter;
 use crate::watch::Watch;
 use crate::worker::{self, Command, Handle};
 use arc_swap::ArcSwap;
@@ -109,6 +110,8 @@ pub struct Gateway {
     /// Held by who reads files for a reload, beyond the reload's own end if that took too long.
     reading: Arc<Mutex<()>>,
     begun: Moment,
+    /// What is remembered of exchanges.
+    pub reporter: Reporter,
 }
 
 impl Gateway {
@@ -154,6 +157,7 @@ impl Gateway {
             reloading: Mutex::new(()),
             reading: Arc::new(Mutex::new(())),
             begun: Moment::now(),
+            reporter: Reporter::new(),
         })
     }
 
@@ -294,10 +298,19 @@ impl Gateway {
         self.workers.iter().map(|worker| worker.ledger.open.get()).sum()
     }
 
+    /// What each thread counts.
+    pub fn ledgers(&self) -> Vec<Arc<Ledger>> {
+        self.workers.iter().map(|worker| Arc::clone(&worker.ledger)).collect()
+    }
+
+    /// When it was started.
+    pub fn begun(&self) -> Moment {
+        self.begun
+    }
+
     /// The metrics page.
     pub fn metrics(&self) -> String {
-        let ledgers: Vec<Arc<Ledger>> =
-            self.workers.iter().map(|worker| Arc::clone(&worker.ledger)).collect();
+        let ledgers = self.ledgers();
         let house = expose::House {
             version: env!("CARGO_PKG_VERSION"),
             threads: self.workers.len(),

@@ -9,11 +9,13 @@ use base::Moment;
 use base::Version;
 use base::field::Prepared;
 use cache::Cache;
+use monitor::keep::Keeper;
 use monitor::log::Log;
 use monitor::{Ledger, RouteMeter};
 use rustls::ServerConfig;
 use service::{Service, Shared};
 use settings::Settings;
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub struct Snapshot {
     pub log: Option<Log>,
     /// What Via says of us.
     pub via: Via,
+    /// Which settings these are, counted from the start of the process.
+    pub generation: u16,
 }
 
 /// Our Via field, by the version of the message received.
@@ -124,6 +128,7 @@ impl Snapshot {
             cache,
             log: Log::open(&settings.monitor.access_log).map_err(NotReady::Log)?,
             via: Via::new(&settings.forward.via),
+            generation: before.map_or(0, |before| before.generation.wrapping_add(1)),
             settings,
         })
     }
@@ -143,6 +148,8 @@ pub struct House {
     pub meters: Vec<Arc<RouteMeter>>,
     /// What is counted of requests that no route takes.
     pub unrouted: Arc<RouteMeter>,
+    /// What was kept of the routes lately, by their place in the settings; last, of what has none.
+    keepers: Vec<RefCell<Keeper>>,
     /// All that this thread counts.
     pub ledger: Arc<Ledger>,
 }
@@ -175,6 +182,7 @@ impl House {
         let house = Rc::new(Self {
             meters: snapshot.settings.routes.iter().map(|r| ledger.route(&r.name)).collect(),
             unrouted: ledger.route(UNROUTED),
+            keepers: (0..=snapshot.settings.routes.len()).map(|_| RefCell::default()).collect(),
             ledger: Arc::clone(ledger),
             services,
             snapshot,
@@ -197,6 +205,12 @@ impl House {
             .flat_map(|(name, view)| view.members().iter().map(|m| (*name, m.url.as_str())))
             .collect();
         self.ledger.keep(&routes, &services, &servers);
+    }
+
+    /// What was kept of a route lately, or of requests that have none.
+    pub fn keeper(&self, route: Option<u16>) -> &RefCell<Keeper> {
+        let last = self.keepers.len() - 1;
+        &self.keepers[route.map_or(last, usize::from).min(last)]
     }
 
     /// The meter of a route, or of having none.

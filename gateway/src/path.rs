@@ -27,9 +27,11 @@ use crate::rates;
 use crate::route::Found;
 use crate::shadow;
 use crate::steering::{self, Steering};
+use crate::telling;
 use base::field::Prepared;
 use base::{Deadline, Fault, FaultKind, FieldName, Framing, RequestHead, ResponseHead};
 use monitor::Facts;
+use monitor::facts::Cause;
 use service::{Answered, Ask};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -95,6 +97,7 @@ pub enum Departure {
 
 /// Answers one exchange. Cannot fail: a fault becomes a response in [`depart`].
 pub async fn serve(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Departure {
+    telling::begin(house, exchange);
     let outcome = travel(house, exchange).await;
     depart::depart(house, exchange, outcome)
 }
@@ -170,6 +173,8 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         hurried: exchange.steering.hurried,
         sent: None,
         h2_used: None,
+        tries: 0,
+        cause: Cause::First,
     };
     let service = &house.services[exchange.steering.service];
     let shadow =

@@ -1,9 +1,9 @@
 //! `fleetfoot run`: start, tell where, then wait for signals.
 
 use crate::command::{Done, Failure, RunFlags, mistakes};
-use gateway::admin;
 use gateway::gateway::{Gateway, ReloadError, Source, StartError, chain};
 use gateway::listen;
+use gateway::{admin, reporter};
 use settings::Settings;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,6 +78,7 @@ async fn live(settings: Settings, source: Source) -> Done {
         StartError::Listen(_) | StartError::Thread(_) => Failure::trouble(chain(&error)),
     })?;
     let gateway = Arc::new(gateway);
+    tokio::spawn(reporter::run(Arc::downgrade(&gateway)));
     for (address, tls) in &gateway.addresses {
         let scheme = if *tls { "https" } else { "http" };
         eprintln!("fleetfoot: listening on {scheme}://{address}");

@@ -7,6 +7,7 @@
 use crate::house::House;
 use base::{Deadline, FaultKind, Framing, Moment, RequestHead, ResponseHead};
 use monitor::Facts;
+use monitor::facts::Cause;
 use service::settings::Class;
 use service::{Answered, Ask};
 use settings::Route;
@@ -131,6 +132,8 @@ fn send(house: &Rc<House>, shadow: Shadow, body: Body, framing: Framing) {
             hurried: false,
             sent: None,
             h2_used: None,
+            tries: 0,
+            cause: Cause::First,
         };
         let mut facts = Facts::begin(Moment::now());
         let failed = match service.call(&mut ask, &mut facts).await {

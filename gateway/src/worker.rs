@@ -7,7 +7,7 @@ use crate::connection;
 use crate::house::{House, Snapshot};
 use crate::listen;
 use base::{Deadline, Moment};
-use monitor::{Count, Ledger};
+use monitor::{Count, Ledger, lag};
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -90,9 +90,7 @@ pub fn start(
         // The clock is read whenever the thread wakes up: exchanges begin at that moment, whatever
         // stands before them in the queue, and need not read it once more.
         let runtime = Builder::new_current_thread()
-            .on_thread_unpark(|| {
-                Moment::now();
-            })
+            .on_thread_unpark(|| lag::woke(Moment::now()))
             .enable_all()
             .build_local(LocalOptions::default());
         let (runtime, result) = match runtime {
@@ -126,6 +124,8 @@ async fn run(
     });
     tokio::task::spawn_local(timer::sweep());
     tokio::task::spawn_local(keep_house(Rc::clone(&worker)));
+    tokio::task::spawn_local(keep_watch(Rc::clone(&worker)));
+    worker.ledger.thread.add(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs().into());
     let mut doors = Vec::new();
     for (socket, tls) in sockets {
         let (close, closed) = oneshot::channel();
@@ -229,6 +229,21 @@ async fn keep_house(worker: Rc<Worker>) {
             house.snapshot.cache.sweep(shard, now.wall_ms());
             shard = (shard + 1) % cache::memory::SHARDS;
         }
+    }
+}
+
+/// Keeps a timer set, so that the thread notices when it is late: often while there is traffic, and
+/// seldom while there is none.
+async fn keep_watch(worker: Rc<Worker>) {
+    const SELDOM: Duration = Duration::from_millis(250);
+    let mut before = 0;
+    loop {
+        let sent = worker.ledger.sent_bytes.get();
+        let pause = if sent == before { SELDOM } else { lag::EVERY };
+        before = sent;
+        lag::expect(Moment::now() + pause);
+        tokio::time::sleep(pause).await;
+        lag::look(Moment::now());
     }
 }
 

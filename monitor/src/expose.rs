@@ -91,7 +91,12 @@ impl Page {
         self.sample(name, &[], value);
     }
 
-    fn histogram(&mut self, name: &str, label: (&str, &str), merged: &Merged) {
+    fn histogram<const BITS: u32>(
+        &mut self,
+        name: &str,
+        label: (&str, &str),
+        merged: &Merged<BITS>,
+    ) {
         let bucket = format!("{name}_bucket");
         for micros in BOUNDS_MICROS {
             let bound = (micros as f64 / 1e6).to_string();
@@ -128,7 +133,7 @@ pub fn page(ledgers: &[Arc<Ledger>], others: &[Family], house: House) -> String 
 fn requests(page: &mut Page, ledgers: &[Arc<Ledger>]) {
     let mut statuses: BTreeMap<(String, u16), u64> = BTreeMap::new();
     let mut cached: BTreeMap<(String, &str), u64> = BTreeMap::new();
-    let mut durations: BTreeMap<String, Merged> = BTreeMap::new();
+    let mut durations: BTreeMap<String, Merged<7>> = BTreeMap::new();
     for (name, route) in ledgers.iter().flat_map(|ledger| ledger.routes()) {
         for (status, n) in route.by_status() {
             *statuses.entry((name.clone(), status)).or_default() += n;
@@ -136,7 +141,7 @@ fn requests(page: &mut Page, ledgers: &[Arc<Ledger>]) {
         for (result, n) in route.by_cached() {
             *cached.entry((name.clone(), result.name())).or_default() += n;
         }
-        route.duration.add_to(durations.entry(name).or_default());
+        route.add_to(durations.entry(name).or_default());
     }
     let name = "fleetfoot_requests_total";
     page.family(
@@ -307,7 +312,7 @@ mod tests {
     fn label_values_are_escaped_and_families_announced() {
         let ledger = Arc::new(Ledger::default());
         ledger.server("a\"b", "x\\y");
-        ledger.route("r").duration.record(Duration::from_millis(3));
+        ledger.route("r").from_service.record(Duration::from_millis(3));
         let house = House {
             version: "1",
             threads: 1,

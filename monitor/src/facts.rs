@@ -1,5 +1,7 @@
 //! All that one exchange tells: moments, sizes and names of reasons, filled on its way.
 
+use crate::timeline::{Phase, Timeline};
+use crate::trace::Trace;
 use base::{FaultKind, Moment};
 
 macro_rules! cached {
@@ -39,11 +41,51 @@ cached! {
     Pass = "pass";
 }
 
-/// The facts of one exchange. Plain data: no strings, no allocation.
+/// Why a try was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It was the first.
+    First,
+    /// One before it had failed.
+    Retry,
+    /// One before it took unusually long.
+    Hedge,
+}
+
+/// One try at a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// Its number, from 1.
+    pub number: u8,
+    /// Why it was made.
+    pub cause: Cause,
+    /// The server (`balance::MemberId`).
+    pub server: u32,
+    /// When it was begun.
+    pub begun: Moment,
+    /// When it had an answer's head, or had failed, or was given up for another.
+    pub ended: Moment,
+    /// The status it was answered with; 0 when it was not.
+    pub status: u16,
+    /// What went wrong.
+    pub fault: Option<FaultKind>,
+    /// Its connection had been used before.
+    pub reused: bool,
+}
+
+/// The facts of one exchange. Plain data: no strings, and no allocation for what was tried once.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// When its head had been read.
     pub begun: Moment,
+    /// Where its time went.
+    pub timeline: Timeline,
+    /// The trace it belongs to.
+    pub trace: Trace,
+    /// The first try at a server.
+    pub first_try: Option<Try>,
+    /// The tries behind it.
+    pub more_tries: Vec<Try>,
     /// When the service was first asked.
     pub asked: Option<Moment>,
     /// When the head of the service's answer had come.
@@ -75,6 +117,10 @@ impl Facts {
     pub fn begin(now: Moment) -> Self {
         Self {
             begun: now,
+            timeline: Timeline::begin(now),
+            trace: Trace::OFF,
+            first_try: None,
+            more_tries: Vec::new(),
             asked: None,
             answered: None,
             route: None,
@@ -87,6 +133,30 @@ impl Facts {
             fault: None,
             cached: None,
             sent: 0,
+        }
+    }
+
+    /// Of an exchange whose head began to come at `came` and is whole now.
+    pub fn begin_slowly(came: Moment, now: Moment) -> Self {
+        let mut facts = Self::begin(now);
+        if came < now {
+            facts.timeline = Timeline::begin_with(Phase::Receive, came);
+            facts.timeline.enter(Phase::Gateway, now);
+        }
+        facts
+    }
+
+    /// All tries at servers, in the order in which they ended.
+    pub fn tries(&self) -> impl Iterator<Item = &Try> {
+        self.first_try.iter().chain(&self.more_tries)
+    }
+
+    /// Notes one more.
+    pub fn note_try(&mut self, ended: Try) {
+        if self.first_try.is_none() {
+            self.first_try = Some(ended);
+        } else {
+            self.more_tries.push(ended);
         }
     }
 }

@@ -4,12 +4,17 @@
 //! counters never go back. On the path they are held by `Arc` and written without looking anything
 //! up; the maps are locked only by a reload and by whoever reads.
 
+use crate::basket::Basket;
 use crate::count::Count;
 use crate::facts::{Cached, Facts};
-use crate::histogram::Histogram;
-use base::{FaultKind, Moment};
+use crate::histogram::{Histogram, Merged};
+use crate::record::{Kept, Record};
+use crate::timeline::{PHASES, Phase};
+use base::FaultKind;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Status codes from 100 to 599 have a counter each; no answer at all, and codes that HTTP does not
 /// know, share the last.
@@ -20,8 +25,14 @@ const STATUSES: usize = 501;
 pub struct RouteMeter {
     statuses: Box<[Count]>,
     cached: [Count; Cached::ALL.len()],
-    /// From a request's head to its answer's last byte.
-    pub duration: Histogram,
+    /// From a request's first byte to its answer's last, where no service was asked.
+    pub from_store: Histogram<7>,
+    /// The same where one was.
+    pub from_service: Histogram<7>,
+    /// The time spent in each phase, by those who spent any.
+    phases: [Histogram; PHASES],
+    /// What 99 of 100 take at most, in nanoseconds; 0 while that is not known. Told by whoever reads.
+    slow: AtomicU64,
 }
 
 impl RouteMeter {
@@ -29,7 +40,10 @@ impl RouteMeter {
         Self {
             statuses: (0..STATUSES).map(|_| Count::new()).collect(),
             cached: std::array::from_fn(|_| Count::new()),
-            duration: Histogram::new(),
+            from_store: Histogram::new(),
+            from_service: Histogram::new(),
+            phases: [const { Histogram::new() }; PHASES],
+            slow: AtomicU64::new(0),
         }
     }
 
@@ -42,6 +56,27 @@ impl RouteMeter {
 }
 
 impl RouteMeter {
+    /// All durations.
+    pub fn add_to(&self, total: &mut Merged<7>) {
+        self.from_store.add_to(total);
+        self.from_service.add_to(total);
+    }
+
+    /// The time spent in a phase.
+    pub fn phase(&self, phase: Phase) -> &Histogram {
+        &self.phases[phase as usize]
+    }
+
+    /// What 99 of 100 take at most; zero while that is not known.
+    pub fn slow(&self) -> Duration {
+        Duration::from_nanos(self.slow.load(Ordering::Relaxed))
+    }
+
+    /// Says so.
+    pub fn set_slow(&self, slow: Duration) {
+        self.slow.store(slow.as_nanos() as u64, Ordering::Relaxed);
+    }
+
     /// Requests ended, by what the cache had to do with them.
     pub fn by_cached(&self) -> impl Iterator<Item = (Cached, u64)> {
         let counts = self.cached.iter().map(Count::get);
@@ -91,8 +126,13 @@ pub struct ServerMeter {
 /// A service's name and a server's address.
 pub type ServerKey = (String, String);
 
+/// Most records that wait to be taken away: a quarter of a second of 64,000 requests a second.
+const RECORDS_MAX: usize = 16_384;
+/// And most of what is kept whole.
+const KEPT_MAX: usize = 1_024;
+
 /// All that one thread counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
     routes: Mutex<BTreeMap<String, Arc<RouteMeter>>>,
     services: Mutex<BTreeMap<String, Arc<ServiceMeter>>>,
@@ -110,6 +150,32 @@ pub struct Ledger {
     pub sent_bytes: Count,
     /// Access log lines that found the log's queue full.
     pub log_dropped: Count,
+    /// A record of every exchange, for a while.
+    pub records: Basket<Record>,
+    /// Exchanges that were kept whole.
+    pub kept: Basket<Kept>,
+    /// The kernel's number of the thread; 0 while it is not known.
+    pub thread: Count,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            routes: Mutex::default(),
+            services: Mutex::default(),
+            servers: Mutex::default(),
+            faults: std::array::from_fn(|_| Count::new()),
+            accepted: Count::new(),
+            open: Count::new(),
+            open_h2: Count::new(),
+            handshake_failures: Count::new(),
+            sent_bytes: Count::new(),
+            log_dropped: Count::new(),
+            records: Basket::new(RECORDS_MAX),
+            kept: Basket::new(KEPT_MAX),
+            thread: Count::new(),
+        }
+    }
 }
 
 fn meter<K: Ord, M>(map: &Mutex<BTreeMap<K, Arc<M>>>, key: K, new: impl FnOnce() -> M) -> Arc<M> {
@@ -181,8 +247,8 @@ impl Ledger {
         self.faults[kind as usize].add(1);
     }
 
-    /// Counts an exchange whose last byte is out, or that ended before.
-    pub fn record(&self, route: Option<&RouteMeter>, facts: &Facts, now: Moment) {
+    /// Counts an exchange whose last byte is out, or that ended before, and whose timeline is closed.
+    pub fn record(&self, route: Option<&RouteMeter>, facts: &Facts) {
         self.sent_bytes.add(facts.sent);
         if let Some(kind) = facts.fault {
             self.fault(kind);
@@ -191,7 +257,13 @@ impl Ledger {
         let status = usize::from(facts.status).checked_sub(100).unwrap_or(STATUSES);
         let status = status.min(STATUSES - 1);
         route.statuses[status].add(1);
-        route.duration.record(now.since(facts.begun));
+        let whole = if facts.attempts == 0 { &route.from_store } else { &route.from_service };
+        whole.record(facts.timeline.total());
+        if !cfg!(fleetfoot_bare) {
+            for (phase, time) in facts.timeline.parts() {
+                route.phases[phase as usize].record(time);
+            }
+        }
         if let Some(cached) = facts.cached {
             // Listed in the order of their declaration.
             route.cached[cached as usize].add(1);
@@ -202,6 +274,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::Moment;
 
     #[test]
     fn every_fault_has_its_own_counter() {
@@ -219,10 +292,10 @@ mod tests {
         let facts = Facts { status: 204, ..Facts::begin(Moment::from_nanos(0)) };
         for _ in 0..2 {
             let route = ledger.route("items");
-            ledger.record(Some(&route), &facts, Moment::from_nanos(1_000_000));
+            ledger.record(Some(&route), &facts);
         }
         let none = Facts::begin(Moment::from_nanos(0));
-        ledger.record(Some(&ledger.route("items")), &none, Moment::from_nanos(1));
+        ledger.record(Some(&ledger.route("items")), &none);
         let statuses: Vec<_> = ledger.route("items").by_status().collect();
         assert_eq!(statuses, [(204, 2), (0, 1)]);
     }

@@ -4,15 +4,25 @@
 //! core writes; whoever reads adds the threads up. Nothing on the path of a request takes a lock or
 //! makes a string.
 
+pub mod basket;
 pub mod count;
 pub mod expose;
 pub mod facts;
 pub mod histogram;
+pub mod keep;
+pub mod lag;
 pub mod ledger;
 pub mod log;
+pub mod record;
 pub mod settings;
+pub mod timeline;
+pub mod trace;
 
+pub use basket::Basket;
 pub use count::Count;
 pub use facts::{Cached, Facts};
-pub use histogram::Histogram;
+pub use histogram::{Histogram, Merged};
 pub use ledger::{Ledger, RouteMeter, ServerMeter, ServiceMeter};
+pub use record::{Kept, Record};
+pub use timeline::{Phase, Timeline};
+pub use trace::Trace;

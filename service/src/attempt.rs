@@ -8,7 +8,8 @@ use crate::streams::Shared;
 use base::{
     Deadline, Fault, FaultKind, FieldName, Framing, Moment, Replay, RequestHead, ResponseHead,
 };
-use monitor::Facts;
+use monitor::facts::Cause;
+use monitor::{Facts, Phase, Timeline};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -53,6 +54,10 @@ pub struct Ask<'a> {
     pub hurried: bool,
     /// Which HTTP/2 connection of a server the last try used, by number; `None` to begin with.
     pub h2_used: Option<u64>,
+    /// How many tries were begun, those of a hedge among them; none to begin with.
+    pub tries: u8,
+    /// Why the next try is made.
+    pub cause: Cause,
 }
 
 impl Ask<'_> {
@@ -102,16 +107,21 @@ pub(crate) async fn attempt(
     let (ready, now) = match pooled {
         // The caller has read the clock in this same turn.
         Some(lent) => (Ready::One(lent), Moment::recent()),
-        None => (Box::pin(ready(service, endpoint, ask, fresh)).await?, Moment::now()),
+        None => {
+            let ready = Box::pin(ready(service, endpoint, ask, &mut facts.timeline, fresh)).await?;
+            let now = Moment::now();
+            facts.timeline.resume(Phase::Gateway, now);
+            (ready, now)
+        }
     };
     match ready {
         Ready::One(lent) => {
             facts.reused = lent.is_reused();
-            ask_h1(service, endpoint, lent, ask, now).await
+            ask_h1(service, endpoint, lent, ask, &mut facts.timeline, now).await
         }
         Ready::Two(connection, reused) => {
             facts.reused = reused;
-            Box::pin(ask_h2(service, endpoint, connection, ask)).await
+            Box::pin(ask_h2(service, endpoint, connection, ask, &mut facts.timeline)).await
         }
     }
 }
@@ -138,19 +148,21 @@ async fn ready(
     service: &Service,
     endpoint: &Rc<Endpoint>,
     ask: &mut Ask<'_>,
+    timeline: &mut Timeline,
     fresh: bool,
 ) -> Result<Ready, Fault> {
     let by = ask.by;
     let connect_by = Deadline::after(Moment::now(), service.settings.connect_time);
     let connect_by = by.or_before(ask.try_by).or_before(connect_by);
     if !may_be_h2(service, endpoint) {
-        return connect(service, endpoint, connect_by, by).await;
+        return connect(service, endpoint, timeline, (connect_by, by)).await;
     }
     // A retry wants another connection than the one that failed.
     let failed = if fresh { ask.h2_used } else { None };
     if let Some(shared) = endpoint.streams.with_room(failed) {
         return Ok(take(shared, ask, true));
     }
+    timeline.enter(Phase::Pool, Moment::now());
     // A crowd makes one connection; nobody waits for it longer than it would take to make one.
     let Ok(making) = within(connect_by, endpoint.streams.making.lock()).await else {
         return Err(connect::timed_out(endpoint, by));
@@ -158,12 +170,12 @@ async fn ready(
     if !may_be_h2(service, endpoint) {
         // Whoever held the lock found out that HTTP/1.1 is spoken: no need to go one by one.
         drop(making);
-        return connect(service, endpoint, connect_by, by).await;
+        return connect(service, endpoint, timeline, (connect_by, by)).await;
     }
     if let Some(shared) = endpoint.streams.with_room(failed) {
         return Ok(take(shared, ask, true));
     }
-    match connect(service, endpoint, connect_by, by).await {
+    match connect(service, endpoint, timeline, (connect_by, by)).await {
         Ok(Ready::Two(connection, _)) => {
             let number = endpoint.streams.made(connection.clone());
             Ok(take(Shared { connection, number }, ask, false))
@@ -184,7 +196,8 @@ fn take(shared: Shared, ask: &mut Ask<'_>, reused: bool) -> Ready {
 /// Makes a connection and puts it where the next request will look.
 pub(crate) async fn warm(service: &Service, endpoint: &Rc<Endpoint>) {
     let by = Deadline::after(Moment::now(), service.settings.connect_time);
-    match connect(service, endpoint, by, Deadline::NEVER).await {
+    let mut nobodys = Timeline::begin(Moment::now());
+    match connect(service, endpoint, &mut nobodys, (by, Deadline::NEVER)).await {
         Ok(Ready::One(lent)) => lent.give_back(),
         Ok(Ready::Two(connection, _)) => {
             endpoint.streams.made(connection);
@@ -197,14 +210,14 @@ pub(crate) async fn warm(service: &Service, endpoint: &Rc<Endpoint>) {
 async fn connect(
     service: &Service,
     endpoint: &Rc<Endpoint>,
-    by: Deadline,
-    total: Deadline,
+    timeline: &mut Timeline,
+    (by, total): (Deadline, Deadline),
 ) -> Result<Ready, Fault> {
     if endpoint.meter.open.get() >= service.settings.connections_max as u64 {
         let detail = format!("connections_max reached for {}", endpoint.authority);
         return Err(Fault::new(FaultKind::ServiceFull, detail).replay(Replay::Always));
     }
-    Ok(match dial(service, endpoint, by, total).await? {
+    Ok(match dial(service, endpoint, timeline, (by, total)).await? {
         Dialled::One(connection) => Ready::One(endpoint.lend(Box::new(connection))),
         Dialled::Two(connection) => Ready::Two(connection, false),
     })
@@ -257,6 +270,7 @@ async fn ask_h1(
     endpoint: &Rc<Endpoint>,
     lent: h1::client::Lent,
     ask: &mut Ask<'_>,
+    timeline: &mut Timeline,
     mut now: Moment,
 ) -> Result<Answered, Fault> {
     let mut front = wire::buffer::scratch();
@@ -281,7 +295,7 @@ async fn ask_h1(
             patience.next(now, sending)
         };
         let moved = asking.moved();
-        let event = within(by, poll_fn(|cx| poll_h1(&mut asking, cx, moved))).await;
+        let event = within(by, poll_fn(|cx| poll_h1(&mut asking, cx, moved, timeline))).await;
         // Interim responses do not buy time: the first byte is the answer's.
         if !matches!(event, Ok(Some(Ok(Event::Answer(..) | Event::Interim(_))))) {
             now = Moment::now();
@@ -313,11 +327,27 @@ fn poll_h1(
     asking: &mut h1::client::Asking,
     cx: &mut Context<'_>,
     moved: u64,
+    timeline: &mut Timeline,
 ) -> Poll<Option<Result<Event, Fault>>> {
     match asking.poll(cx) {
         Poll::Ready(event) => Poll::Ready(Some(event)),
         Poll::Pending if asking.is_sending() && asking.moved() > moved => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+        Poll::Pending => {
+            waits(timeline, asking.is_sending(), || asking.waits_for_source());
+            Poll::Pending
+        }
+    }
+}
+
+/// Notes whom a try waits for, if that is somebody else than before.
+fn waits(timeline: &mut Timeline, sending: bool, for_source: impl FnOnce() -> bool) {
+    let phase = match sending {
+        false => Phase::Server,
+        true if for_source() => Phase::Receive,
+        true => Phase::Send,
+    };
+    if timeline.phase() != phase {
+        timeline.resume(phase, Moment::now());
     }
 }
 
@@ -365,10 +395,13 @@ async fn ask_h2(
     endpoint: &Rc<Endpoint>,
     mut connection: h2::client::Connection,
     ask: &mut Ask<'_>,
+    timeline: &mut Timeline,
 ) -> Result<Answered, Fault> {
     let patience = Patience::of(service, endpoint, ask);
+    timeline.enter(Phase::Pool, Moment::recent());
     let opened =
         within(patience.next(Moment::now(), false), poll_fn(|cx| connection.poll_ready(cx))).await;
+    timeline.enter(Phase::Gateway, Moment::recent());
     opened.map_err(|_late| patience.fault(false, false))??;
     let body = std::mem::replace(&mut ask.body, Body::Empty);
     let mut asking = connection.ask(ask.head, body, ask.framing)?;
@@ -379,7 +412,10 @@ async fn ask_h2(
         let step = poll_fn(|cx| match asking.poll(cx) {
             Poll::Ready(event) => Poll::Ready(Some(event)),
             Poll::Pending if asking.is_sending() && asking.moved() > moved => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                waits(timeline, asking.is_sending(), || asking.waits_for_source());
+                Poll::Pending
+            }
         });
         match within(patience.next(now, sending), step).await {
             Ok(None) => now = Moment::now(),

@@ -13,9 +13,11 @@ use crate::retry::{self, At, Next, Tried};
 use crate::service::Service;
 use crate::settings::Http;
 use crate::shared::Shared;
+use crate::told;
 use balance::{MemberId, Outcome, Wish};
-use base::{Deadline, Fault, FaultKind, Moment, ResponseHead};
-use monitor::Facts;
+use base::{Deadline, Fault, FaultKind, FieldName, Moment, ResponseHead};
+use monitor::facts::{Cause, Try};
+use monitor::{Facts, Phase};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -68,8 +70,11 @@ impl Service {
         let (permit, let_in) = if let Some(permit) = shared.admission.try_admit(ask.by, asked) {
             (permit, asked)
         } else {
+            facts.timeline.enter(Phase::Queue, asked);
             let permit = Box::pin(shared.admission.admit(asked, ask.class, ask.by)).await?;
-            (permit, Moment::now())
+            let let_in = Moment::now();
+            facts.timeline.resume(Phase::Gateway, let_in);
+            (permit, let_in)
         };
         if ask.tells.is_some() {
             self.refuse_late(ask)?;
@@ -80,7 +85,7 @@ impl Service {
         } else {
             Box::pin(self.converse_with_body(ask, facts, permit)).await
         };
-        let answered = Moment::now();
+        let answered = Moment::recent(); // whoever noted the last try has read the clock
         // What its client took to send it is no time of the service's.
         let sent = ask.sent.as_ref().map_or(Some(let_in), |sent| sent.get());
         let took = answered.since(sent.unwrap_or(let_in));
@@ -199,13 +204,16 @@ impl Service {
                 let by = Deadline::after(Moment::now(), DISCARD_TIME);
                 tokio::task::spawn_local(discard(unwanted.body, DISCARD_BYTES_MAX, by));
             }
+            facts.timeline.lost_try(Moment::now());
             if !after.is_zero() {
                 tokio::time::sleep(after).await;
             }
+            facts.timeline.enter(Phase::Gateway, Moment::now());
             self.meter().retries.add(1);
             redialled |= at == At::Same;
             let spare = Spare::of(&body);
             ask.body = body;
+            ask.cause = Cause::Retry;
             ask.try_by = self.try_by(ask.by, facts.attempts.saturating_add(1).into());
             // On a connection other than the one that failed.
             let fresh = at == At::Same;
@@ -266,22 +274,49 @@ impl Service {
         grpc: bool,
         fresh: bool,
     ) -> (Answer, Outcome) {
+        let begun = Moment::recent();
         facts.server = Some(endpoint.member.id.0);
         facts.attempts = facts.attempts.saturating_add(1);
         facts.reused = false;
         endpoint.meter.requests.add(1);
         if let Some(rules) = ask.tells {
-            deadline::write(ask.head, Some(ask.by.left(Moment::recent())), grpc, rules);
+            deadline::write(ask.head, Some(ask.by.left(begun)), grpc, rules);
+        }
+        ask.tries = ask.tries.saturating_add(1);
+        let number = ask.tries;
+        if facts.trace.is_on() {
+            ask.head.fields.set(FieldName::Traceparent, &facts.trace.text(number));
         }
         let turn = Turn::begin(&self.shared, Rc::clone(endpoint), ask.sent.clone());
         let answer = attempt(self, endpoint, ask, facts, fresh).await;
+        let ended = Moment::now();
+        facts.timeline.resume(Phase::Gateway, ended);
+        let mut noted = Try {
+            number,
+            cause: ask.cause,
+            server: endpoint.member.id.0,
+            begun,
+            ended,
+            status: 0,
+            fault: None,
+            reused: facts.reused,
+        };
         let outcome = match &answer {
             Ok(Answered::Response(response)) => {
+                noted.status = response.head.status;
+                if response.head.fields.has(FieldName::ServerTiming) {
+                    let told = told::read(response.head.fields.all(FieldName::ServerTiming));
+                    facts.timeline.fold(told.db, told.cache);
+                }
                 retry::outcome_of(response.head.status, &response.head.fields)
             }
-            Ok(Answered::Tunnel(..)) => Outcome::Good,
+            Ok(Answered::Tunnel(head, _)) => {
+                noted.status = head.status;
+                Outcome::Good
+            }
             Err(fault) => {
                 endpoint.meter.failures.add(1);
+                noted.fault = Some(fault.kind);
                 // Whoever gives a server no time learns nothing of it, or strangers in a hurry could
                 // have every server taken for dead.
                 let hurried = ask.hurried && fault.kind == FaultKind::TotalTimeout;
@@ -289,6 +324,7 @@ impl Service {
             }
         };
         turn.end(outcome);
+        facts.note_try(noted);
         (answer, outcome)
     }
 

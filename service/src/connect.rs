@@ -6,6 +6,7 @@ use crate::settings::{Http, Scheme};
 use base::{Deadline, Fault, FaultKind, Moment, Replay};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use monitor::{Phase, Timeline};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
@@ -53,11 +54,11 @@ impl Drop for Opening<'_> {
 pub(crate) async fn dial(
     service: &Service,
     endpoint: &Endpoint,
-    by: Deadline,
-    total: Deadline,
+    timeline: &mut Timeline,
+    (by, total): (Deadline, Deadline),
 ) -> Result<Dialled, Fault> {
     let opening = Opening::begin(endpoint);
-    let dialled = within(by, connect(service, endpoint)).await;
+    let dialled = within(by, connect(service, endpoint, timeline)).await;
     match dialled.unwrap_or_else(|_late| Err(timed_out(endpoint, total))) {
         Ok(dialled) => {
             opening.made();
@@ -82,10 +83,17 @@ pub(crate) fn timed_out(endpoint: &Endpoint, total: Deadline) -> Fault {
     Fault::new(kind, format!("connecting to {} took longer than {limit}", endpoint.authority))
 }
 
-async fn connect(service: &Service, endpoint: &Endpoint) -> Result<Dialled, Fault> {
-    let stream = connect_tcp(endpoint).await?;
+async fn connect(
+    service: &Service,
+    endpoint: &Endpoint,
+    timeline: &mut Timeline,
+) -> Result<Dialled, Fault> {
+    let stream = connect_tcp(endpoint, timeline).await?;
     let (io, spoken) = match (endpoint.member.server.scheme, &service.shared.tls) {
-        (Scheme::Https, Some(tls)) => connect_tls(endpoint, stream, tls).await?,
+        (Scheme::Https, Some(tls)) => {
+            timeline.resume(Phase::Tls, Moment::now());
+            connect_tls(endpoint, stream, tls).await?
+        }
         (Scheme::Http | Scheme::Https, _) => (Io::Plain(stream), None),
     };
     let spoken = match service.settings.http {
@@ -111,11 +119,13 @@ async fn connect(service: &Service, endpoint: &Endpoint) -> Result<Dialled, Faul
     Ok(Dialled::Two(connection))
 }
 
-async fn connect_tcp(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
+async fn connect_tcp(endpoint: &Endpoint, timeline: &mut Timeline) -> Result<TcpStream, Fault> {
     let authority = &endpoint.authority;
+    timeline.enter(Phase::Resolve, Moment::now());
     let addresses = endpoint.addresses(Moment::now()).await.map_err(|error| {
         Fault::new(FaultKind::Unresolved, format!("no address for {authority}")).because(error)
     })?;
+    timeline.resume(Phase::Connect, Moment::now());
     let connected = match &*addresses {
         [only] => TcpStream::connect(only).await,
         several => race(alternating(several)).await,

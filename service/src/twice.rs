@@ -8,7 +8,8 @@ use crate::service::Service;
 use crate::settings::LimitMode;
 use balance::{Condition, Outcome, Wish};
 use base::{Moment, ResponseHead};
-use monitor::Facts;
+use monitor::facts::{Cause, Try};
+use monitor::{Facts, Phase};
 use std::rc::Rc;
 use std::time::Duration;
 use wire::Body;
@@ -44,6 +45,8 @@ impl Service {
         let (hash, tells, hurried) = (ask.hash, ask.tells, ask.hurried);
         ask.try_by = self.try_by(by, 1);
         let (mut mine, mut theirs) = (facts.clone(), facts.clone());
+        theirs.timeline.enter(Phase::Hedge, Moment::recent());
+        let (begun, before) = (Moment::recent(), ask.tries);
         // Should the client leave meanwhile, this is what is told.
         facts.server = Some(first.member.id.0);
         facts.attempts = facts.attempts.saturating_add(1);
@@ -62,6 +65,8 @@ impl Service {
             *facts = mine;
             return Ended { endpoint: first, answer, outcome, spare: spare.after(ask) };
         };
+        let also_begun = Moment::now();
+        theirs.timeline.resume(Phase::Gateway, also_begun);
         let mut no_interims = |_: ResponseHead| {};
         let mut beside = Ask {
             head: &mut head,
@@ -79,19 +84,45 @@ impl Service {
             hurried,
             sent: None,
             h2_used: None,
+            tries: before + 1,
+            cause: Cause::Hedge,
         };
         let mut two = Box::pin(self.one(&second, &mut beside, &mut theirs, nature.grpc, false));
         let (won, (answer, outcome)) = first_good(&mut one, &mut two).await;
         drop((one, two));
+        ask.tries = before + 2;
         let endpoint = match won {
-            Won::First => first,
-            Won::Second => second,
+            Won::First => Rc::clone(&first),
+            Won::Second => Rc::clone(&second),
         };
         if outcome == Outcome::Good {
             hedge.ended(won);
         }
         let attempts = mine.attempts + 1;
-        *facts = if won == Won::First { mine } else { theirs };
+        let lost = |number, cause, server, begun| Try {
+            number,
+            cause,
+            server,
+            begun,
+            ended: Moment::recent(),
+            status: 0,
+            fault: None,
+            reused: false,
+        };
+        let (mut winner, loser, lost) = match won {
+            Won::First => {
+                let server = second.member.id.0;
+                (mine, theirs, lost(before + 2, Cause::Hedge, server, also_begun))
+            }
+            Won::Second => {
+                let cause = ask.cause;
+                (theirs, mine, lost(before + 1, cause, first.member.id.0, begun))
+            }
+        };
+        // One that had failed by itself has noted it; the other was given up.
+        let noted = loser.tries().find(|tried| tried.number == lost.number).copied();
+        winner.note_try(noted.unwrap_or(lost));
+        *facts = winner;
         facts.attempts = attempts;
         facts.hedged = true;
         Ended { endpoint, answer, outcome, spare: spare.after(ask) }

@@ -219,7 +219,7 @@ fn monitor<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> monitor::settings:
         Some(Err(text)) => AccessLog::File(reader.path(&text)),
         None => return Settings::standard(),
     };
-    Settings { access_log }
+    Settings { access_log, ..Settings::standard() }
 }
 
 fn deadlines<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Deadlines {

@@ -133,6 +133,10 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// What is kept of its answers.
     pub cache: cache::settings::Rules,
+    /// Who is told in `Server-Timing` where the time went; `None`: as in `[monitor]`.
+    pub server_timing: Option<bool>,
+    /// What it promises its users.
+    pub objective: Option<monitor::settings::Objective>,
 }
 
 impl Route {
@@ -156,6 +160,8 @@ impl Route {
             prepend: None,
             timeout: None,
             cache,
+            server_timing: None,
+            objective: None,
         }
     }
 }

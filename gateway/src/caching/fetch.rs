@@ -22,7 +22,8 @@ use cache::fill::{Joined, Lead, Outcome, Waiter};
 use cache::policy::{self, CacheStatus, Reason, Verdict};
 use cache::settings::Rules;
 use cache::stamps::Standing;
-use monitor::{Cached, Facts};
+use monitor::facts::Cause;
+use monitor::{Cached, Facts, Phase};
 use service::Ask;
 use settings::Route;
 use std::cell::{Cell, RefCell};
@@ -112,6 +113,9 @@ pub async fn fetch(
             && policy::may_serve_on_error(&entry.life, &query, rules, Moment::recent().wall_ms())
     });
     let now = Moment::now();
+    // Whoever leads takes over what the fetch says of its time; all others only wait.
+    let phase = if slot.is_some() { Phase::Gateway } else { Phase::Collapse };
+    exchange.facts.timeline.enter(phase, now);
     let patience = match (&spare, &slot) {
         // Nobody waits longer for a service than this if there is something to show meanwhile.
         (Some(_), _) => Deadline::after(now, HOLD_OFF),
@@ -120,7 +124,9 @@ pub async fn fetch(
     };
     let by = patience.or_before(exchange.by);
     let Ok(outcome) = within(by, outcome(&waiter, slot.as_deref(), exchange)).await else {
-        let now = Moment::now().wall_ms();
+        let now = Moment::now();
+        exchange.facts.timeline.resume(Phase::Gateway, now);
+        let now = now.wall_ms();
         return match spare {
             Some(entry) => {
                 entry.failed(now);
@@ -131,7 +137,10 @@ pub async fn fetch(
     };
     match (slot, waits) {
         (Some(slot), _) => led(exchange, &slot, outcome, reason),
-        (None, Some(plan)) => waited(house, exchange, rules, outcome, (&plan, round)),
+        (None, Some(plan)) => {
+            exchange.facts.timeline.resume(Phase::Gateway, Moment::now());
+            waited(house, exchange, rules, outcome, (&plan, round))
+        }
         (None, None) => Ok(Fetched::Alone),
     }
 }
@@ -143,14 +152,19 @@ fn led(
     outcome: Outcome,
     reason: Reason,
 ) -> Result<Fetched, Fault> {
+    let now = Moment::now();
     if let Some(facts) = slot.facts.take() {
+        exchange.facts.timeline.absorb(&facts.timeline, Phase::Gateway, now);
         exchange.facts.asked = facts.asked;
         exchange.facts.answered = facts.answered;
         exchange.facts.server = facts.server;
         exchange.facts.attempts = facts.attempts;
         exchange.facts.reused = facts.reused;
+        exchange.facts.hedged = facts.hedged;
+        exchange.facts.first_try = facts.first_try;
+        exchange.facts.more_tries = facts.more_tries;
     }
-    let now = Moment::now().wall_ms();
+    let now = now.wall_ms();
     let response = match (outcome, slot.private.take()) {
         (Outcome::Entry(entry), _) => {
             if let Some(tier) = slot.tier.get() {
@@ -310,7 +324,8 @@ fn job(
     (mut head, mut plan): (RequestHead, Plan),
 ) -> Job {
     forwarded(house, exchange, route, &mut head, &mut plan);
-    let facts = Facts { route: exchange.facts.route, ..Facts::begin(Moment::now()) };
+    let (route, trace) = (exchange.facts.route, exchange.facts.trace);
+    let facts = Facts { route, trace, ..Facts::begin(Moment::now()) };
     // However little time this client has: others wait for the same.
     let by = Deadline::after(Moment::now(), exchange.steering.longest);
     Job { house: Rc::clone(house), head, plan, by, facts, steering: exchange.steering }
@@ -333,8 +348,12 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
     else {
         return;
     };
-    if let Some((entry, tier)) = tiers::find(&house, route, &plan, &head).await {
-        let now = Moment::now().wall_ms();
+    facts.timeline.enter(Phase::Cache, Moment::recent());
+    let found = tiers::find(&house, route, &plan, &head).await;
+    let now = Moment::now();
+    facts.timeline.resume(Phase::Gateway, now);
+    if let Some((entry, tier)) = found {
+        let now = now.wall_ms();
         let (query, rules) = (query(&head, Framing::None), &route.cache);
         let verdict = policy::judge(&entry.life, &query, rules, now, 1.0);
         let doubted = is_in_doubt(&house);
@@ -342,6 +361,7 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
         if !doubted && !matches!(verdict, Verdict::Revalidate(_)) {
             if let Some(slot) = &slot {
                 slot.tier.set(Some(tier));
+                *slot.facts.borrow_mut() = Some(facts);
             }
             lead.end(Outcome::Entry(entry));
             return;
@@ -361,6 +381,7 @@ async fn lead_on(job: Job, lead: Lead, slot: Option<Rc<Slot>>) {
         let asking = Asking { house: &house, route, plan: &plan, by, steering };
         ask(asking, &mut head, &mut facts, &mut interim).await
     };
+    facts.timeline.enter(Phase::Gateway, Moment::recent());
     let tell = |private: Option<Private>, reader: Option<Reader>| {
         if let Some(slot) = &slot {
             *slot.facts.borrow_mut() = Some(facts.clone());
@@ -478,6 +499,8 @@ async fn ask(
             hurried: steering.hurried && by < Deadline::after(Moment::recent(), steering.longest),
             sent: None,
             h2_used: None,
+            tries: 0,
+            cause: Cause::First,
         };
         let answered = house.services[steering.service].call(&mut ask, facts).await;
         let aim = Aim { plan, entry: entry.take(), conditional, asked, stamp };

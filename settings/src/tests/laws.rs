@@ -228,6 +228,8 @@ fn route(index: usize, services: usize) -> impl Strategy<Value = Route> {
             prepend,
             timeout,
             cache,
+            server_timing: None,
+            objective: None,
         },
     )
 }
@@ -329,7 +331,10 @@ fn any_settings() -> impl Strategy<Value = Settings> {
                     limits: limits.clone(),
                     tls: keep.then(|| tls.clone()),
                     forward: forward.clone(),
-                    monitor: monitor::settings::Settings { access_log: top.4.clone() },
+                    monitor: monitor::settings::Settings {
+                        access_log: top.4.clone(),
+                        ..monitor::settings::Settings::standard()
+                    },
                     cache: cache.clone(),
                     deadlines,
                     rate_redis,

@@ -1,0 +1,138 @@
+//! Who reads what threads have counted: takes their records and what they have kept, and remembers
+//! both for a while.
+//!
+//! One task of the second runtime, four times a second. Nothing that it does is waited for by a
+//! request; what it cannot take in time is lost and counted (`monitor::Basket`).
+
+use crate::gateway::Gateway;
+use base::Moment;
+use monitor::{Kept, Ledger, Merged, Record};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+/// How often threads' baskets are emptied.
+const TURN: Duration = Duration::from_millis(250);
+/// How long records are remembered, and how many at most.
+pub const WINDOW: Duration = Duration::from_secs(60);
+const RECORDS_MAX: usize = 131_072;
+/// How many exchanges that were kept are remembered.
+const KEPT_MAX: usize = 1_024;
+/// Kept exchanges that whoever listens may have left to hear.
+const HEARD_MAX: usize = 2_048;
+/// What is slow is found anew so often …
+const SLOW_EVERY: Duration = Duration::from_secs(1);
+/// … from so many stretches of this length …
+const STRETCHES: usize = 6;
+const STRETCH: Duration = Duration::from_secs(10);
+/// … where there were so many requests at least.
+const SLOW_COUNT_MIN: u64 = 200;
+
+/// What is remembered of exchanges.
+#[derive(Debug)]
+pub struct Reporter {
+    state: Mutex<State>,
+    kept: broadcast::Sender<Arc<Kept>>,
+}
+
+/// What the lock of a [`Reporter`] guards.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Of the last minute, the oldest first.
+    pub records: VecDeque<Record>,
+    /// The last ones, the oldest first.
+    pub kept: VecDeque<Arc<Kept>>,
+    slow: Slow,
+}
+
+/// What each route's durations were at the ends of the last stretches.
+#[derive(Debug, Default)]
+struct Slow {
+    looked: Option<Moment>,
+    ended: Option<Moment>,
+    stretches: VecDeque<BTreeMap<String, Merged<7>>>,
+}
+
+impl Reporter {
+    /// Nothing remembered yet.
+    pub fn new() -> Self {
+        Self { state: Mutex::default(), kept: broadcast::channel(HEARD_MAX).0 }
+    }
+
+    /// What is remembered now. Not to be held for long: records are lost meanwhile.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears of every exchange that is kept from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Arc<Kept>> {
+        self.kept.subscribe()
+    }
+
+    /// Takes what threads have for it.
+    pub fn turn(&self, ledgers: &[Arc<Ledger>], now: Moment) {
+        let records: Vec<Record> =
+            ledgers.iter().flat_map(|ledger| ledger.records.take()).collect();
+        let kept: Vec<_> = ledgers.iter().flat_map(|ledger| ledger.kept.take()).collect();
+        let mut state = self.state();
+        state.records.extend(records);
+        let old = state.records.iter().take_while(|r| now.since(r.begun) > WINDOW).count();
+        let over = state.records.len().saturating_sub(RECORDS_MAX);
+        state.records.drain(..old.max(over));
+        for kept in kept.into_iter().map(Arc::new) {
+            let _nobody_listens = self.kept.send(Arc::clone(&kept));
+            if state.kept.len() == KEPT_MAX {
+                state.kept.pop_front();
+            }
+            state.kept.push_back(kept);
+        }
+        state.slow.look(ledgers, now);
+    }
+}
+
+impl Default for Reporter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Slow {
+    /// Tells the threads what 99 of 100 requests of a route took at most, in the last minute.
+    fn look(&mut self, ledgers: &[Arc<Ledger>], now: Moment) {
+        if self.looked.is_some_and(|looked| now.since(looked) < SLOW_EVERY) {
+            return;
+        }
+        self.looked = Some(now);
+        let mut routes: BTreeMap<String, Merged<7>> = BTreeMap::new();
+        let meters: Vec<_> = ledgers.iter().flat_map(|ledger| ledger.routes()).collect();
+        for (name, meter) in &meters {
+            meter.add_to(routes.entry(name.clone()).or_default());
+        }
+        for (name, meter) in &meters {
+            let before = self.stretches.front().and_then(|stretch| stretch.get(name));
+            let all = &routes[name];
+            let lately = before.map_or_else(|| all.clone(), |before| all.since(before));
+            let known = lately.count() >= SLOW_COUNT_MIN;
+            meter.set_slow(if known { lately.quantile(0.99) } else { Duration::ZERO });
+        }
+        if self.ended.is_none_or(|ended| now.since(ended) >= STRETCH) {
+            self.ended = Some(now);
+            if self.stretches.len() == STRETCHES {
+                self.stretches.pop_front();
+            }
+            self.stretches.push_back(routes);
+        }
+    }
+}
+
+/// Takes turns until the gateway is gone.
+pub async fn run(gateway: Weak<Gateway>) {
+    let mut turns = tokio::time::interval(TURN);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        let Some(gateway) = gateway.upgrade() else { return };
+        gateway.reporter.turn(&gateway.ledgers(), Moment::now());
+    }
+}
