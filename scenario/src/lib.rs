@@ -33,7 +33,7 @@ pub use gate::Gate;
 pub use gateway::Gateway;
 pub use kubernetes::Kubernetes;
 pub use memcached::Memcached;
-pub use message::{Request, Response};
+pub use message::{Field, Head, Request, Response};
 pub use names::Names;
 pub use origin::{Action, Origin};
 pub use origin2::{Origin2, Reply};

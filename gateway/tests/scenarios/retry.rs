@@ -80,6 +80,12 @@ fn what_may_not_be_done_twice_is_not_asked_again() {
     }
 }
 
+/// The parts of a `traceparent`.
+fn spans(head: &scenario::Head) -> Vec<String> {
+    let text = head.one("traceparent").expect("a traceparent");
+    text.split('-').map(str::to_owned).collect()
+}
+
 /// Sends a request that a first server refuses, and gives how two servers got it.
 fn replayed(bytes: &[u8], method: &str) -> [scenario::Request; 2] {
     let fleet = first(2, || answer(BUSY));
@@ -90,7 +96,14 @@ fn replayed(bytes: &[u8], method: &str) -> [scenario::Request; 2] {
     assert!(fleet.problems().is_empty(), "{:?}", fleet.problems());
     let ((one, first), (two, second)) = (fleet.request(1), fleet.request(2));
     assert_ne!(one, two);
-    [first, second]
+    // Of one trace, each is a span of its own; in all else they are the same.
+    let [one, two] = [&first, &second].map(|request| spans(&request.head));
+    assert_eq!(one[1], two[1]);
+    assert_ne!(one[2], two[2]);
+    [first, second].map(|mut request| {
+        request.head.fields.retain(|(name, _)| name != "traceparent");
+        request
+    })
 }
 
 #[test]

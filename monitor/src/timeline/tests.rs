@@ -1,3 +1,5 @@
+//! The timeline in any order of events.
+
 use super::*;
 use proptest::prelude::*;
 
