@@ -13,7 +13,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// How many of the requests that went well and were not slow have a line.
     pub log_sample: Share,
-    /// Parameters of a query whose values are told to nobody, lower case.
+    /// Parameters of a query whose values are told to nobody, lower case; a `*` at the end stands
+    /// for any rest.
     pub redact: Vec<String>,
     /// Who is told in `Server-Timing` where the time went.
     pub server_timing: ServerTiming,
@@ -91,20 +92,50 @@ pub enum Protocol {
 /// What a route promises its users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objective {
-    /// This share of requests is answered within this time.
+    /// This share of requests is answered within this time, the lowest share first.
     pub latency: Vec<(Share, Duration)>,
     /// This share of requests does not fail.
     pub success: Option<Share>,
 }
 
+impl Otlp {
+    /// How often metrics are sent where the settings say nothing.
+    pub const EVERY: Duration = Duration::from_secs(10);
+    /// And what `service.name` says.
+    pub const SERVICE: &str = "fleetfoot";
+}
+
+/// Parameters whose values are secrets as a rule: those of OAuth and of signed URLs (as
+/// OpenTelemetry's conventions for `url.query` have them), and what APIs call their keys.
+const REDACT: &[&str] = &[
+    "access_token",
+    "api_key",
+    "apikey",
+    "awsaccesskeyid",
+    "client_secret",
+    "id_token",
+    "passwd",
+    "password",
+    "refresh_token",
+    "secret",
+    "sig",
+    "signature",
+    "token",
+    "x-amz-credential",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-goog-credential",
+    "x-goog-signature",
+];
+
 impl Settings {
     /// The values in force where the settings say nothing.
-    pub const fn standard() -> Self {
+    pub fn standard() -> Self {
         Self {
             access_log: AccessLog::Off,
             log_format: LogFormat::Json,
             log_sample: Share(10_000),
-            redact: Vec::new(),
+            redact: REDACT.iter().map(|name| (*name).to_owned()).collect(),
             server_timing: ServerTiming::Off,
             request_id: false,
             trace: true,

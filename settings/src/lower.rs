@@ -3,6 +3,7 @@
 mod balance;
 mod bound;
 mod caching;
+pub(crate) mod monitor;
 pub(crate) mod rates;
 pub(crate) mod routes;
 mod servers;
@@ -33,7 +34,7 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
     let limits = section(reader, &root, "limits").map(|table| limits(reader, &table));
     let tls = section(reader, &root, "tls").and_then(|table| tls(reader, &table));
     let forward = section(reader, &root, "forward").map(|table| forward(reader, &table));
-    let monitor = section(reader, &root, "monitor").map(|table| monitor(reader, &table));
+    let monitor = section(reader, &root, "monitor").map(|table| monitor::settings(reader, &table));
     let cache = caching::settings(reader, &root);
     let deadlines = section(reader, &root, "deadline").map(|table| deadlines(reader, &table));
     let counting = Counting::new(reader, &root, &cache);
@@ -54,7 +55,7 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
         limits: limits.unwrap_or(Limits::standard()),
         tls,
         forward: forward.unwrap_or_else(Forward::standard),
-        monitor: monitor.unwrap_or(monitor::settings::Settings::standard()),
+        monitor: monitor.unwrap_or_else(::monitor::settings::Settings::standard),
         cache,
         deadlines: deadlines.unwrap_or_else(Deadlines::standard),
         rate_redis: counting.redis(shared),
@@ -209,17 +210,6 @@ fn forward<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Forward {
         x_forwarded: reader.flag(table, "x_forwarded").unwrap_or(standard.x_forwarded),
         forwarded: reader.flag(table, "forwarded").unwrap_or(standard.forwarded),
     }
-}
-
-fn monitor<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> monitor::settings::Settings {
-    use monitor::settings::{AccessLog, Settings};
-    let access_log = match reader.choice(table, "access_log") {
-        Some(Ok("off")) => AccessLog::Off,
-        Some(Ok(_)) => AccessLog::Stdout,
-        Some(Err(text)) => AccessLog::File(reader.path(&text)),
-        None => return Settings::standard(),
-    };
-    Settings { access_log, ..Settings::standard() }
 }
 
 fn deadlines<'s>(reader: &mut Reader<'s>, table: &Table<'s>) -> Deadlines {

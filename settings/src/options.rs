@@ -6,12 +6,14 @@
 
 mod balance;
 mod caching;
+mod monitor;
 mod route;
 mod service;
 mod table;
 
 pub(crate) use balance::*;
 pub(crate) use caching::*;
+pub(crate) use monitor::*;
 pub(crate) use route::*;
 pub(crate) use service::*;
 pub(crate) use table::*;
@@ -75,6 +77,8 @@ pub(crate) enum Kind {
     Counts { least: u64, most: u64 },
     /// One name of this form, or a table of several with a weight for each.
     Weights { form: Form, most: u64 },
+    /// A table of strings under names of one form, each of another; what both are for a sentence.
+    Pairs { what: &'static str, name: &'static str, value: &'static str },
     /// A table, or in its place the value of its key `key`, which is a string; `false` too where it
     /// switches something off.
     Short { key: &'static str, section: &'static Section, or_false: bool },
@@ -137,6 +141,7 @@ impl Kind {
             Self::Weights { form, most } => {
                 format!("{}, or a table of names and weights up to {most}", form.what)
             }
+            Self::Pairs { what, .. } => format!("a table of {what}"),
             Self::Short { key, section, or_false } => {
                 let or = if *or_false { ", or false" } else { "" };
                 let short = section.key(key).map(|key| key.kind.allowed()).unwrap_or_default();

@@ -2,9 +2,9 @@
 
 use crate::options::{
     BALANCE, CACHE, CACHE_DISK, CACHE_KEY, CERTIFICATE, CLASS, DEADLINE, DISCOVER, Default, EJECT,
-    FORWARD, HEALTH, HEDGE, Key, Kind, LIMIT, LIMITS, MONITOR, RATE, RETRY, ROOT, ROUTE,
-    ROUTE_CACHE, ROUTE_KEY, ROUTE_RATE, SERVER, SERVICE_TLS, SERVICES, SHADOW, Section, TLS,
-    duration,
+    FORWARD, HEALTH, HEDGE, Key, Kind, LIMIT, LIMITS, MONITOR, OTLP, RATE, RETRY, ROOT, ROUTE,
+    ROUTE_CACHE, ROUTE_KEY, ROUTE_RATE, SERVER, SERVER_TIMING, SERVICE_TLS, SERVICES, SHADOW,
+    Section, TLS, duration,
 };
 use std::fmt::Write;
 
@@ -124,13 +124,15 @@ cache = false
 ```
 
 - A `*` at the end of the name of a cookie or query parameter stands for any rest.
-- Secrets (`purge_token`, passwords in `redis`) are shown as `********` wherever settings are shown.
+- Secrets (`purge_token`, passwords in `redis`, the `token` of `server_timing`, the `fields` of `otlp`)
+  are shown as `********` wherever settings are shown.
 ";
 
 /// The page, in Markdown.
 pub fn reference() -> String {
     let mut page = HEAD.to_owned();
-    let front = [&ROOT, &LIMITS, &TLS, &CERTIFICATE, &FORWARD, &MONITOR, &DEADLINE, &RATE];
+    let front = [&ROOT, &LIMITS, &TLS, &CERTIFICATE, &FORWARD];
+    let told = [&MONITOR, &SERVER_TIMING, &OTLP, &DEADLINE, &RATE];
     let service = [
         &SERVICES,
         &SERVER,
@@ -143,7 +145,7 @@ pub fn reference() -> String {
         &LIMIT,
         &SERVICE_TLS,
     ];
-    for section in front.into_iter().chain(service) {
+    for section in front.into_iter().chain(told).chain(service) {
         table(&mut page, section);
     }
     page.push_str(SHORT);
@@ -220,6 +222,7 @@ fn kind(kind: &Kind) -> (String, String) {
             let bounds = format!("{}; weights from 0 to {most}", plain(form.what));
             ("string or table of weights".to_owned(), bounds)
         }
+        Kind::Pairs { what, .. } => ("table of strings".to_owned(), plain(what)),
         Kind::Short { key, section, or_false } => {
             let or = if *or_false { ", or `false`" } else { "" };
             let (name, bounds) = short(key, section);

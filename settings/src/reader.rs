@@ -393,8 +393,10 @@ impl<'s> Reader<'s> {
             return Some(Err(text));
         }
         let lower = text.value.to_ascii_lowercase();
+        // OpenTelemetry's `http/protobuf` is `http`.
+        let lower = lower.split('/').next().unwrap_or(&lower);
         let names = words.iter().copied().filter(|word| !word.starts_with(char::is_numeric));
-        let hint = closest(&lower, names).map(|word| format!("did you mean \"{word}\"?"));
+        let hint = closest(lower, names).map(|word| format!("did you mean \"{word}\"?"));
         let what = format!("{}\"{}\" is not known", table.scope.key(key), text.value);
         let allowed = table.section.key(key).map(|option| option.kind.allowed());
         self.note(text.span, what, allowed.unwrap_or_default(), hint);

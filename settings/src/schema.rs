@@ -118,6 +118,12 @@ fn kind(kind: &Kind) -> Map<String, Value> {
             });
             json!({ "anyOf": [text(form.pattern), weights] })
         }
+        Kind::Pairs { name, value, .. } => json!({
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": { "pattern": name },
+            "additionalProperties": text(value),
+        }),
         Kind::Short { key, section, or_false } => {
             let mut any = either(key, section);
             if *or_false {

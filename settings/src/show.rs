@@ -5,11 +5,11 @@
 //! those that are not as in `[cache]`. Secrets are not shown: `********` stands in their place.
 
 mod caching;
+mod monitor;
 mod services;
 
 use crate::model::{Pattern, Route, Settings};
 use crate::options::duration;
-use monitor::settings::AccessLog;
 use service::settings::Deadlines;
 use std::fmt::{self, Display, Write};
 use std::path::Path;
@@ -49,12 +49,7 @@ pub fn show(settings: &Settings) -> String {
     file.texts("trusted_proxies", &trusted);
     file.plain("x_forwarded", &settings.forward.x_forwarded);
     file.plain("forwarded", &settings.forward.forwarded);
-    file.header("[monitor]");
-    match &settings.monitor.access_log {
-        AccessLog::Off => file.text("access_log", &"off"),
-        AccessLog::Stdout => file.text("access_log", &"stdout"),
-        AccessLog::File(path) => file.path("access_log", path),
-    }
+    file.monitor(&settings.monitor);
     file.deadlines(&settings.deadlines);
     if let Some(redis) = &settings.rate_redis {
         file.header("[rate]");
@@ -177,6 +172,12 @@ impl File {
         }
         if let Some(timeout) = route.timeout {
             self.time("timeout", timeout);
+        }
+        if let Some(told) = route.server_timing {
+            self.plain("server_timing", &told);
+        }
+        if let Some(objective) = &route.objective {
+            self.objective(objective);
         }
     }
 }

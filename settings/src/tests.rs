@@ -4,6 +4,7 @@ mod balance;
 mod caching;
 mod laws;
 mod messages;
+mod monitor;
 mod patterns;
 mod rates;
 mod reference;

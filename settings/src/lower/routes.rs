@@ -1,6 +1,7 @@
 //! `[[route]]`.
 
 use super::caching;
+use super::monitor;
 use super::rates::{self, Counting};
 use super::services::Service;
 use super::targets::{self, Targets};
@@ -115,6 +116,8 @@ fn route<'s>(
         targets::check_hash(reader, &start, pattern, ground.services, targets);
     }
     let cache = caching::of_route(reader, &table, &label, pattern.as_ref(), ground.rules);
+    let server_timing = reader.flag(&table, "server_timing");
+    let objective = monitor::objective(reader, &table);
     let unnamed = text.map(|text| At { value: text.value, span: text.span });
     let name = named.or(unnamed).unwrap_or(At { value: String::new(), span });
     let route = targets.zip(pattern.clone()).map(|(targets, pattern)| Route {
@@ -126,6 +129,8 @@ fn route<'s>(
         strip: strip.map(|found| found.value),
         prepend,
         timeout: timeout.map(|found| found.value),
+        server_timing,
+        objective,
         ..Route::plain(name.value.clone(), pattern.value, targets.service, cache)
     });
     Found { route, pattern, name }

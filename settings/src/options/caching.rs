@@ -22,7 +22,7 @@ const MASTER: Form =
     Form { what: "1 to 128 letters, digits, -, _, . and :", pattern: r"^[A-Za-z0-9._:-]{1,128}$" };
 const SHARED_PREFIX: Form =
     Form { what: "up to 64 printable ASCII characters, no space", pattern: r"^[!-~]{0,64}$" };
-const TOKEN: Form =
+pub(super) const TOKEN: Form =
     Form { what: "8 to 256 printable ASCII characters, no space", pattern: r"^[!-~]{8,256}$" };
 pub(super) const FIELD: Form =
     Form { what: "the name of a field", pattern: r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$" };

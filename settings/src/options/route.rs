@@ -1,6 +1,7 @@
 //! The table's part about a route; what it says of caching is in `caching`.
 
 use super::caching::{FIELD, ROUTE_CACHE};
+use super::monitor::OBJECTIVE;
 use super::service::SERVICE_NAME;
 use super::table::MILLISECOND;
 use super::{Default, Form, Key, Kind, Section};
@@ -65,6 +66,13 @@ pub(crate) static ROUTE: Section = Section {
         ("caching", "cache"),
         ("ttl", "cache"),
         ("tags", "cache"),
+        ("slo", "objective"),
+        ("slos", "objective"),
+        ("objectives", "objective"),
+        ("sla", "objective"),
+        ("target_latency", "objective"),
+        ("timing", "server_timing"),
+        ("server-timing", "server_timing"),
     ],
     keys: &[
         Key {
@@ -143,6 +151,20 @@ pub(crate) static ROUTE: Section = Section {
             default: Default::Words("as in `[cache]`"),
             doc: "What is kept of its answers, or whether anything is.",
             examples: &["{ ttl = \"1m\", stale = \"10m\" }", "false"],
+        },
+        Key {
+            name: "server_timing",
+            kind: Kind::Flag,
+            default: Default::Words("as in `[monitor]`"),
+            doc: "Whether everybody is told in `Server-Timing` where the time of a request went, or nobody.",
+            examples: &["true", "false"],
+        },
+        Key {
+            name: "objective",
+            kind: OBJECTIVE,
+            default: Default::Words("none"),
+            doc: "What it promises its users: `p99` that 99 % of all answers take this time at most (any percentile: `p50`, `p99.9`), `success` that this share of requests does not fail (5xx, or no answer). How fast the budget for what breaks it is used up is told, and alerted.",
+            examples: &["{ p99 = \"200ms\", success = \"99.9%\" }"],
         },
     ],
 };

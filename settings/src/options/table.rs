@@ -1,6 +1,7 @@
 //! The table itself, in the order of the reference page.
 
 use super::caching::{CACHE, FIELD, REDIS};
+use super::monitor::MONITOR;
 use super::route::ROUTE;
 use super::service::SERVICES;
 use super::{Default, Form, Key, Kind, Section};
@@ -48,6 +49,13 @@ pub(crate) static ROOT: Section = Section {
         ("backend", "service"),
         ("routes", "route"),
         ("log", "monitor"),
+        ("logging", "monitor"),
+        ("access_log", "monitor"),
+        ("telemetry", "monitor"),
+        ("observability", "monitor"),
+        ("tracing", "monitor"),
+        ("opentelemetry", "monitor"),
+        ("otel", "monitor"),
         ("limit", "limits"),
         ("caching", "cache"),
         ("region", "zone"),
@@ -339,20 +347,6 @@ pub(crate) static FORWARD: Section = Section {
             examples: &["true"],
         },
     ],
-};
-
-/// `[monitor]`.
-pub(crate) static MONITOR: Section = Section {
-    header: "[monitor]",
-    doc: "What is told about requests.",
-    aliases: &[("log", "access_log")],
-    keys: &[Key {
-        name: "access_log",
-        kind: Kind::Choice { words: &["off", "stdout"], or: Some(FILE) },
-        default: Default::Value("\"off\""),
-        doc: "Where a line for each request goes; a file is appended to.",
-        examples: &["\"stdout\"", "\"/var/log/fleetfoot/access.log\""],
-    }],
 };
 
 /// `[deadline]`.

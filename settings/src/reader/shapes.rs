@@ -1,6 +1,6 @@
 //! Values of more than one shape: a table or a value in its place, lists of those, weights.
 
-use super::{At, Reader, Scope, Table};
+use super::{At, Reader, Scope, Table, Text};
 use crate::options::{Kind, Section};
 use std::sync::LazyLock;
 use toml::Spanned;
@@ -166,6 +166,54 @@ impl<'s> Reader<'s> {
                 None
             }
         }
+    }
+
+    /// The strings under names at a key, in the order of the file.
+    pub(crate) fn pairs(
+        &mut self,
+        table: &Table<'s>,
+        key: &str,
+    ) -> Option<Vec<(At<String>, Text)>> {
+        let value = Self::value(table, key)?;
+        let DeValue::Table(inner) = value.get_ref() else {
+            self.mistyped(table, key, value);
+            return None;
+        };
+        if inner.is_empty() {
+            let what = format!("{}an empty table", table.scope.key(key));
+            let allowed = table.section.key(key).map(|option| option.kind.allowed());
+            let hint = Some("take the key out".to_owned());
+            self.note(value.span(), what, allowed.unwrap_or_default(), hint);
+        }
+        let mut found = Vec::new();
+        for (name, value) in inner {
+            let name = At { value: name.get_ref().to_string(), span: name.span() };
+            if let DeValue::String(text) = value.get_ref() {
+                let start = format!("{}{}: ", table.scope.key(key), name.value);
+                let text = self.fill(&start, text, value.span());
+                found.extend(text.map(|text| (name, text)));
+                continue;
+            }
+            let start = table.scope.key(key);
+            let source = &self.text[value.span()];
+            let (what, hint) = match value.get_ref() {
+                DeValue::Table(inner) => {
+                    let dotted = inner.keys().next().map(|key| key.get_ref().to_string());
+                    let dotted = format!("{}.{}", name.value, dotted.unwrap_or_default());
+                    let hint = format!("a name with a dot stands in quotes: \"{dotted}\"");
+                    (format!("{start}{} is a table", name.value), Some(hint))
+                }
+                DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
+                    let hint = format!("write it in quotes: \"{source}\"");
+                    (format!("{start}{} is {source}", name.value), Some(hint))
+                }
+                _ => (format!("{start}{} is no string", name.value), None),
+            };
+            let place = if value.get_ref().is_table() { name.span } else { value.span() };
+            self.note(place, what, "a string".to_owned(), hint);
+        }
+        found.sort_by_key(|(name, _)| name.span.start);
+        Some(found)
     }
 
     /// A whole number, or a variable that holds one.

@@ -5,7 +5,7 @@ use cache::settings::{KeyRules, Profile, RedisMode, Rules, Settings, Shared};
 use std::time::Duration;
 
 /// What stands in the place of a secret; long enough to be a token itself.
-const SECRET: &str = "********";
+pub(super) const SECRET: &str = "********";
 
 impl File {
     pub(super) fn cache(&mut self, cache: &Settings) {

@@ -10,7 +10,9 @@ use base::Share;
 use cache::settings::{
     Disk, KeyRules, Memcached, Profile, Redis, RedisMode, Rules, Settings as Cache, Shared,
 };
-use monitor::settings::AccessLog;
+use monitor::settings::{
+    AccessLog, LogFormat, Objective, Otlp, Protocol, ServerTiming, Settings as Monitor,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -214,8 +216,18 @@ fn route(index: usize, services: usize) -> impl Strategy<Value = Route> {
     let prefix = option::of("(/[a-z]{1,3}){1,2}");
     let asked = (service::class(), service::rates());
     let path = (any::<bool>(), prefix);
-    (pattern(index), name, targets(services), path, timeout, asked, cache).prop_map(
-        move |(pattern, name, targets, (strip, prepend), timeout, (class, rates), cache)| Route {
+    let told = (option::of(any::<bool>()), option::of(objective()));
+    (pattern(index), name, targets(services), path, timeout, asked, cache, told).prop_map(
+        move |(
+            pattern,
+            name,
+            targets,
+            (strip, prepend),
+            timeout,
+            (class, rates),
+            cache,
+            (server_timing, objective),
+        )| Route {
             name: name.map_or_else(|| pattern.to_string(), |name| format!("{name}{index}")),
             strip: strip.then(|| format!("/r{index}")),
             pattern,
@@ -228,8 +240,8 @@ fn route(index: usize, services: usize) -> impl Strategy<Value = Route> {
             prepend,
             timeout,
             cache,
-            server_timing: None,
-            objective: None,
+            server_timing,
+            objective,
         },
     )
 }
@@ -288,6 +300,69 @@ fn forward() -> impl Strategy<Value = Forward> {
     )
 }
 
+fn otlp() -> impl Strategy<Value = Otlp> {
+    let url = "https?://[a-z]{1,3}(:[1-9][0-9]{3})?(/[a-z]{1,3})?";
+    let parts = (url, words("[a-z]{1,3}-x"), "[a-zé \"$\\{}]{1,9}");
+    (parts, time(1_000 * MILLISECOND, 3_600_000 * MILLISECOND), any::<[bool; 3]>()).prop_map(
+        |((url, fields, service), every, [http, metrics, traces])| Otlp {
+            url,
+            protocol: if http { Protocol::Http } else { Protocol::Grpc },
+            fields: fields.into_iter().map(|name| (name, "********".to_owned())).collect(),
+            every,
+            metrics,
+            traces,
+            service,
+        },
+    )
+}
+
+fn monitor(log: impl Strategy<Value = AccessLog>) -> impl Strategy<Value = Monitor> {
+    let format =
+        prop_oneof![Just(LogFormat::Json), Just(LogFormat::Common), Just(LogFormat::Combined)];
+    let timing = prop_oneof![
+        Just(ServerTiming::Off),
+        Just(ServerTiming::On),
+        Just(ServerTiming::Token("********".to_owned()))
+    ];
+    let log = (log, format, 0..=10_000_u32, words("[a-zé_\"$]{1,5}\\*?"));
+    (log, timing, any::<[bool; 2]>(), 0..=10_000_u32, option::of(otlp())).prop_map(
+        |(
+            (access_log, log_format, log_sample, redact),
+            timing,
+            [request_id, trace],
+            sample,
+            otlp,
+        )| {
+            Monitor {
+                access_log,
+                log_format,
+                log_sample: Share(log_sample),
+                redact,
+                server_timing: timing,
+                request_id,
+                trace,
+                trace_sample: Share(sample),
+                otlp,
+            }
+        },
+    )
+}
+
+fn objective() -> impl Strategy<Value = Objective> {
+    let success = option::of((100..=9_999_u32).prop_map(Share));
+    (vec(100..=9_999_u32, 0..4), vec(1_000..3_600_000 * MILLISECOND, 4), success).prop_map(
+        |(mut shares, mut times, success)| {
+            shares.sort_unstable();
+            shares.dedup();
+            times.sort_unstable();
+            let times = times.into_iter().map(Duration::from_nanos);
+            let latency: Vec<_> = shares.into_iter().map(Share).zip(times).collect();
+            let success = if latency.is_empty() { success.or(Some(Share(9_990))) } else { success };
+            Objective { latency, success }
+        },
+    )
+}
+
 fn any_settings() -> impl Strategy<Value = Settings> {
     let listen = (vec((any::<bool>(), any::<[u8; 4]>()), 1..3), any::<bool>()).prop_map(
         |(all, six)| -> Vec<Listener> {
@@ -308,7 +383,8 @@ fn any_settings() -> impl Strategy<Value = Settings> {
         Just(AccessLog::Stdout),
         file().prop_map(AccessLog::File)
     ];
-    let top = (listen, admin, option::of(1..=1024_usize), time(0, DAY), log);
+    let monitor = monitor(log);
+    let top = (listen, admin, option::of(1..=1024_usize), time(0, DAY), monitor);
     let services = vec(any::<()>(), 1..4).prop_flat_map(|all| {
         let all = all.iter().enumerate();
         all.map(|(index, ())| service::service(format!("s_{index}-Z"))).collect::<Vec<_>>()
@@ -331,10 +407,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
                     limits: limits.clone(),
                     tls: keep.then(|| tls.clone()),
                     forward: forward.clone(),
-                    monitor: monitor::settings::Settings {
-                        access_log: top.4.clone(),
-                        ..monitor::settings::Settings::standard()
-                    },
+                    monitor: top.4.clone(),
                     cache: cache.clone(),
                     deadlines,
                     rate_redis,
@@ -363,8 +436,8 @@ proptest! {
         lines in vec(
             prop_oneof![
                 "[\\PC\n]{0,20}",
-                "(listen|admin|grace|zone|servers|match|to|strip|host|tls|discover|balance|health|retry|hedge|limit|shadow|class|rate|url|by|statuses|srv) ?= ?[\"'\\[{]?[a-z0-9:/*.{}%${\u{e9} -]{0,12}[\"'\\]}]?",
-                "\\[{1,2}(limits|tls|route|service|service\\.a|monitor|deadline|rate|service\\.a\\.(balance|retry|discover|health)|route\\.(rate|shadow))\\]{1,2}",
+                "(listen|admin|grace|zone|servers|match|to|strip|host|tls|discover|balance|health|retry|hedge|limit|shadow|class|rate|url|by|statuses|srv|redact|otlp|objective|fields|server_timing) ?= ?[\"'\\[{]?[a-z0-9:/*.{}%${\u{e9} -]{0,12}[\"'\\]}]?",
+                "\\[{1,2}(limits|tls|route|service|service\\.a|monitor|monitor\\.otlp|route\\.objective|deadline|rate|service\\.a\\.(balance|retry|discover|health)|route\\.(rate|shadow))\\]{1,2}",
             ],
             0..12,
         ),

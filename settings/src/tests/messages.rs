@@ -255,7 +255,7 @@ x_forwarded = "yes""#), @r#"
 match = "*""#), @r#"
     gateway.toml:3:1: route: a table
     3 | [route]
-      | ^^^^^^^ tables of match, to, name, shadow, class, rate, strip, prepend, timeout, cache
+      | ^^^^^^^ tables of match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective
     hint: the header is written [[route]]
     "#);
     insta::assert_snapshot!(before("route = 1

@@ -29,6 +29,8 @@ fn file_with(header: &str) -> String {
             format!("rate.redis = \"redis://a\"\n{ROUTED}{own}\nlimit = \"1/s\"\n")
         }
         header if header.starts_with("[route.") => format!("{ROUTED}{own}\n"),
+        "[monitor.server_timing]" => format!("{SHOP}{own}\ntoken = \"long-enough\"\n"),
+        "[monitor.otlp]" => format!("{SHOP}{own}\nurl = \"http://a\"\n"),
         "[tls]" => format!("{SHOP}{own}\ncertificates = [{{ chain = \"a\", key = \"b\" }}]\n"),
         "[[tls.certificates]]" => format!("{SHOP}{own}\nchain = \"a\"\nkey = \"b\"\n"),
         "[cache.disk]" => format!("{SHOP}{own}\npath = \"a\"\nsize = \"1 GiB\"\n"),
@@ -176,6 +178,8 @@ fn the_schema_knows_every_key_and_no_other() {
             "[route.class]" => short("/properties/route/items", "class"),
             "[[route.rate]]" => short("/properties/route/items", "rate"),
             "[[route]]" => "/properties/route/items".to_owned(),
+            "[monitor.server_timing]" => short("/properties/monitor", "server_timing"),
+            "[monitor.otlp]" => short("/properties/monitor", "otlp"),
             "[[tls.certificates]]" => "/properties/tls/properties/certificates/items".to_owned(),
             "[cache]" => "/properties/cache/anyOf/1".to_owned(),
             "[cache.disk]" => "/properties/cache/anyOf/1/properties/disk".to_owned(),

@@ -209,7 +209,7 @@ fn prefix(text: &str) -> Result<String, Wrong> {
 }
 
 /// Reads a bearer token. What is wrong is said without it: reports end up in logs.
-pub(super) fn token(text: &str) -> Result<String, Wrong> {
+pub(in crate::lower) fn token(text: &str) -> Result<String, Wrong> {
     const ALLOWED: &str = "8 to 256 printable ASCII characters, no space";
     if let Some((at, c)) = text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
         return Err(Wrong::part(at..at + c.len_utf8(), format!("{c:?} in a token"), ALLOWED));
