@@ -38,6 +38,11 @@ impl<const BITS: u32> Histogram<BITS> {
         self.sum_nanos.add(nanos);
     }
 
+    /// Their sum.
+    pub fn sum(&self) -> Duration {
+        Duration::from_nanos(self.sum_nanos.get())
+    }
+
     /// Adds what this has counted to `total`.
     pub fn add_to(&self, total: &mut Merged<BITS>) {
         for (sums, counts) in total.octaves.iter_mut().zip(&self.octaves) {
@@ -156,7 +161,7 @@ impl<const BITS: u32> Merged<BITS> {
 }
 
 /// The octave and, in it, the bucket of a value.
-const fn place<const BITS: u32>(nanos: u64) -> (usize, usize) {
+pub(crate) const fn place<const BITS: u32>(nanos: u64) -> (usize, usize) {
     let nanos = if nanos >> BITS_MAX == 0 { nanos } else { (1 << BITS_MAX) - 1 };
     if nanos >> BITS == 0 {
         return (0, nanos as usize);
@@ -166,7 +171,7 @@ const fn place<const BITS: u32>(nanos: u64) -> (usize, usize) {
 }
 
 /// The largest value, in nanoseconds, that falls into a bucket.
-const fn upper<const BITS: u32>(octave: usize, bucket: usize) -> u64 {
+pub(crate) const fn upper<const BITS: u32>(octave: usize, bucket: usize) -> u64 {
     if octave == 0 {
         return bucket as u64;
     }
