@@ -176,6 +176,7 @@ async fn exchange_h1(
     last: bool,
 ) -> Next {
     let house = worker.house();
+    let _counted = worker.count_request();
     let version = head.version;
     let keeps = !last && wants_keep(&head);
     let is_head = head.is_head();
@@ -555,6 +556,7 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
             return;
         }
     };
+    let _counted = worker.count_request();
     let is_head = head.is_head();
     let reply = RefCell::new(Some(reply));
     let mut interim = |head: &ResponseHead| {

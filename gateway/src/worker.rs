@@ -235,11 +235,12 @@ async fn keep_house(worker: Rc<Worker>) {
 /// Keeps a timer set, so that the thread notices when it is late: often while there is traffic, and
 /// seldom while there is none.
 async fn keep_watch(worker: Rc<Worker>) {
-    const SELDOM: Duration = Duration::from_millis(250);
+    const SELDOM: Duration = Duration::from_millis(100);
     let mut before = 0;
     loop {
         let sent = worker.ledger.sent_bytes.get();
-        let pause = if sent == before { SELDOM } else { lag::EVERY };
+        let idle = sent == before && worker.ledger.in_flight.get() == 0;
+        let pause = if idle { SELDOM } else { lag::EVERY };
         before = sent;
         lag::expect(Moment::now() + pause);
         tokio::time::sleep(pause).await;
@@ -288,6 +289,11 @@ impl Worker {
     /// Counts a connection that speaks HTTP/2, as long as the answer is kept.
     pub fn count_h2(&self) -> Counted {
         Counted::new(&self.ledger, |ledger| &ledger.open_h2)
+    }
+
+    /// Counts a request under way, as long as the answer is kept.
+    pub fn count_request(&self) -> Counted {
+        Counted::new(&self.ledger, |ledger| &ledger.in_flight)
     }
 
     fn settle(&self, snapshot: Arc<Snapshot>) {

@@ -53,7 +53,7 @@ pub fn within(since: Moment, now: Moment) -> Duration {
     let woken = WOKEN.get();
     let round = if woken > since { now.since(woken).min(ROUND_MAX) } else { Duration::ZERO };
     let (from, to) = STALL.get();
-    let stall = to.min(now).since(from.max(since));
-    // The stall ended when the thread woke, so the two follow each other.
+    // One that was over before the thread woke for this did not hold it up.
+    let stall = if to >= woken { to.min(now).since(from.max(since)) } else { Duration::ZERO };
     (round + stall).min(now.since(since))
 }

@@ -144,6 +144,8 @@ pub struct Ledger {
     pub open: Count,
     /// Of those, how many speak HTTP/2.
     pub open_h2: Count,
+    /// Requests under way.
+    pub in_flight: Count,
     /// TLS handshakes that failed.
     pub handshake_failures: Count,
     /// Bytes of answers sent to clients.
@@ -168,6 +170,7 @@ impl Default for Ledger {
             accepted: Count::new(),
             open: Count::new(),
             open_h2: Count::new(),
+            in_flight: Count::new(),
             handshake_failures: Count::new(),
             sent_bytes: Count::new(),
             log_dropped: Count::new(),

@@ -22,6 +22,7 @@ mod drain;
 mod health;
 mod limits;
 mod memory;
+mod phases;
 mod pools;
 mod rates;
 mod reload;

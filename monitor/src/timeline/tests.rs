@@ -101,6 +101,17 @@ fn our_own_lateness_is_not_the_servers() {
         line.resume(Phase::Gateway, at(71));
         assert_eq!(line.spent(Phase::Lag), Duration::from_millis(51));
         assert_eq!(line.spent(Phase::Server), Duration::from_millis(10));
+        // The next wait has nothing to do with it, and neither has one that it was a part of.
+        line.enter(Phase::Server, at(71));
+        lag::expect(at(90));
+        lag::woke(at(85));
+        line.resume(Phase::Gateway, at(85));
+        assert_eq!(line.spent(Phase::Lag), Duration::from_millis(51));
+        let mut other = Timeline::begin(at(60));
+        other.enter(Phase::Server, at(60));
+        lag::woke(at(90));
+        other.resume(Phase::Gateway, at(90));
+        assert_eq!(other.spent(Phase::Lag), Duration::ZERO);
     })
     .join()
     .expect("no panic");
