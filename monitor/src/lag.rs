@@ -53,7 +53,8 @@ pub fn within(since: Moment, now: Moment) -> Duration {
     let woken = WOKEN.get();
     let round = if woken > since { now.since(woken).min(ROUND_MAX) } else { Duration::ZERO };
     let (from, to) = STALL.get();
-    // One that was over before the thread woke for this did not hold it up.
-    let stall = if to >= woken { to.min(now).since(from.max(since)) } else { Duration::ZERO };
+    // One that was over well before the thread woke for this did not hold it up. (A thread that was
+    // stopped wakes twice: once for nothing.)
+    let stall = if to + ROUND_MAX >= woken { to.min(now).since(from.max(since)) } else { Duration::ZERO };
     (round + stall).min(now.since(since))
 }

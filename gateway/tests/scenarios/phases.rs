@@ -235,7 +235,7 @@ fn a_slow_tier_is_the_caches() {
     let page = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nhi";
     let origin = Origin::saying(page);
     let top =
-        format!("threads = 1\ncache = {{ redis = {:?}, shared_time = \"50ms\" }}", redis.url());
+        format!("threads = 1\ncache = {{ redis = {:?}, shared_time = \"100ms\" }}", redis.url());
     let gateway = start(&Text::to(&[origin.address()]).top(&top).rest(LOGGED));
     assert_eq!(gateway.client().get("/warm").text(), "hi");
     // Redis answers nobody for a while, longer than anybody waits for it.
