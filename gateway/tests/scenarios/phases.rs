@@ -325,6 +325,14 @@ fn a_process_that_is_stopped_is_late_by_its_own_fault() {
     // Until the timer rings often: as long as a request is under way.
     (0..4).for_each(|_| hold());
     gateway.signal("STOP");
+    let threads = format!("/proc/{}/task", gateway.id());
+    let is_stopped = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    };
+    scenario::server::wait_until("all threads are stopped", || {
+        std::fs::read_dir(&threads).expect("a process").flatten().all(is_stopped)
+    });
     gate.open();
     hold();
     hold();
