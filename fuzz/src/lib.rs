@@ -9,6 +9,7 @@ mod fields;
 mod heads;
 mod segment;
 mod services;
+mod timing;
 mod text;
 
 pub mod seeds;
@@ -19,6 +20,7 @@ pub use fields::field_values;
 pub use heads::{request_head, response_head};
 pub use segment::segment;
 pub use services::services;
+pub use timing::timing;
 pub use text::settings;
 
 /// A target: its name, its function, its seeds, and words that its inputs are made of.
@@ -76,6 +78,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target { name: "settings", run: settings, seeds: seeds::files, words: seeds::SETTINGS_WORDS },
     Target { name: "services", run: services, seeds: seeds::services, words: seeds::SERVICE_WORDS },
+    Target { name: "timing", run: timing, seeds: seeds::timing, words: seeds::TIMING_WORDS },
     Target { name: "segment", run: segment, seeds: seeds::segments, words: seeds::SEGMENT_WORDS },
 ];
 

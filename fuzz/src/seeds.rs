@@ -393,6 +393,20 @@ pub const SERVICE_WORDS: &[&str] = &[
     "\u{8}",
 ];
 
+/// Where `timing` begins.
+pub fn timing() -> Vec<Vec<u8>> {
+    [
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what",
+        "db;dur=53.2;desc=\"a, b\", app;dur=47\nredis;dur=\"1.5\"",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+/// Words of `timing`.
+pub const TIMING_WORDS: &[&str] = &["00-", "-01", ";dur=", "db", "cache", "\"", "\\", "1e9", "NaN"];
+
 /// Where `services` begins.
 pub fn services() -> Vec<Vec<u8>> {
     let texts = [

@@ -19,6 +19,7 @@ use crate::forward;
 use crate::house::{House, Snapshot};
 use crate::path::Exchange;
 use base::{Fault, FaultKind, FieldName, Moment, RequestHead, ResponseHead};
+use monitor::Phase;
 use monitor::expose::Family;
 use service::rate::{self, Said};
 use settings::{Route, Settings};
@@ -106,7 +107,10 @@ pub async fn check(house: &House, exchange: &mut Exchange<'_>, index: usize) -> 
     let client = client(exchange, &house.snapshot);
     let said = match &rates.shared {
         Some(shared) if rated.is_shared() => {
-            Box::pin(check_shared(rated, shared, &exchange.head, client, now)).await
+            exchange.facts.timeline.enter(Phase::Queue, Moment::recent());
+            let said = Box::pin(check_shared(rated, shared, &exchange.head, client, now)).await;
+            exchange.facts.timeline.resume(Phase::Gateway, Moment::now());
+            said
         }
         _ => {
             let head = &exchange.head;

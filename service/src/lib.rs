@@ -23,7 +23,7 @@ mod service;
 pub mod settings;
 mod shared;
 mod streams;
-mod told;
+pub mod told;
 mod twice;
 
 pub use admission::{Admission, Counts, Permit, Standing};

@@ -12,11 +12,11 @@ const PARTS_MAX: usize = 32;
 
 /// How long its parts took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub struct Told {
     /// Its database.
-    pub(crate) db: Duration,
+    pub db: Duration,
     /// Its cache.
-    pub(crate) cache: Duration,
+    pub cache: Duration,
 }
 
 const DB: [&[u8]; 9] =
@@ -24,7 +24,7 @@ const DB: [&[u8]; 9] =
 const CACHE: [&[u8]; 4] = [b"cache", b"redis", b"memcached", b"memcache"];
 
 /// Reads all lines of the field. Parts of one name add up.
-pub(crate) fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Told {
+pub fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Told {
     let mut told = Told::default();
     for part in lines.flat_map(parts).take(PARTS_MAX) {
         let mut pieces = split(part, b';').map(<[u8]>::trim_ascii);
