@@ -43,6 +43,7 @@ pub fn value(gateway: &Gateway, now: Moment) -> Value {
         "at": now.wall_ms().0,
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": now.since(gateway.begun()).as_secs(),
+        "listen": gateway.addresses.iter().map(url).collect::<Vec<_>>(),
         "served": gateway.live.served(&gateway.ledgers()),
         "history_bytes": bytes,
         "notices": notices,
@@ -56,6 +57,10 @@ pub fn value(gateway: &Gateway, now: Moment) -> Value {
         "kept_total": kept_total,
         "kept": kept,
     })
+}
+
+fn url((address, tls): &(std::net::SocketAddr, bool)) -> String {
+    format!("{}://{address}", if *tls { "https" } else { "http" })
 }
 
 /// How routes stand to what they promise.

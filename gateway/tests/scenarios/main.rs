@@ -22,6 +22,7 @@ mod drain;
 mod health;
 mod limits;
 mod memory;
+mod page;
 mod pools;
 mod rates;
 mod reload;
