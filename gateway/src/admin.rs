@@ -5,9 +5,10 @@
 //! authentication of its own.
 
 use crate::gateway::{Gateway, chain};
+use crate::live::serve::{self, Events};
 use base::Moment;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -41,7 +42,8 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
     }
 }
 
-type Page = Response<Full<Bytes>>;
+/// An answer: whole, or the stream of the live page.
+pub(crate) type Page = Response<Either<Full<Bytes>, Events>>;
 
 async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Page, Infallible> {
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -50,6 +52,7 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
         return Ok(text(StatusCode::FORBIDDEN, "not from a page of a browser\n"));
     }
     let page = match (request.uri().path(), get) {
+        ("/", true) if serve::reads_html(&request) => serve::index(),
         ("/", true) => text(StatusCode::OK, INDEX),
         ("/health", true) => text(StatusCode::OK, "alive\n"),
         ("/ready", true) if gateway.is_draining() => {
@@ -65,12 +68,19 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
             not_allowed("GET, HEAD")
         }
         ("/reload" | "/purge", _) => not_allowed("POST"),
+        (_, true) => {
+            serve::answer(&gateway, &request).unwrap_or_else(|| text(StatusCode::NOT_FOUND, INDEX))
+        }
         _ => text(StatusCode::NOT_FOUND, INDEX),
     };
     Ok(page)
 }
 
 const INDEX: &str = "fleetfoot admin\n\
+    GET  /          for browsers: where the time goes, live
+    GET  /live.json the same once, as JSON; GET /live as a stream of events
+    GET  /history.json?span=5m|1h|24h  latency over time
+    GET  /requests  the last requests that were kept whole; /requests/ID all of one
     GET  /health    200 while the process lives\n\
     GET  /ready     200 while traffic is welcome, 503 while draining\n\
     GET  /metrics   Prometheus text\n\
@@ -79,12 +89,17 @@ const INDEX: &str = "fleetfoot admin\n\
     POST /reload    read the settings file again\n\
     POST /purge     forget what is cached: {\"tags\": [], \"urls\": [], \"prefixes\": [], \"hosts\": [], \"all\": false, \"soft\": false}\n";
 
-fn text(status: StatusCode, text: impl Into<Bytes>) -> Page {
+pub(crate) fn text(status: StatusCode, text: impl Into<Bytes>) -> Page {
     typed(status, "text/plain; charset=utf-8", text)
 }
 
-fn typed(status: StatusCode, content_type: &'static str, content: impl Into<Bytes>) -> Page {
-    let mut page = Response::new(Full::new(content.into()));
+/// An answer of this type.
+pub(crate) fn typed(
+    status: StatusCode,
+    content_type: &'static str,
+    content: impl Into<Bytes>,
+) -> Page {
+    let mut page = Response::new(Either::Left(Full::new(content.into())));
     *page.status_mut() = status;
     let headers = page.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));

@@ -2,6 +2,7 @@
 
 use crate::house::{NotReady, Snapshot};
 use crate::listen::{self, ListenError};
+use crate::live::Live;
 use crate::reporter::Reporter;
 use crate::watch::Watch;
 use crate::worker::{self, Command, Handle};
@@ -112,6 +113,8 @@ pub struct Gateway {
     begun: Moment,
     /// What is remembered of exchanges.
     pub reporter: Reporter,
+    /// What is remembered for the live page.
+    pub live: Live,
 }
 
 impl Gateway {
@@ -158,6 +161,7 @@ impl Gateway {
             reading: Arc::new(Mutex::new(())),
             begun: Moment::now(),
             reporter: Reporter::new(),
+            live: Live::default(),
         })
     }
 

@@ -13,6 +13,7 @@ pub mod forward;
 pub mod gateway;
 pub mod house;
 pub mod listen;
+pub mod live;
 pub mod purge;
 pub mod rates;
 pub mod reporter;

@@ -43,6 +43,8 @@ pub struct State {
     pub records: VecDeque<Record>,
     /// The last ones, the oldest first.
     pub kept: VecDeque<Arc<Kept>>,
+    /// How many more there were before: the number of the first of those that are left.
+    pub kept_gone: u64,
     slow: Slow,
 }
 
@@ -84,6 +86,7 @@ impl Reporter {
             let _nobody_listens = self.kept.send(Arc::clone(&kept));
             if state.kept.len() == KEPT_MAX {
                 state.kept.pop_front();
+                state.kept_gone += 1;
             }
             state.kept.push_back(kept);
         }
@@ -133,6 +136,8 @@ pub async fn run(gateway: Weak<Gateway>) {
     loop {
         turns.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
-        gateway.reporter.turn(&gateway.ledgers(), Moment::now());
+        let (ledgers, now) = (gateway.ledgers(), Moment::now());
+        gateway.reporter.turn(&ledgers, now);
+        gateway.live.turn(&ledgers, now);
     }
 }

@@ -8,6 +8,7 @@
 
 #![allow(clippy::missing_panics_doc, reason = "a kit for tests: panicking is how it reports")]
 
+pub mod browser;
 pub mod client;
 pub mod fleet;
 pub mod gate;
@@ -27,6 +28,7 @@ pub mod suite;
 pub mod transcript;
 pub mod world;
 
+pub use browser::Browser;
 pub use client::Client;
 pub use fleet::{Fleet, Turn};
 pub use gate::Gate;

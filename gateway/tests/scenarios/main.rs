@@ -22,7 +22,11 @@ mod drain;
 mod health;
 mod limits;
 mod memory;
+<<<<<<< HEAD
 mod phases;
+=======
+mod page;
+>>>>>>> m5-page
 mod pools;
 mod rates;
 mod reload;

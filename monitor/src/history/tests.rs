@@ -27,7 +27,9 @@ impl World {
     /// A second in which a route took these, in microseconds, from the service.
     fn second(&mut self, route: &str, micros: &[u64]) {
         let total = self.totals.entry(route.to_owned()).or_default();
-        micros.iter().for_each(|us| total.service.add(Duration::from_micros(*us), 1));
+        for us in micros {
+            total.service.add(Duration::from_micros(*us), 1);
+        }
         self.read();
     }
 }
@@ -117,9 +119,11 @@ fn the_bytes_are_bounded() {
     let mut now = Moment::from_nanos(0);
     // Every bucket there is, in every second, by the hundred.
     let mut every = Merged::<7>::default();
-    (0..40 << 7).for_each(|cell| every.add(duration::<7>(cell), 100));
+    for cell in 0..40 << 7 {
+        every.add(duration::<7>(cell), 100);
+    }
     // Once round the day is 86,400 readings; the shapes repeat, so one of each stands for all.
-    for _ in 0..IN_LONG + 1 {
+    for _ in 0..=IN_LONG {
         total.store.merge(&every);
         total.service.merge(&every);
         history.read([("a".to_owned(), total.clone())].into(), Duration::ZERO, now);
