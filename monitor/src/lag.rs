@@ -55,6 +55,7 @@ pub fn within(since: Moment, now: Moment) -> Duration {
     let (from, to) = STALL.get();
     // One that was over well before the thread woke for this did not hold it up. (A thread that was
     // stopped wakes twice: once for nothing.)
-    let stall = if to + ROUND_MAX >= woken { to.min(now).since(from.max(since)) } else { Duration::ZERO };
+    let stall =
+        if to + ROUND_MAX >= woken { to.min(now).since(from.max(since)) } else { Duration::ZERO };
     (round + stall).min(now.since(since))
 }

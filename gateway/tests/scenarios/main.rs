@@ -22,11 +22,8 @@ mod drain;
 mod health;
 mod limits;
 mod memory;
-<<<<<<< HEAD
-mod phases;
-=======
 mod page;
->>>>>>> m5-page
+mod phases;
 mod pools;
 mod rates;
 mod reload;
