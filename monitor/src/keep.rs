@@ -38,7 +38,8 @@ impl Why {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Most that are kept in a minute, by why.
+/// Most that are kept in a minute, by why. Anybody can ask: a hundred a second is for all who do.
+const ASKED_MAX: u32 = 6_000;
 const FAILED_MAX: u32 = 64;
 const SLOW_MAX: u32 = 64;
 const NEW_MAX: usize = 128;
@@ -49,6 +50,7 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(3_750);
 #[derive(Debug)]
 pub struct Keeper {
     minute: Moment,
+    asked: u32,
     failed: u32,
     slow: u32,
     known: HashSet<u64>,
@@ -59,16 +61,24 @@ impl Keeper {
     /// Nothing kept yet.
     pub fn new() -> Self {
         let start = Moment::from_nanos(0);
-        Self { minute: start, failed: 0, slow: 0, known: HashSet::new(), next_sample: start }
+        Self {
+            minute: start,
+            asked: 0,
+            failed: 0,
+            slow: 0,
+            known: HashSet::new(),
+            next_sample: start,
+        }
     }
 
     /// Whether to keep this exchange, which ended `now`; `slow` is what 99 of 100 of its route take at
     /// most, zero while that is not known.
     pub fn keep(&mut self, facts: &Facts, slow: Duration, now: Moment) -> Option<Why> {
         if now.since(self.minute) >= MINUTE {
-            (self.minute, self.failed, self.slow) = (now, 0, 0);
+            (self.minute, self.asked, self.failed, self.slow) = (now, 0, 0, 0);
         }
-        if facts.trace.is_sampled() {
+        if facts.trace.is_sampled() && self.asked < ASKED_MAX {
+            self.asked += 1;
             return Some(Why::Asked);
         }
         let failed = facts.status >= 500 || facts.fault.is_some_and(|f| f.side() != Side::Client);
@@ -157,12 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_caller_records_is_always_kept() {
+    fn what_a_caller_records_is_kept_a_hundred_times_a_second() {
         let mut keeper = Keeper::new();
-        for _ in 0..1_000 {
-            let (mut facts, now) = ended(200, at(1), 1);
+        let mut asked = 0;
+        for _ in 0..20_000 {
+            let (mut facts, now) = ended(200, at(70_000), 1);
             facts.trace = crate::trace::Trace::begin(None, (1, 1), true);
-            assert_eq!(keeper.keep(&facts, Duration::ZERO, now), Some(Why::Asked));
+            asked += u32::from(keeper.keep(&facts, Duration::ZERO, now) == Some(Why::Asked));
         }
+        assert_eq!(asked, ASKED_MAX);
     }
 }
