@@ -268,6 +268,9 @@ const FREE_MAX: usize = 64;
 /// Buffers that grew larger than this are not kept, nor are those that were fitted to less.
 const FREE_BYTES_MAX: usize = 8 << 10;
 const FREE_BYTES_MIN: usize = 512;
+/// What a buffer has room for at first: a usual head, and what we add.
+const NEW_BYTES: usize = 1 << 10;
+const NEW_SLOTS: usize = 24;
 
 thread_local! {
     static FREE: RefCell<Vec<(Vec<u8>, Vec<Slot>)>> = const { RefCell::new(Vec::new()) };
@@ -319,7 +322,10 @@ impl Fields {
     /// No fields yet, for a parser: it [`Fields::note`]s where they lie in the bytes that it reads
     /// and hands these over with [`Fields::fill`] when it knows how many there are.
     pub fn lent() -> Self {
-        let (bytes, slots) = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        let lent = FREE.with_borrow_mut(Vec::pop);
+        // Large enough to be kept for the next, however short this head is.
+        let (bytes, slots) =
+            lent.unwrap_or_else(|| (Vec::with_capacity(NEW_BYTES), Vec::with_capacity(NEW_SLOTS)));
         Self { bytes, slots, seen: 0, run: false }
     }
 

@@ -74,11 +74,10 @@ impl Reporter {
 
     /// Takes what threads have for it.
     pub fn turn(&self, ledgers: &[Arc<Ledger>], now: Moment) {
-        let records: Vec<Record> =
-            ledgers.iter().flat_map(|ledger| ledger.records.take()).collect();
+        let records: Vec<Vec<Record>> = ledgers.iter().map(|l| l.records.take()).collect();
         let kept: Vec<_> = ledgers.iter().flat_map(|ledger| ledger.kept.take()).collect();
         let mut state = self.state();
-        state.records.extend(records);
+        records.into_iter().for_each(|records| state.records.extend(records));
         let old = state.records.iter().take_while(|r| now.since(r.begun) > WINDOW).count();
         let over = state.records.len().saturating_sub(RECORDS_MAX);
         state.records.drain(..old.max(over));

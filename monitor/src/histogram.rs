@@ -30,7 +30,10 @@ impl<const BITS: u32> Histogram<BITS> {
 
     /// Counts one duration.
     pub fn record(&self, duration: Duration) {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.record_nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn record_nanos(&self, nanos: u64) {
         let (octave, bucket) = place::<BITS>(nanos);
         let buckets = self.octaves[octave]
             .get_or_init(|| (0..1_usize << BITS).map(|_| Count::new()).collect());

@@ -6,7 +6,6 @@
 
 use crate::facts::Facts;
 use base::{Moment, Side};
-use std::collections::HashSet;
 use std::time::Duration;
 
 /// Why an exchange is kept.
@@ -53,7 +52,8 @@ pub struct Keeper {
     asked: u32,
     failed: u32,
     slow: u32,
-    known: HashSet<u64>,
+    /// Kinds that were met; few, and the usual ones first.
+    known: Vec<u64>,
     next_sample: Moment,
 }
 
@@ -61,14 +61,7 @@ impl Keeper {
     /// Nothing kept yet.
     pub fn new() -> Self {
         let start = Moment::from_nanos(0);
-        Self {
-            minute: start,
-            asked: 0,
-            failed: 0,
-            slow: 0,
-            known: HashSet::new(),
-            next_sample: start,
-        }
+        Self { minute: start, asked: 0, failed: 0, slow: 0, known: Vec::new(), next_sample: start }
     }
 
     /// Whether to keep this exchange, which ended `now`; `slow` is what 99 of 100 of its route take at
@@ -95,10 +88,11 @@ impl Keeper {
             return Some(Why::Sample);
         }
         let kind = kind(facts);
-        if self.known.len() < NEW_MAX && self.known.insert(kind) {
-            return Some(Why::New);
+        if self.known.len() == NEW_MAX || self.known.contains(&kind) {
+            return None;
         }
-        None
+        self.known.push(kind);
+        Some(Why::New)
     }
 }
 

@@ -263,8 +263,8 @@ impl Ledger {
         let whole = if facts.attempts == 0 { &route.from_store } else { &route.from_service };
         whole.record(facts.timeline.total());
         if !cfg!(fleetfoot_bare) {
-            for (phase, time) in facts.timeline.parts() {
-                route.phases[phase as usize].record(time);
+            for (phase, nanos) in facts.timeline.nanos() {
+                route.phases[phase as usize].record_nanos(nanos);
             }
         }
         if let Some(cached) = facts.cached {

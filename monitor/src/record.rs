@@ -9,8 +9,8 @@ use crate::timeline::{PHASES, Phase};
 use base::{FaultKind, Moment};
 use std::time::Duration;
 
-/// Nanoseconds in the unit of a record's times: they reach to seven minutes.
-const UNIT: u64 = 100;
+/// A record's times are in units of 128 ns, a power of two, and reach to nine minutes.
+const UNIT_BITS: u32 = 7;
 
 /// What else is known of an exchange, and not by its facts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,15 +115,14 @@ pub struct Record {
 impl Record {
     /// Of an exchange whose timeline has ended.
     pub fn of(facts: &Facts, beside: Beside) -> Self {
-        let units =
-            |time: Duration| u32::try_from(time.as_nanos() as u64 / UNIT).unwrap_or(u32::MAX);
+        let units = |nanos: u64| u32::try_from(nanos >> UNIT_BITS).unwrap_or(u32::MAX);
         let mut spent = [0; PHASES];
-        for (phase, time) in facts.timeline.parts() {
-            spent[phase as usize] = units(time);
+        for (phase, nanos) in facts.timeline.nanos() {
+            spent[phase as usize] = units(nanos);
         }
         Self {
             begun: facts.begun,
-            total: units(facts.timeline.total()),
+            total: units(facts.timeline.total_nanos()),
             spent,
             route: facts.route,
             service: facts.service,
@@ -144,12 +143,12 @@ impl Record {
 
     /// From its beginning to its end.
     pub fn total(&self) -> Duration {
-        Duration::from_nanos(u64::from(self.total) * UNIT)
+        Duration::from_nanos(u64::from(self.total) << UNIT_BITS)
     }
 
     /// What was spent in a phase.
     pub fn spent(&self, phase: Phase) -> Duration {
-        Duration::from_nanos(u64::from(self.spent[phase as usize]) * UNIT)
+        Duration::from_nanos(u64::from(self.spent[phase as usize]) << UNIT_BITS)
     }
 
     /// Did it fail by the service's or our own fault?

@@ -88,6 +88,8 @@ const TRY: [Phase; 9] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
     spent: [u64; PHASES],
+    /// A bit for each phase that was ever charged: most exchanges meet four of them.
+    met: u32,
     begun: Moment,
     since: Moment,
     phase: Phase,
@@ -101,7 +103,7 @@ impl Timeline {
 
     /// The same in another phase.
     pub const fn begin_with(phase: Phase, now: Moment) -> Self {
-        Self { spent: [0; PHASES], begun: now, since: now, phase }
+        Self { spent: [0; PHASES], met: 0, begun: now, since: now, phase }
     }
 
     /// The phase under way.
@@ -129,8 +131,10 @@ impl Timeline {
         self.charge(now);
         let charged = self.spent[self.phase as usize] - before;
         let late = late.min(charged);
-        self.spent[self.phase as usize] -= late;
-        self.spent[Phase::Lag as usize] += late;
+        if late > 0 {
+            self.spent[self.phase as usize] -= late;
+            self.add(Phase::Lag, late);
+        }
         self.phase = phase;
     }
 
@@ -139,15 +143,21 @@ impl Timeline {
             return;
         }
         let now = now.max(self.since);
-        self.spent[self.phase as usize] += now.as_nanos() - self.since.as_nanos();
+        self.add(self.phase, now.as_nanos() - self.since.as_nanos());
         self.since = now;
+    }
+
+    fn add(&mut self, phase: Phase, nanos: u64) {
+        self.spent[phase as usize] += nanos;
+        self.met |= 1 << phase as u32;
     }
 
     /// A try has failed: what it took is [`Phase::Retry`], and so is all until the next one.
     pub fn lost_try(&mut self, now: Moment) {
         self.resume(Phase::Retry, now);
         for phase in TRY {
-            self.spent[Phase::Retry as usize] += std::mem::take(&mut self.spent[phase as usize]);
+            let lost = std::mem::take(&mut self.spent[phase as usize]);
+            self.add(Phase::Retry, lost);
         }
     }
 
@@ -168,8 +178,8 @@ impl Timeline {
             }
         };
         let (db, cache) = (part(db), part(cache));
-        self.spent[Phase::Db as usize] += db;
-        self.spent[Phase::ServerCache as usize] += cache;
+        self.add(Phase::Db, db);
+        self.add(Phase::ServerCache, cache);
         self.spent[Phase::Server as usize] -= db + cache;
     }
 
@@ -182,7 +192,7 @@ impl Timeline {
         for phase in Phase::ALL {
             let part = other.spent[*phase as usize].min(waited);
             self.spent[self.phase as usize] -= part;
-            self.spent[*phase as usize] += part;
+            self.add(*phase, part);
             waited -= part;
         }
         self.phase = next;
@@ -195,13 +205,28 @@ impl Timeline {
 
     /// The same for all phases that took any time.
     pub fn parts(&self) -> impl Iterator<Item = (Phase, Duration)> + '_ {
-        let parts = Phase::ALL.iter().copied().zip(self.spent);
-        parts.filter(|(_, nanos)| *nanos > 0).map(|(p, nanos)| (p, Duration::from_nanos(nanos)))
+        self.nanos().map(|(phase, nanos)| (phase, Duration::from_nanos(nanos)))
+    }
+
+    /// The same in nanoseconds.
+    pub(crate) fn nanos(&self) -> impl Iterator<Item = (Phase, u64)> + '_ {
+        let mut left = self.met;
+        let met = std::iter::from_fn(move || {
+            let at = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            Phase::ALL.get(at).copied()
+        });
+        met.map(|phase| (phase, self.spent[phase as usize])).filter(|(_, nanos)| *nanos > 0)
     }
 
     /// All of it: from the beginning to the last entry.
     pub const fn total(&self) -> Duration {
         self.since.since(self.begun)
+    }
+
+    /// The same in nanoseconds.
+    pub(crate) const fn total_nanos(&self) -> u64 {
+        self.since.as_nanos() - self.begun.as_nanos()
     }
 }
 
