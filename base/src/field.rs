@@ -137,6 +137,9 @@ names! {
     Tracestate = "tracestate",
     ServerTiming = "server-timing",
     XRequestId = "x-request-id",
+    ServerTimingToken = "server-timing-token",
+    Traceresponse = "traceresponse",
+    Referer = "referer",
 }
 
 impl FieldName {
@@ -160,6 +163,7 @@ impl FieldName {
             (6, b'p') => &[N::Pragma],
             (6, b'x') => &[N::XHost],
             (7, b'e') => &[N::Expires],
+            (7, b'r') => &[N::Referer],
             (7, b't') => &[N::Trailer],
             (7, b'u') => &[N::Upgrade],
             (7, b'w') => &[N::Warning],
@@ -183,6 +187,7 @@ impl FieldName {
             (13, b'i') => &[N::IfNoneMatch],
             (13, b'l') => &[N::LastModified],
             (13, b's') => &[N::SurrogateKey, N::ServerTiming],
+            (13, b't') => &[N::Traceresponse],
             (13, b'x') => &[N::XRewriteUrl, N::XHttpMethod],
             (14, b'c') => &[N::ContentLength],
             (14, b'h') => &[N::Http2Settings],
@@ -201,6 +206,7 @@ impl FieldName {
             (18, b'x') => &[N::XForwardedPrefix, N::XForwardedScheme, N::XForwardedServer],
             (19, b'i') => &[N::IfUnmodifiedSince],
             (19, b'p') => &[N::ProxyAuthorization],
+            (19, b's') => &[N::ServerTimingToken],
             (22, b'x') => &[N::XHttpMethodOverride],
             (24, b'c') => &[N::CacheGroupInvalidation],
             _ => return N::Other,

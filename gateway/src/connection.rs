@@ -198,6 +198,8 @@ async fn exchange_h1(
         steering: Steering::NONE,
         rated: None,
         facts: Facts::begin_slowly(came, Moment::recent()),
+        id: None,
+        knows_token: false,
     };
     let departure = {
         let mut serving = pin!(path::serve(&house, &mut exchange));
@@ -296,7 +298,7 @@ async fn send_h1(
         Ok(()) if keeps && server.has_body_ended() => Next::Keep,
         Ok(()) => Next::Close,
         Err(fault) => {
-            depart::note(exchange, &fault);
+            depart::note(house, exchange, &fault);
             if outgoing.moved() == 0 && fault.kind.side() == Side::Upstream {
                 // The answer broke off before any of it was on its way: then there is a better one.
                 exchange.facts.status = depart::status_of(fault.kind);
@@ -417,10 +419,12 @@ async fn answer_fault(worker: &Worker, server: &Server, peer: &Peer, fault: &Fau
 /// Counts and logs a request that could not be understood.
 fn refused(worker: &Worker, peer: &Peer, fault: &Fault) {
     worker.ledger.fault(fault.kind);
-    if let Some(log) = &worker.house().snapshot.log
-        && !log.line(access::refusal(peer, fault, Moment::now()))
-    {
-        worker.ledger.log_dropped.add(1);
+    let house = worker.house();
+    if let Some(log) = &house.snapshot.log {
+        let format = house.snapshot.settings.monitor.log_format;
+        if !log.line(access::refusal(format, peer, fault, Moment::now())) {
+            worker.ledger.log_dropped.add(1);
+        }
     }
 }
 
@@ -578,6 +582,8 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
         steering: Steering::NONE,
         rated: None,
         facts: Facts::begin(Moment::now()),
+        id: None,
+        knows_token: false,
     };
     let departure = {
         let mut serving = pin!(path::serve(&house, &mut exchange));
@@ -600,7 +606,7 @@ async fn exchange_h2(worker: &Worker, stream: h2::server::Stream, peer: &Peer) {
         (None, _) => Err(Fault::new(FaultKind::ClientGone, "the stream was reset")),
     };
     if let Err(fault) = sent {
-        depart::note(&mut exchange, &fault);
+        depart::note(&house, &mut exchange, &fault);
     }
     telling::finish(worker, &house, &mut exchange);
 }

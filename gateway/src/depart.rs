@@ -1,9 +1,11 @@
 //! The way out: the only place where a fault becomes a status and a body.
 
+use crate::access::redacted;
 use crate::forward;
 use crate::house::House;
 use crate::path::{Departure, Exchange};
 use crate::rates;
+use crate::timing;
 use base::{Fault, FaultKind, FieldName, Moment, ResponseHead, Side, Version};
 use service::Answered;
 use std::cell::RefCell;
@@ -23,7 +25,7 @@ pub fn depart(
             Departure::Tunnel(head, tunnel)
         }
         Err(fault) => {
-            note(exchange, &fault);
+            note(house, exchange, &fault);
             let grpc = exchange.head.version == Version::Http2
                 && service::deadline::is_grpc(&exchange.head.fields);
             Departure::Response(if grpc { grpc_problem(&fault) } else { problem(&fault) })
@@ -35,6 +37,11 @@ pub fn depart(
     };
     exchange.facts.status = head.status;
     rates::tell(house, exchange, head);
+    if let Some(id) = exchange.request_id() {
+        head.fields.remove(FieldName::XRequestId);
+        head.fields.push_as(FieldName::XRequestId, b"X-Request-Id", id);
+    }
+    timing::tell(house, exchange, head);
     // RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing.
     if !head.fields.has(FieldName::Date) {
         date(|date| head.fields.push(b"Date", date));
@@ -43,11 +50,14 @@ pub fn depart(
 }
 
 /// Notes the fault that an exchange ended in; what is not the client's is told on standard error.
-pub fn note(exchange: &mut Exchange<'_>, fault: &Fault) {
+pub fn note(house: &House, exchange: &mut Exchange<'_>, fault: &Fault) {
     exchange.facts.fault = Some(fault.kind);
     if fault.kind.side() != Side::Client && fault.kind != FaultKind::NotCached {
         let chain = fault.chain();
-        monitor::log::complain(Moment::now(), format_args!("{}: {chain}", exchange.head));
+        let head = &exchange.head;
+        let target = redacted(head.target(), &house.snapshot.settings.monitor.redact);
+        let (method, target) = (head.method().escape_ascii(), target.escape_ascii());
+        monitor::log::complain(Moment::now(), format_args!("{method} {target}: {chain}"));
     }
 }
 

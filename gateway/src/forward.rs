@@ -215,8 +215,9 @@ const OVERRIDES: Names = Names::of(&[
 pub const REWRITTEN: Names =
     NOT_FORWARDED.and(HEARSAY).and(OVERRIDES).and(Names::of(&[FieldName::Via]));
 
-/// Drops the fields that Connection nominates (RFC 9110 §7.6.1). Framing and Host cannot be
-/// nominated away: they are not for one connection only, and who tries is attacking the next hop.
+/// Drops the fields that Connection nominates (RFC 9110 §7.6.1). Framing, Host and the request's id
+/// cannot be nominated away: they are not for one connection only, and who tries is attacking the
+/// next hop.
 fn drop_nominated(fields: &mut Fields) {
     if !fields.has(FieldName::Connection) {
         return;
@@ -234,7 +235,10 @@ fn drop_nominated(fields: &mut Fields) {
     fields.retain(|field| {
         matches!(
             field.known,
-            FieldName::Host | FieldName::ContentLength | FieldName::TransferEncoding
+            FieldName::Host
+                | FieldName::ContentLength
+                | FieldName::TransferEncoding
+                | FieldName::XRequestId
         ) || !nominated.iter().any(|name| field.name.eq_ignore_ascii_case(name))
     });
 }

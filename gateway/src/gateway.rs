@@ -3,6 +3,7 @@
 use crate::house::{NotReady, Snapshot};
 use crate::listen::{self, ListenError};
 use crate::live::Live;
+use crate::objectives::Objectives;
 use crate::reporter::Reporter;
 use crate::watch::Watch;
 use crate::worker::{self, Command, Handle};
@@ -115,6 +116,8 @@ pub struct Gateway {
     pub reporter: Reporter,
     /// What is remembered for the live page.
     pub live: Live,
+    /// How it goes with what routes promise.
+    pub objectives: Objectives,
 }
 
 impl Gateway {
@@ -162,6 +165,7 @@ impl Gateway {
             begun: Moment::now(),
             reporter: Reporter::new(),
             live: Live::default(),
+            objectives: Objectives::default(),
         })
     }
 
@@ -282,6 +286,7 @@ impl Gateway {
     /// Ends the threads, and waits for their end for so long at most: one that hangs ends with the
     /// process.
     pub async fn stop(self: Arc<Self>, patience: Duration) {
+        let log = self.snapshot().log.clone();
         let ending = async {
             for worker in &self.workers {
                 let _ended = worker.commands.send(Command::Stop).await;
@@ -290,6 +295,10 @@ impl Gateway {
                 let joining = tokio::task::spawn_blocking(move || {
                     gateway.watch.join();
                     gateway.workers.into_iter().for_each(Handle::join);
+                    // The last lines are the workers' too.
+                    if let Some(log) = log {
+                        log.flush();
+                    }
                 });
                 let _panicked = joining.await;
             }
@@ -327,6 +336,13 @@ impl Gateway {
         let mut families = crate::caching::figures::families(&snapshot.cache);
         families.extend(crate::standing::families(&snapshot.services, Moment::now()));
         families.extend(crate::rates::families(&snapshot));
+        families.extend(self.objectives.families(Moment::now()));
+        families.push(expose::Family::one(
+            "fleetfoot_access_log_failed_total",
+            "counter",
+            "Access log lines that could not be written.",
+            snapshot.log_failed.load(Ordering::Relaxed),
+        ));
         expose::page(&ledgers, &families, house)
     }
 }

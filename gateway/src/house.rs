@@ -19,6 +19,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use wire::settings::Limits;
 use wire::tls::TlsError;
 
@@ -43,6 +44,8 @@ pub struct Snapshot {
     pub cache: Arc<Cache>,
     /// Where the access log goes.
     pub log: Option<Log>,
+    /// Its lines that could not be written since the process started.
+    pub log_failed: Arc<AtomicU64>,
     /// What Via says of us.
     pub via: Via,
     /// Which settings these are, counted from the start of the process.
@@ -118,6 +121,8 @@ impl Snapshot {
                 Ok(Arc::new(Shared::new(service, before, now)?))
             })
             .collect::<Result<_, TlsError>>()?;
+        let log_failed = before.map_or_else(Arc::default, |before| Arc::clone(&before.log_failed));
+        let log = Log::open(&settings.monitor.access_log, Arc::clone(&log_failed));
         Ok(Self {
             router: Router::new(&settings.routes),
             limits: Arc::new(settings.limits.clone()),
@@ -126,7 +131,8 @@ impl Snapshot {
             rates: Rates::new(&settings, before.map(|before| &before.rates)),
             caches: settings.routes.iter().any(|route| route.cache.enabled),
             cache,
-            log: Log::open(&settings.monitor.access_log).map_err(NotReady::Log)?,
+            log: log.map_err(NotReady::Log)?,
+            log_failed,
             via: Via::new(&settings.forward.via),
             generation: before.map_or(0, |before| before.generation.wrapping_add(1)),
             settings,

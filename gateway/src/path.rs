@@ -28,7 +28,7 @@ use crate::route::Found;
 use crate::shadow;
 use crate::steering::{self, Steering};
 use crate::telling;
-use base::field::Prepared;
+use base::field::{Prepared, Span};
 use base::{Deadline, Fault, FaultKind, FieldName, Framing, RequestHead, ResponseHead};
 use monitor::Facts;
 use monitor::facts::Cause;
@@ -85,6 +85,17 @@ pub struct Exchange<'a> {
     pub rated: Option<String>,
     /// What is told of it.
     pub facts: Facts,
+    /// Where its id lies in its head, if requests have ids.
+    pub id: Option<Span>,
+    /// Its client knows the token of `server_timing`.
+    pub knows_token: bool,
+}
+
+impl Exchange<'_> {
+    /// Its id, if requests have ids.
+    pub fn request_id(&self) -> Option<&[u8]> {
+        self.id.map(|span| self.head.fields.text(span))
+    }
 }
 
 /// What leaves towards the client.

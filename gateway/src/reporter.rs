@@ -138,5 +138,6 @@ pub async fn run(gateway: Weak<Gateway>) {
         let (ledgers, now) = (gateway.ledgers(), Moment::now());
         gateway.reporter.turn(&ledgers, now);
         gateway.live.turn(&ledgers, now);
+        gateway.objectives.turn(&gateway.snapshot().settings.routes, &ledgers, now);
     }
 }

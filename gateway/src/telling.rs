@@ -3,7 +3,9 @@
 
 use crate::access;
 use crate::house::House;
+use crate::identity;
 use crate::path::Exchange;
+use crate::timing;
 use crate::worker::Worker;
 use base::{FieldName, Moment, Version};
 use monitor::facts::Try;
@@ -14,9 +16,11 @@ use monitor::{Kept, Phase, Record};
 use std::cell::RefCell;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// Finds the trace that a request belongs to, or begins one. A caller that cannot write its own is
+/// Gives a request its id, finds the trace that it belongs to or begins one. A caller that cannot write its own is
 /// not believed, and neither is the state that came with it.
 pub fn begin(house: &House, exchange: &mut Exchange<'_>) {
+    timing::begin(house, exchange);
+    identity::begin(house, exchange);
     let settings = &house.snapshot.settings.monitor;
     if !settings.trace || cfg!(fleetfoot_bare) {
         return;
@@ -50,7 +54,8 @@ pub fn finish(worker: &Worker, house: &House, exchange: &mut Exchange<'_>) {
         }
     }
     if let Some(log) = &house.snapshot.log
-        && !log.line(access::line(house, exchange))
+        && let Some(line) = access::line(house, exchange, || fastrand::u32(0..10_000))
+        && !log.line(line)
     {
         worker.ledger.log_dropped.add(1);
     }
@@ -88,7 +93,7 @@ fn kept(house: &House, exchange: &Exchange<'_>, why: Why) -> Kept {
         route: facts.route.map(|at| settings.routes[usize::from(at)].name.clone()),
         service: service.map(|service| service.settings.name.clone()),
         tries: facts.tries().map(|tried| (*tried, server(tried))).collect(),
-        request_id: None,
+        request_id: exchange.request_id().map(text),
         facts: facts.clone(),
     }
 }

@@ -14,6 +14,7 @@ pub mod keep;
 pub mod lag;
 pub mod ledger;
 pub mod log;
+pub mod objective;
 pub mod record;
 pub mod settings;
 pub mod timeline;

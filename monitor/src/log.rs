@@ -1,79 +1,75 @@
-//! The access log: one JSON object a line, written by a thread of its own.
+//! The access log's way to its file, and complaints on standard error.
 //!
 //! The path hands a line over through a bounded queue and never waits; what does not fit is dropped
-//! and counted. Lines are written in batches, so that a slow disk costs lines and not latency.
+//! and counted by whoever handed it over. A thread of the log's own writes lines in batches
+//! ([`write`]), so that a slow disk costs lines and not latency. [`line`] makes them.
+
+pub mod line;
+mod write;
 
 use crate::settings::AccessLog;
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use write::Writer;
 
 /// Most lines waiting to be written.
 const QUEUE_LINES_MAX: usize = 8_192;
 
+/// What is handed over.
+enum Order {
+    /// A line, with its line feed.
+    Line(Vec<u8>),
+    /// Say when all before this has been written.
+    Flush(SyncSender<()>),
+}
+
 /// Where lines are handed over.
 #[derive(Clone, Debug)]
-pub struct Log(SyncSender<Vec<u8>>);
+pub struct Log(SyncSender<Order>);
 
 impl Log {
-    /// Opens the log; `None` when it is off.
+    /// Opens the log; `None` when it is off. Lines that could be handed over and not be written are
+    /// counted as `failed`.
     ///
     /// # Errors
     /// The file cannot be opened, or no thread be had.
-    pub fn open(settings: &AccessLog) -> io::Result<Option<Self>> {
-        let out: Box<dyn Write + Send> = match settings {
+    pub fn open(settings: &AccessLog, failed: Arc<AtomicU64>) -> io::Result<Option<Self>> {
+        let (out, path) = match settings {
             AccessLog::Off => return Ok(None),
-            AccessLog::Stdout => Box::new(io::stdout()),
-            AccessLog::File(path) => {
-                Box::new(OpenOptions::new().create(true).append(true).open(path)?)
-            }
+            // A file of our own for it: what buffers could not say what is lost.
+            AccessLog::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None),
+            AccessLog::File(path) => (append(path)?, Some(path.clone())),
         };
         let (sender, receiver) = sync_channel(QUEUE_LINES_MAX);
-        let writer = std::thread::Builder::new().name("access-log".into());
-        writer.spawn(move || write_lines(&receiver, BufWriter::with_capacity(64 << 10, out)))?;
+        let writer = Writer::new(out, path, failed);
+        let thread = std::thread::Builder::new().name("access-log".into());
+        thread.spawn(move || writer.run(&receiver))?;
         Ok(Some(Self(sender)))
     }
 
     /// Hands a line over; false when it had to be dropped.
     #[must_use]
     pub fn line(&self, line: Vec<u8>) -> bool {
-        !matches!(self.0.try_send(line), Err(TrySendError::Full(_)))
+        !matches!(self.0.try_send(Order::Line(line)), Err(TrySendError::Full(_)))
     }
-}
 
-/// Writes until all handles are gone. A log that cannot be written is given up line by line: the
-/// gateway goes on.
-fn write_lines(lines: &Receiver<Vec<u8>>, mut out: impl Write) {
-    while let Ok(line) = lines.recv() {
-        let _written = out.write_all(&line);
-        while let Ok(line) = lines.try_recv() {
-            let _written = out.write_all(&line);
-        }
-        let _flushed = out.flush();
-    }
-}
-
-/// Appends `"name":"text",` with the text escaped as JSON wants it; bytes that are not UTF-8 are
-/// replaced.
-pub fn text(line: &mut Vec<u8>, name: &str, text: &[u8]) {
-    line.push(b'"');
-    line.extend_from_slice(name.as_bytes());
-    line.extend_from_slice(b"\":\"");
-    for c in String::from_utf8_lossy(text).chars() {
-        match c {
-            '"' | '\\' => line.extend_from_slice(&[b'\\', c as u8]),
-            '\0'..='\x1f' => {
-                let _ = write!(line, "\\u{:04x}", c as u32);
-            }
-            c => line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+    /// Waits until all that was handed over has been written, or could not be. May block for as long
+    /// as the disk does.
+    pub fn flush(&self) {
+        let (done, waits) = sync_channel(1);
+        if self.0.send(Order::Flush(done)).is_ok() {
+            let _gone = waits.recv();
         }
     }
-    line.extend_from_slice(b"\",");
 }
 
-/// Appends `"name":value,`.
-pub fn number(line: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
-    let _ = write!(line, "\"{name}\":{value},");
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// Most complaints that one thread writes in a second.

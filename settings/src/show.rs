@@ -66,6 +66,16 @@ pub fn show(settings: &Settings) -> String {
     file.0
 }
 
+/// How the settings write a percentile: `p99.9`.
+pub fn percentile(share: base::Share) -> String {
+    crate::lower::monitor::percentile_name(share)
+}
+
+/// How the settings write a length of time: `1m30s`.
+pub fn time(time: Duration) -> String {
+    duration(time)
+}
+
 /// The text so far.
 struct File(String);
 

@@ -28,6 +28,9 @@ mod pools;
 mod rates;
 mod reload;
 
+// What people are told of requests.
+mod said;
+
 // Which server is asked, how often, how long, and how many at once.
 mod balance;
 mod deadline;

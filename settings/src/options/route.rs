@@ -163,7 +163,7 @@ pub(crate) static ROUTE: Section = Section {
             name: "objective",
             kind: OBJECTIVE,
             default: Default::Words("none"),
-            doc: "What it promises its users: `p99` that 99 % of all answers take this time at most (any percentile: `p50`, `p99.9`), `success` that this share of requests does not fail (5xx, or no answer). How fast the budget for what breaks it is used up is told, and alerted.",
+            doc: "What it promises its users: `p99` that 99 % of all requests take this time at most (any percentile: `p50`, `p99.9`), `success` that this share of requests is not answered with 5xx. How fast the budget for what breaks it is used up is told, and alerted.",
             examples: &["{ p99 = \"200ms\", success = \"99.9%\" }"],
         },
     ],
