@@ -112,6 +112,8 @@ pub struct Gateway {
     begun: Moment,
     /// What is remembered of exchanges.
     pub reporter: Reporter,
+    /// What became of what was sent to an OTLP receiver.
+    pub exported: Arc<otlp::Figures>,
 }
 
 impl Gateway {
@@ -158,6 +160,7 @@ impl Gateway {
             reading: Arc::new(Mutex::new(())),
             begun: Moment::now(),
             reporter: Reporter::new(),
+            exported: Arc::default(),
         })
     }
 
@@ -308,22 +311,16 @@ impl Gateway {
         self.begun
     }
 
-    /// The metrics page.
-    pub fn metrics(&self) -> String {
-        let ledgers = self.ledgers();
-        let house = expose::House {
+    /// Figures of the house itself, for the page of metrics.
+    pub fn house(&self) -> expose::House {
+        expose::House {
             version: env!("CARGO_PKG_VERSION"),
             threads: self.workers.len(),
             reloads: self.reloads.load(Ordering::Relaxed),
             reload_failures: self.reload_failures.load(Ordering::Relaxed),
             draining: self.is_draining(),
             uptime: Moment::now().since(self.begun),
-        };
-        let snapshot = self.snapshot();
-        let mut families = crate::caching::figures::families(&snapshot.cache);
-        families.extend(crate::standing::families(&snapshot.services, Moment::now()));
-        families.extend(crate::rates::families(&snapshot));
-        expose::page(&ledgers, &families, house)
+        }
     }
 }
 

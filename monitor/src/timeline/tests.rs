@@ -1,3 +1,5 @@
+//! Phases sum to the whole, whatever happens in which order.
+
 use super::*;
 use proptest::prelude::*;
 
