@@ -98,8 +98,17 @@ fn ask(server: &Server, target: &str) -> Value {
 
 /// The number that a query comes to.
 fn query(server: &Server, query: &str) -> Option<f64> {
-    let data = ask(server, &format!("query?query={query}"));
+    let data = ask(server, &format!("query?query={}", encoded(query)));
     data["result"][0]["value"][1].as_str()?.parse().ok()
+}
+
+/// A query as a part of a URL.
+fn encoded(query: &str) -> String {
+    let byte = |b: u8| match b {
+        b if b.is_ascii_alphanumeric() => char::from(b).to_string(),
+        b => format!("%{b:02X}"),
+    };
+    query.bytes().map(byte).collect()
 }
 
 fn exemplar(server: &Server) -> bool {
@@ -118,7 +127,7 @@ fn prometheus_reads_open_metrics_with_exemplars() {
     let is =
         |of: &str, value: f64| query(&server, of).is_some_and(|found| (found - value).abs() < 0.01);
     wait_until("a scrape", || is("sum(fleetfoot_requests_total)", 20.0));
-    assert!(is("fleetfoot_request_seconds_bucket{le=\"%2BInf\",route=\"*\"}", 20.0));
+    assert!(is("fleetfoot_request_seconds_bucket{le=\"+Inf\",route=\"*\"}", 20.0));
     assert!(is("up", 1.0));
     wait_until("an exemplar", || exemplar(&server));
     // Bounds are written alike in all formats that it reads.
@@ -141,4 +150,27 @@ fn prometheus_reads_native_histograms() {
     assert!(median > 1e-6 && median <= most, "{median} of {most}");
     let phase = "histogram_count(fleetfoot_phase_seconds{phase=\"server\",route=\"*\"})";
     assert!(query(&server, phase).is_some_and(|n| n > 0.0));
+}
+
+#[test]
+fn prometheus_understands_all_that_the_dashboard_asks() {
+    let origin = Origin::start();
+    let gateway = busy(&origin);
+    let Some(server) = prometheus(&gateway, "") else { return };
+    wait_until("a scrape", || query(&server, "fleetfoot_threads").is_some());
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../dashboards/grafana.json");
+    let dashboard = std::fs::read_to_string(file).expect("the dashboard");
+    let dashboard: Value = serde_json::from_str(&dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().into_iter().flatten();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    let asked: Vec<&str> = targets.filter_map(|target| target["expr"].as_str()).collect();
+    assert!(asked.len() > 20, "{asked:?}");
+    for expression in asked {
+        let mut plain = expression.replace("$__rate_interval", "1m");
+        for variable in ["$route", "$service", "$instance"] {
+            plain = plain.replace(variable, ".*");
+        }
+        let data = ask(&server, &format!("query?query={}", encoded(&plain)));
+        assert_eq!(data["resultType"], "vector", "{plain}");
+    }
 }
