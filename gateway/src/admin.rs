@@ -6,6 +6,7 @@
 
 use crate::gateway::{Gateway, chain};
 use crate::live::serve::{self, Events};
+use crate::metrics::Format;
 use base::Moment;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Either, Full, Limited};
@@ -59,7 +60,7 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
             text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         }
         ("/ready", true) => text(StatusCode::OK, "ready\n"),
-        ("/metrics", true) => metrics(&gateway),
+        ("/metrics", true) => metrics(&gateway, &request),
         ("/settings", true) => toml(&gateway),
         ("/servers", true) => servers(&gateway),
         ("/reload", false) if *request.method() == Method::POST => reload(&gateway).await,
@@ -83,7 +84,7 @@ const INDEX: &str = "fleetfoot admin\n\
     GET  /requests  the last requests that were kept whole; /requests/ID all of one
     GET  /health    200 while the process lives\n\
     GET  /ready     200 while traffic is welcome, 503 while draining\n\
-    GET  /metrics   Prometheus text\n\
+    GET  /metrics   for Prometheus: text, OpenMetrics or Protocol Buffers\n\
     GET  /settings  the settings in force, as TOML\n\
     GET  /servers   every service: its servers and how they stand, as JSON\n\
     POST /reload    read the settings file again\n\
@@ -113,8 +114,10 @@ fn not_allowed(allow: &'static str) -> Page {
     page
 }
 
-fn metrics(gateway: &Gateway) -> Page {
-    typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", gateway.metrics())
+fn metrics(gateway: &Gateway, request: &Request<Incoming>) -> Page {
+    let accept = request.headers().get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::of(accept.unwrap_or_default());
+    typed(StatusCode::OK, format.content_type(), format.page(&crate::metrics::told(gateway)))
 }
 
 fn toml(gateway: &Gateway) -> Page {

@@ -118,6 +118,8 @@ pub struct Gateway {
     pub live: Live,
     /// How it goes with what routes promise.
     pub objectives: Objectives,
+    /// What became of what was sent to an OTLP receiver.
+    pub exported: Arc<otlp::Figures>,
 }
 
 impl Gateway {
@@ -166,6 +168,7 @@ impl Gateway {
             reporter: Reporter::new(),
             live: Live::default(),
             objectives: Objectives::default(),
+            exported: Arc::default(),
         })
     }
 
@@ -321,29 +324,16 @@ impl Gateway {
         self.begun
     }
 
-    /// The metrics page.
-    pub fn metrics(&self) -> String {
-        let ledgers = self.ledgers();
-        let house = expose::House {
+    /// Figures of the house itself, for the page of metrics.
+    pub fn house(&self) -> expose::House {
+        expose::House {
             version: env!("CARGO_PKG_VERSION"),
             threads: self.workers.len(),
             reloads: self.reloads.load(Ordering::Relaxed),
             reload_failures: self.reload_failures.load(Ordering::Relaxed),
             draining: self.is_draining(),
             uptime: Moment::now().since(self.begun),
-        };
-        let snapshot = self.snapshot();
-        let mut families = crate::caching::figures::families(&snapshot.cache);
-        families.extend(crate::standing::families(&snapshot.services, Moment::now()));
-        families.extend(crate::rates::families(&snapshot));
-        families.extend(self.objectives.families(Moment::now()));
-        families.push(expose::Family::one(
-            "fleetfoot_access_log_failed_total",
-            "counter",
-            "Access log lines that could not be written.",
-            snapshot.log_failed.load(Ordering::Relaxed),
-        ));
-        expose::page(&ledgers, &families, house)
+        }
     }
 }
 

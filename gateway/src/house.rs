@@ -141,7 +141,7 @@ impl Snapshot {
 }
 
 /// The name under which requests are counted that no route takes.
-const UNROUTED: &str = "-";
+pub(crate) const UNROUTED: &str = "-";
 
 /// The settings in force as one thread uses them.
 #[derive(Debug)]

@@ -43,7 +43,7 @@ fn made(now: Wall, random: u128) -> [u8; 36] {
     let bits = u128::from(now.0) << 80 | random >> 48;
     let bits = bits & !(0xf << 76 | 0b11 << 62) | 7 << 76 | 0b10 << 62;
     let mut digits = [0; 32];
-    monitor::trace::hex(&mut digits, bits.to_be_bytes());
+    monitor::trace::hex(&mut digits, bits);
     let mut text = [b'-'; 36];
     for (from, to) in [(0..8, 0..8), (8..12, 9..13), (12..16, 14..18), (16..20, 19..23)] {
         text[to].copy_from_slice(&digits[from]);

@@ -50,6 +50,9 @@ pub(crate) struct ShopFlags {
     /// What is wrong with this instance: `slow`, `fails`, `stalls` or `none`
     #[arg(long, value_name = "ILLNESS", default_value = "none")]
     ill: Ill,
+    /// An OTLP receiver that its spans are sent to; more is said by OpenTelemetry's variables
+    #[arg(long, value_name = "URL", env = otlp::environment::ENDPOINT)]
+    otlp: Option<String>,
 }
 
 pub(crate) fn demo(flags: &DemoFlags) -> Done {
@@ -73,8 +76,15 @@ pub(crate) fn shop(flags: ShopFlags) -> Done {
         (None, Some(directory)) => Storage::Directory(directory),
         (None, None) => Storage::Temporary,
     };
+    let variable = |name: &str| match name {
+        otlp::environment::ENDPOINT => flags.otlp.clone(),
+        name => std::env::var(name).ok(),
+    };
+    let otlp = otlp::environment::read(variable, "shop");
+    let otlp = otlp.map_err(|wrong| Failure::mistake(wrong.to_string()))?;
     let options = Options {
         database,
+        otlp,
         products: flags.products,
         seed: flags.seed,
         without: flags.without,

@@ -1,6 +1,7 @@
 //! `fleetfoot run`: start, tell where, then wait for signals.
 
 use crate::command::{Done, Failure, RunFlags, mistakes};
+use gateway::export::Export;
 use gateway::gateway::{Gateway, ReloadError, Source, StartError, chain};
 use gateway::listen;
 use gateway::{admin, reporter};
@@ -79,6 +80,7 @@ async fn live(settings: Settings, source: Source) -> Done {
     })?;
     let gateway = Arc::new(gateway);
     tokio::spawn(reporter::run(Arc::downgrade(&gateway)));
+    let export = Export::start(&gateway);
     for (address, tls) in &gateway.addresses {
         let scheme = if *tls { "https" } else { "http" };
         eprintln!("fleetfoot: listening on {scheme}://{address}");
@@ -105,11 +107,17 @@ async fn live(settings: Settings, source: Source) -> Done {
         eprintln!("fleetfoot: ended with {open} connections still open");
     }
     tokio::select! { biased;
-        () = gateway.stop(patience) => {}
+        () = end(gateway, export, patience) => {}
         _ = term.recv() => {}
         _ = interrupt.recv() => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sends what is left to be told, and ends the threads.
+async fn end(gateway: Arc<Gateway>, export: Export, patience: Duration) {
+    export.finish().await;
+    gateway.stop(patience).await;
 }
 
 /// Reloads as often as told to, until told to end; a reload under way does not hold that up.

@@ -6,6 +6,7 @@
 
 pub mod basket;
 pub mod count;
+pub mod exponential;
 pub mod expose;
 pub mod facts;
 pub mod histogram;
@@ -22,6 +23,7 @@ pub mod trace;
 
 pub use basket::Basket;
 pub use count::Count;
+pub use exponential::Exponential;
 pub use facts::{Cached, Facts};
 pub use histogram::{Histogram, Merged};
 pub use history::{History, Sketch, Total};

@@ -72,9 +72,9 @@ impl Trace {
 
     fn text_of(&self, span: u64) -> [u8; TEXT_LENGTH] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        hex(&mut text[3..35], self.id.to_be_bytes());
-        hex(&mut text[36..52], span.to_be_bytes());
-        hex(&mut text[53..55], [self.flags]);
+        hex(&mut text[3..35], self.id);
+        hex(&mut text[36..52], u128::from(span));
+        hex(&mut text[53..55], u128::from(self.flags));
         text
     }
 }
@@ -90,10 +90,12 @@ pub struct Parent {
     pub flags: u8,
 }
 
-/// Writes a number's lower-case hexadecimal digits, as many as there is room for.
-pub fn hex<const BYTES: usize>(into: &mut [u8], value: [u8; BYTES]) {
+/// Writes a number's last lower-case hexadecimal digits, as many as there is room for: an even number.
+pub fn hex(into: &mut [u8], value: u128) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (two, byte) in into.chunks_exact_mut(2).zip(value) {
+    let bytes = value.to_be_bytes();
+    let first = bytes.len().saturating_sub(into.len() / 2);
+    for (two, byte) in into.chunks_exact_mut(2).zip(&bytes[first..]) {
         two[0] = DIGITS[usize::from(byte >> 4)];
         two[1] = DIGITS[usize::from(byte & 15)];
     }

@@ -24,6 +24,7 @@ mod search;
 mod seed;
 mod server;
 mod sin;
+mod trace;
 mod visit;
 
 pub use database::DatabaseError;
@@ -31,6 +32,7 @@ pub use ill::{Ill, UnknownIll};
 pub use server::{Running, serve};
 pub use sin::{Sin, Sins, UnknownSin};
 
+use monitor::settings::Otlp;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,6 +56,8 @@ pub struct Options {
     pub connections: usize,
     /// How long the imitated mail server takes for one letter.
     pub mail_time: Duration,
+    /// Where its spans are sent.
+    pub otlp: Option<Otlp>,
 }
 
 /// Where a shop's data is.
@@ -79,6 +83,7 @@ impl Options {
             ill: Ill::None,
             connections: 4,
             mail_time: Duration::from_millis(150),
+            otlp: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::ill::{Blow, Course, Ill};
 use crate::mail::{self, Clerk};
 use crate::seed::Catalogue;
 use crate::sin::{Sin, Sins};
+use crate::trace::Here;
 use crate::visit::{Asked, Shop, Visit};
 use crate::{Options, ShopError, Storage};
 use crate::{cart, catalogue, order, page, recommend, review, search};
@@ -21,6 +22,9 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use monitor::settings::Otlp;
+use otlp::Exporter;
+use otlp::exporter::Teller;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,6 +38,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const CONNECTIONS_MAX: usize = 4_096;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
+const LAST_SPANS_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// An open shop. Dropped, it closes at once.
 pub struct Running {
@@ -41,6 +46,7 @@ pub struct Running {
     pub address: SocketAddr,
     stop: watch::Sender<bool>,
     acceptor: Option<JoinHandle<()>>,
+    exporter: Option<Exporter>,
 }
 
 impl Running {
@@ -50,6 +56,9 @@ impl Running {
         if let Some(acceptor) = self.acceptor.take() {
             // An error is a panic of the acceptor: it has closed.
             let _ = acceptor.await;
+        }
+        if let Some(exporter) = self.exporter.take() {
+            exporter.finish(LAST_SPANS_TIME_MAX).await;
         }
     }
 
@@ -93,6 +102,7 @@ pub async fn serve(options: Options) -> Result<Running, ShopError> {
     let (clerk, chores) = Clerk::new();
     let mended = options.ill == Ill::Slow && !sins.has(Sin::SlowInstance);
     let ill = if mended { Ill::None } else { options.ill };
+    let exporter = options.otlp.as_ref().map(export);
     let shop = Arc::new(Shop {
         database,
         sins,
@@ -102,6 +112,7 @@ pub async fn serve(options: Options) -> Result<Running, ShopError> {
         caller: Caller::new(reachable(address)),
         clerk,
         mail_time: options.mail_time,
+        spans: exporter.as_ref().map(|exporter| exporter.spans().clone()),
     });
     let (stop, stopped) = watch::channel(false);
     let acceptor = tokio::spawn(async move {
@@ -109,7 +120,14 @@ pub async fn serve(options: Options) -> Result<Running, ShopError> {
         work.spawn(mail::work(shop.clone(), chores, stopped.clone()));
         accept(listener, shop, stopped, work).await;
     });
-    Ok(Running { address, stop, acceptor: Some(acceptor) })
+    Ok(Running { address, stop, acceptor: Some(acceptor), exporter })
+}
+
+/// Sends spans; the shop has no metrics to tell.
+fn export(settings: &Otlp) -> Exporter {
+    let settings = Otlp { metrics: false, traces: true, ..settings.clone() };
+    let teller = Teller { version: env!("CARGO_PKG_VERSION"), begun: Moment::now() };
+    Exporter::start(&settings, teller, None, &Arc::default(), Vec::new)
 }
 
 async fn open(options: &Options, indexed: bool) -> Result<Database, ShopError> {
@@ -204,7 +222,9 @@ async fn serve_one(shop: Arc<Shop>, request: Request<Incoming>) -> Sent {
     };
     let own =
         matches!(asked.path.first().map(String::as_str), Some("health" | "sins" | "counters"));
-    let visit = Visit { shop, asked, counts: Counts::default() };
+    let here = Here::of(&asked.fields, shop.spans.as_ref());
+    let open = if own { None } else { here.serve(&asked.method, &asked.path) };
+    let visit = Visit { shop, asked, here, counts: Counts::default() };
     if !own {
         // At its start: one that is given up, as the loser of a hedge is, has been asked too.
         let counts = &visit.shop.counts;
@@ -218,6 +238,9 @@ async fn serve_one(shop: Arc<Shop>, request: Request<Incoming>) -> Sent {
     let bytes = hyper::body::Body::size_hint(sent.body()).exact().unwrap_or(0);
     if !own {
         Counts::add(&visit.shop.counts.bytes, bytes);
+    }
+    if let Some(open) = open {
+        open.end(sent.status(), Some(&visit.counts));
     }
     let timing = server_timing(&visit.counts, Moment::now().since(start));
     put(sent.headers_mut(), HeaderName::from_static("server-timing"), &timing);

@@ -10,9 +10,11 @@ use crate::database::{Cell, Database, Row, Statement};
 use crate::ill::Course;
 use crate::mail::Clerk;
 use crate::sin::{Sin, Sins};
+use crate::trace::Here;
 use base::Moment;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use otlp::Spans;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub(crate) struct Shop {
     pub caller: Caller,
     pub clerk: Clerk,
     pub mail_time: Duration,
+    /// Where spans go.
+    pub spans: Option<Spans>,
 }
 
 impl Shop {
@@ -84,6 +88,8 @@ pub(crate) fn numbers(name: &str, text: &str) -> Result<Vec<i64>, Refusal> {
 pub(crate) struct Visit {
     pub shop: Arc<Shop>,
     pub asked: Asked,
+    /// Its place in a trace.
+    pub here: Here,
     /// What this request alone has cost.
     pub counts: Counts,
 }
@@ -126,12 +132,25 @@ impl Visit {
     /// Calls one of the shop's services over HTTP.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Refusal> {
         Counts::add(&self.counts.calls, 1);
-        self.shop.caller.call(Method::GET, path, None).await
+        self.call(Method::GET, path, None).await
     }
 
     /// Sends JSON to one of the shop's services over HTTP.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Refusal> {
         Counts::add(&self.counts.calls, 1);
-        self.shop.caller.call(Method::POST, path, Some(body)).await
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Refusal> {
+        let (open, trace) = self.here.call(&method, &self.asked.path);
+        let (value, database) = self.shop.caller.call(method, path, body, (open, trace)).await?;
+        // Counted for the shop where it was spent; told of this request too.
+        Counts::add(&self.counts.database_nanos, database.as_nanos() as u64);
+        Ok(value)
     }
 }

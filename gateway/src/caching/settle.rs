@@ -193,8 +193,8 @@ fn entry(
         kept.fields.push(b"Date", crate::depart::http_date(now.seconds()).as_bytes());
     }
     let tags = tags(house, aim.plan, head, &kept, route)?;
-    let withholds = policy::strip(&mut kept, rules, &settings.targeted)
-        || kept.fields.may_have_any(OF_ONE);
+    let withholds =
+        policy::strip(&mut kept, rules, &settings.targeted) || kept.fields.may_have_any(OF_ONE);
     let own = withholds.then(|| Box::new(response.head.clone()));
     kept.fields.retain(|field| !NOT_KEPT.has(field.known));
     let flow = Arc::new(Flow::default());
@@ -216,11 +216,8 @@ const TAGS: Names = Names::of(&[
 ]);
 
 /// What an answer says of the one request that it answered.
-const OF_ONE: Names = Names::of(&[
-    FieldName::ServerTiming,
-    FieldName::Traceresponse,
-    FieldName::XRequestId,
-]);
+const OF_ONE: Names =
+    Names::of(&[FieldName::ServerTiming, FieldName::Traceresponse, FieldName::XRequestId]);
 
 /// Vendors' tags are for caches like this one, not for those behind it; framing is written anew; and
 /// others are not told of another request.

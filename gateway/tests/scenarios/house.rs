@@ -281,6 +281,43 @@ fn operations_names_every_metric() {
     assert_eq!(named, families.collect());
 }
 
+/// Names of metrics in a text of PromQL, without the ends of histograms' samples.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let ours = words.filter(|word| word.starts_with("fleetfoot_") || word.starts_with("process_"));
+    let ends = |word| ["_bucket", "_sum", "_count"].iter().find_map(|e| str::strip_suffix(word, e));
+    ours.map(|word| ends(word).unwrap_or(word)).collect()
+}
+
+#[test]
+fn the_dashboard_is_one_that_grafana_loads_and_asks_for_what_there_is() {
+    let text = read("dashboards/grafana.json");
+    let dashboard: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for field in ["title", "uid", "schemaVersion", "time", "templating"] {
+        assert!(!dashboard[field].is_null(), "no {field}");
+    }
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let (mut ids, mut cells) = (BTreeSet::new(), BTreeSet::new());
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64().expect("an id")), "an id twice: {panel}");
+        let place = |side: &str| panel["gridPos"][side].as_u64().expect("a place");
+        let (x, y) = (place("x"), place("y"));
+        assert!(x + place("w") <= 24, "{panel}");
+        let all = (x..x + place("w")).flat_map(|x| (y..y + place("h")).map(move |y| (x, y)));
+        all.for_each(|cell| assert!(cells.insert(cell), "panels overlap: {panel}"));
+        let kind = panel["type"].as_str().expect("a type");
+        assert!(["row", "stat", "timeseries", "heatmap"].contains(&kind), "{kind}");
+        let targets = panel["targets"].as_array().map_or(0, Vec::len);
+        assert_eq!(targets == 0, kind == "row", "{panel}");
+        assert!(kind == "row" || panel["datasource"]["uid"] == "${datasource}", "{panel}");
+    }
+    let page = chapter("docs/operations.md", "Metrics");
+    let named: BTreeSet<&str> = rows(&page).filter_map(|row| quoted(row[0]).next()).collect();
+    let asked = metrics_in(&text);
+    let unknown: Vec<_> = asked.difference(&named).collect();
+    assert!(unknown.is_empty() && asked.len() > 20, "{unknown:?}");
+}
+
 #[test]
 fn operations_names_every_fault_with_its_status() {
     let page = chapter("docs/operations.md", "Faults");

@@ -48,6 +48,10 @@ mod cache_gaps;
 mod cache_shared;
 mod cache_suite;
 
+// What other systems are told.
+mod otlp;
+mod prometheus;
+
 // Other ways in.
 mod http2;
 mod tls;
