@@ -4,6 +4,7 @@ use super::bands::{Band, bands};
 use super::kept::{self, Wanted};
 use super::{Live, State};
 use crate::gateway::Gateway;
+use crate::reporter::WINDOW;
 use crate::standing;
 use base::{FaultKind, Moment, Side};
 use cache::Cache;
@@ -38,7 +39,7 @@ pub fn value(gateway: &Gateway, now: Moment) -> Value {
     let heat = state.history.newest().map(|(ended, window)| column(ended, &window));
     let bytes = state.history.bytes();
     drop(state);
-    let (time, kept, kept_total) = remembered(gateway);
+    let (time, kept, kept_total) = remembered(gateway, now);
     json!({
         "at": now.wall_ms().0,
         "version": env!("CARGO_PKG_VERSION"),
@@ -195,11 +196,13 @@ fn notices(gateway: &Gateway, services: &Value, state: &State) -> Value {
         note("bad", text);
     }
     let lost = state.lost.new().0[0];
-    if lost > 0 {
+    // Of the few that fall into the moment in which a basket is emptied nobody need know.
+    if lost * 20 > state.history.window(NOW).count() {
         let text = "records did not fit in the last 10 s: what is told of single requests, and where \
                     the time goes, is of fewer than all.";
         note("warn", format!("{lost} {text}"));
     }
+    notices.sort_by_key(|notice| notice["level"] != "bad");
     Value::Array(notices)
 }
 
@@ -218,9 +221,18 @@ fn of_servers(service: &Value) -> Option<(&'static str, String)> {
         .iter()
         .take(3)
         .map(|server| {
-            let why = server["why"].as_str().map_or_else(String::new, |why| format!(" for {why}"));
+            let why = match server["why"].as_str() {
+                None => "",
+                Some("success") => " for its rate of success",
+                Some("slow") => " for being slow",
+                Some(_) => " for failures in a row",
+            };
             let (server, condition) = (server["server"].as_str(), server["condition"].as_str());
-            format!("{} is {}{why}", server.unwrap_or_default(), condition.unwrap_or_default())
+            let condition = match condition.unwrap_or_default() {
+                "probation" => "on probation",
+                other => other,
+            };
+            format!("{} is {condition}{why}", server.unwrap_or_default())
         })
         .collect();
     let more = if n > 3 { format!(" and {} more", n - 3) } else { String::new() };
@@ -241,10 +253,12 @@ fn of_faults(faults: &[u64; FaultKind::ALL.len()]) -> Option<String> {
 }
 
 /// What records of the last minute say, and the last exchanges that were kept.
-fn remembered(gateway: &Gateway) -> (Value, Value, u64) {
+fn remembered(gateway: &Gateway, now: Moment) -> (Value, Value, u64) {
     let state = gateway.reporter.state();
     let [middle, tail] = bands(state.records.iter());
     let count = state.records.len();
+    // Less than the whole minute where a minute has more than are remembered.
+    let over = state.records.front().map_or(Duration::ZERO, |oldest| now.since(oldest.begun));
     let kept = kept::list(state.kept.iter(), state.kept_gone, Wanted::last(KEPT));
     let kept_total = state.kept_gone + state.kept.len() as u64;
     drop(state);
@@ -256,8 +270,7 @@ fn remembered(gateway: &Gateway) -> (Value, Value, u64) {
             json!({ "name": band.name, "ms": millis(band.total), "parts": parts })
         })
     };
-    let over = crate::reporter::WINDOW.as_secs();
-    let time = json!({ "over_s": over, "count": count, "middle": of(middle), "tail": of(tail) });
+    let time = json!({ "over_s": over.as_secs().clamp(1, WINDOW.as_secs()), "count": count, "middle": of(middle), "tail": of(tail) });
     (time, kept, kept_total)
 }
 
