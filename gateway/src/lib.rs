@@ -22,6 +22,7 @@ pub mod shadow;
 pub mod standing;
 pub mod steering;
 pub mod telling;
+pub mod top;
 pub mod tunnel;
 pub mod watch;
 pub mod worker;

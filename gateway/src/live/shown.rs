@@ -25,7 +25,7 @@ const KEPT: usize = 20;
 const ROWS: u32 = 2;
 /// Where fewer than twenty lie beyond a percentile of now, that of a longer time is told.
 const LONGER: [Duration; 4] =
-    [NOW, Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900)];
+    [NOW, Duration::from_mins(1), Duration::from_mins(5), Duration::from_mins(15)];
 
 /// All of it.
 pub fn value(gateway: &Gateway, now: Moment) -> Value {
@@ -45,7 +45,7 @@ pub fn value(gateway: &Gateway, now: Moment) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": now.since(gateway.begun()).as_secs(),
         "listen": gateway.addresses.iter().map(url).collect::<Vec<_>>(),
-        "served": gateway.live.served(&gateway.ledgers()),
+        "served": served(gateway),
         "history_bytes": bytes,
         "notices": notices,
         "total": total,
@@ -69,12 +69,11 @@ fn objectives(_gateway: &Gateway) -> Value {
     json!([])
 }
 
-impl Live {
-    /// Requests ended since the start.
-    fn served(&self, ledgers: &[std::sync::Arc<monitor::Ledger>]) -> u64 {
-        let routes = ledgers.iter().flat_map(|ledger| ledger.routes());
-        routes.map(|(_, meter)| meter.by_status().map(|(_, n)| n).sum::<u64>()).sum()
-    }
+/// Requests ended since the start.
+fn served(gateway: &Gateway) -> u64 {
+    let ledgers = gateway.ledgers();
+    let routes = ledgers.iter().flat_map(|ledger| ledger.routes());
+    routes.map(|(_, meter)| meter.by_status().map(|(_, n)| n).sum::<u64>()).sum()
 }
 
 /// A percentile in milliseconds, and over how many seconds: the shortest time that has enough.
@@ -152,7 +151,7 @@ fn servers(services: &mut Value, state: &State) {
         for server in servers.iter_mut() {
             let address = server["server"].as_str().unwrap_or_default().to_owned();
             let marks = state.servers.get(&(name.clone(), address));
-            let ([requests, failures], time) = marks.map_or(([0; 2], NOW), super::Marks::new);
+            let ([requests, failures], time) = marks.map_or(([0; 2], NOW), super::Marks::lately);
             let rate = |n: u64| short(n as f64 / time.as_secs_f64().max(1.0));
             server["rps"] = json!(rate(requests));
             server["failures_per_s"] = json!(rate(failures));
@@ -192,10 +191,10 @@ fn notices(gateway: &Gateway, services: &Value, state: &State) -> Value {
             note("warn", format!("{name}: {waiting} requests wait to be let in (limit {limit})."));
         }
     }
-    if let Some(text) = of_faults(&state.faults.new().0) {
+    if let Some(text) = of_faults(&state.faults.lately().0) {
         note("bad", text);
     }
-    let lost = state.lost.new().0[0];
+    let lost = state.lost.lately().0[0];
     // Of the few that fall into the moment in which a basket is emptied nobody need know.
     if lost * 20 > state.history.window(NOW).count() {
         let text = "records did not fit in the last 10 s: what is told of single requests, and where \

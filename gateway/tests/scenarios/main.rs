@@ -26,6 +26,7 @@ mod page;
 mod pools;
 mod rates;
 mod reload;
+mod top;
 
 // Which server is asked, how often, how long, and how many at once.
 mod balance;

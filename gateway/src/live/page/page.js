@@ -207,6 +207,13 @@ function rowFrom(row) {
 
 const PLOT = { left: 54, right: 6, top: 4, bottom: 18 };
 
+// How many seconds are shown: while the gateway is young, not more than it has lived.
+function visible() {
+  const grain = { "5m": 60, "1h": 600, "24h": 3600 }[state.span];
+  const lived = state.live ? Math.max(1, Math.ceil(state.live.uptime_s / grain)) * grain : Infinity;
+  return Math.min(SECONDS[state.span], lived);
+}
+
 // Which rows and which time the map shows.
 function frame() {
   let low = Infinity;
@@ -225,7 +232,7 @@ function frame() {
   high += Math.floor(lacks / 2);
   const end = state.columns.length ? state.columns[state.columns.length - 1].at : state.live ? state.live.at : Date.now();
   const step = COLUMN[state.span] * 1000;
-  return { low, high, end, begin: end - SECONDS[state.span] * 1000, step };
+  return { low, high, end, begin: end - visible() * 1000, step };
 }
 
 function place(canvas) {
@@ -311,13 +318,14 @@ function grid(pen, it, color) {
     if (y < PLOT.top + it.height - 2) pen.fillText(label, PLOT.left - 6, Math.max(y, 8));
   }
   pen.textBaseline = "alphabetic";
-  const step = { "5m": 60, "1h": 600, "24h": 14400 }[state.span] * 1000;
+  const shown = visible();
+  const step = [10, 30, 60, 300, 600, 1800, 3600, 14400].find((each) => shown / each <= 7) * 1000;
   const offset = new Date().getTimezoneOffset() * 60000;
   for (let at = Math.ceil((it.begin - offset) / step) * step + offset; at <= it.end; at += step) {
     const x = Math.round(it.x(at)) + 0.5;
     pen.beginPath(); pen.moveTo(x, PLOT.top); pen.lineTo(x, PLOT.top + it.height); pen.stroke();
     pen.textAlign = x > PLOT.left + it.width - 20 ? "right" : x < PLOT.left + 20 ? "left" : "center";
-    pen.fillText(clock(at, false), x, PLOT.top + it.height + 14);
+    pen.fillText(clock(at, step < 60000), x, PLOT.top + it.height + 14);
   }
   pen.strokeRect(PLOT.left + 0.5, PLOT.top + 0.5, it.width - 1, it.height - 1);
 }
@@ -424,8 +432,8 @@ function times() {
   say($("time-of"), bars.length ? `means around ${bars.map((b) => b.name).join(" and ")} of ${count(all)} requests, ${over} s` : "");
   show($("phases"), bars.length > 0);
   say($("time-none"), bars.length === 0
-    ? `Not known yet: it takes 40 requests in ${over} s for the median and 200 for the tail; there were ${count(all)}.`
-    : tail ? "" : `The tail takes 200 requests in ${over} s; there were ${count(all)}.`);
+    ? `Not known yet: it takes 40 requests in a minute for the median and 200 for the tail; there were ${count(all)}.`
+    : tail ? "" : `The tail takes 200 requests in a minute; there were ${count(all)}.`);
   const box = $("bars");
   while (box.children.length > bars.length) box.lastChild.remove();
   bars.forEach((band, i) => {
