@@ -222,8 +222,7 @@ fn explain(tab: &mut Tab<'_>) {
 fn an_overloaded_page_says_so() {
     let Some(mut browser) = Browser::start() else { return };
     let (a, b, search) = (takes(30, 60), takes(30, 180), takes(20, 400));
-    let limit =
-        "retry = false\nlimit = { mode = \"enforce\", start = 4, least = 4, most = 4, queue_max = 4 }";
+    let limit = "retry = false\nlimit = { mode = \"enforce\", start = 4, least = 4, most = 4, queue_max = 4 }";
     let gateway = Gateway::start_with(&FLEETFOOT, &shop(&a, &b, &search, limit), &[]);
     let crowd = Crowd::start(&gateway, 40, &["/", "/cart", "/", "/broken"]);
     let ready = "document.querySelector('#notices')?.innerText.includes('overloaded') && \
@@ -372,4 +371,94 @@ fn a_lost_gateway_is_noticed() {
     tab.wait("document.querySelector('#link').innerText.includes('connection lost')");
     says(&mut tab, "#lost", &["No word from the gateway since", "what is shown is old"]);
     tab.picture(&picture("lost-light"));
+}
+
+fn is_full() -> bool {
+    std::env::var_os("FULL").is_some()
+}
+
+/// What the thread beside the data plane has run, in seconds, by the scheduler's books.
+fn control_seconds(gateway: &Gateway) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).expect("it lives");
+    let of = |file: PathBuf| std::fs::read_to_string(file).unwrap_or_default();
+    let ran = tasks.flatten().filter_map(|task| {
+        let is_control = of(task.path().join("comm")).starts_with("control");
+        let ran = of(task.path().join("schedstat"));
+        is_control.then(|| ran.split(' ').next()?.parse::<f64>().ok())?
+    });
+    ran.sum::<f64>() / 1e9
+}
+
+/// Listens to the stream for so many events; answers their sizes.
+fn listen(gateway: &Gateway, events: usize) -> Vec<usize> {
+    let mut client = Client::connect(gateway.admin());
+    client.request("GET", "/live");
+    let head = client.head();
+    assert_eq!(head.one("content-type"), Some("text/event-stream"));
+    let mut sizes = Vec::new();
+    while sizes.len() < events {
+        // Each event is a chunk of its own: its size, its bytes, the end of its line.
+        let mut size = String::new();
+        while !size.ends_with("\r\n") {
+            size.push(client.bytes(1)[0].into());
+        }
+        let size = usize::from_str_radix(size.trim(), 16).expect("a chunk");
+        let event = client.bytes(size + 2);
+        assert!(event.starts_with(b"data: {") && event.ends_with(b"}\n\n\r\n"), "{size}");
+        sizes.push(size);
+    }
+    sizes
+}
+
+/// The figures: `bench/page` runs this with FULL and the release binary. Else the sizes are small,
+/// and only what does not hang on the machine is asserted.
+#[test]
+fn the_stream_is_small_and_the_page_is_cheap() {
+    let (a, b, search) = (takes(4, 60), takes(6, 180), takes(20, 400));
+    let gateway = Gateway::start_with(&FLEETFOOT, &shop(&a, &b, &search, ""), &[]);
+    let crowd = Crowd::start(&gateway, if is_full() { 12 } else { 4 }, VISIT);
+    let (events, time) = if is_full() { (20, 20) } else { (2, 1) };
+    let sizes = listen(&gateway, events);
+    let most = sizes.iter().max().copied().unwrap_or_default();
+    assert!(most <= 8 << 10, "an event of {most} bytes");
+    let Some(mut browser) = Browser::start() else { return };
+    let waits = |time| thread::sleep(Duration::from_secs(time));
+    let (closed, ()) = (control_seconds(&gateway), waits(time));
+    let closed = control_seconds(&gateway) - closed;
+    let mut ready: Vec<f64> = Vec::new();
+    for _ in 0..if is_full() { 9 } else { 1 } {
+        let mut tab = browser.open(&url(&gateway, ""), DESK);
+        sound(&mut tab);
+        let time = tab.value("document.documentElement.dataset.ready");
+        ready.extend(time.as_str().and_then(|time| time.parse::<f64>().ok()));
+        tab.close();
+    }
+    ready.sort_by(f64::total_cmp);
+    let mut tab = browser.open(&url(&gateway, ""), DESK);
+    sound(&mut tab);
+    let (open, before) = (control_seconds(&gateway), tab.cpu_seconds());
+    waits(time);
+    let (open, drawn) = (control_seconds(&gateway) - open, tab.cpu_seconds() - before);
+    let share = |seconds: f64| seconds / time as f64 * 100.0;
+    let page = share(open - closed);
+    let rate = gateway.ask("GET", "/live.json").text();
+    let rate: Value = serde_json::from_str(&rate).expect("JSON");
+    println!(
+        "at {} requests/s\nready: {} ms (median of {}, worst {})\nstream: {} bytes/s, {most} at most\n\
+         gateway: {page:.2} % of a core for an open page ({:.2} % closed, {:.2} % open)\n\
+         browser: {:.1} % of a core, all its processes",
+        rate["total"]["rps"],
+        ready[ready.len() / 2],
+        ready.len(),
+        ready[ready.len() - 1],
+        sizes.iter().sum::<usize>() / sizes.len(),
+        share(closed),
+        share(open),
+        share(drawn),
+    );
+    if is_full() {
+        assert!(ready[ready.len() / 2] <= 200.0, "{ready:?}");
+        assert!(page <= 3.0, "{page} % of a core");
+    }
+    drop(crowd);
 }
