@@ -78,17 +78,17 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
 }
 
 const INDEX: &str = "fleetfoot admin\n\
-    GET  /          for browsers: where the time goes, live
-    GET  /live.json the same once, as JSON; GET /live as a stream of events
-    GET  /history.json?span=5m|1h|24h  latency over time
-    GET  /requests  the last requests that were kept whole; /requests/ID all of one
-    GET  /health    200 while the process lives\n\
-    GET  /ready     200 while traffic is welcome, 503 while draining\n\
-    GET  /metrics   for Prometheus: text, OpenMetrics or Protocol Buffers\n\
-    GET  /settings  the settings in force, as TOML\n\
-    GET  /servers   every service: its servers and how they stand, as JSON\n\
-    POST /reload    read the settings file again\n\
-    POST /purge     forget what is cached: {\"tags\": [], \"urls\": [], \"prefixes\": [], \"hosts\": [], \"all\": false, \"soft\": false}\n";
+    GET  /              for browsers: where the time goes, live\n\
+    GET  /live.json     the same once, as JSON; /live is a stream of it\n\
+    GET  /history.json  latency over time: ?span=5m, 1h or 24h\n\
+    GET  /requests      the last requests that were kept whole; /requests/ID all of one\n\
+    GET  /health        200 while the process lives\n\
+    GET  /ready         200 while traffic is welcome, 503 while draining\n\
+    GET  /metrics       for Prometheus: text, OpenMetrics or Protocol Buffers\n\
+    GET  /settings      the settings in force, as TOML\n\
+    GET  /servers       every service: its servers and how they stand, as JSON\n\
+    POST /reload        read the settings file again\n\
+    POST /purge         forget what is cached: {\"tags\": [], \"urls\": [], \"prefixes\": [], \"hosts\": [], \"all\": false, \"soft\": false}\n";
 
 pub(crate) fn text(status: StatusCode, text: impl Into<Bytes>) -> Page {
     typed(status, "text/plain; charset=utf-8", text)

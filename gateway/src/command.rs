@@ -2,7 +2,8 @@
 
 use crate::practice::{DemoFlags, ShopFlags};
 use clap::{CommandFactory, Parser, Subcommand};
-use std::io::{self, Read, Write};
+use gateway::top;
+use std::io::{self, IsTerminal, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ pub(crate) enum Verb {
         #[arg(long, default_value = "fleetfoot.toml")]
         config: PathBuf,
     },
+    /// Show where the time goes in a running gateway: the live page, in a terminal
+    Top(TopFlags),
     /// Show the main job in miniature: a slow shop, measured straight and through the gateway
     Demo(DemoFlags),
     /// Run the demo's slow shop: a backend to practise on
@@ -104,6 +107,20 @@ pub(crate) struct PurgeFlags {
     /// The token that `purge_token` of `[cache]` asks for
     #[arg(long, env = "FLEETFOOT_PURGE_TOKEN", hide_env_values = true)]
     token: Option<String>,
+}
+
+/// How to show a running gateway.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TopFlags {
+    /// Its admin listener
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9900")]
+    admin: String,
+    /// Print it once and end, as it does without a terminal
+    #[arg(long)]
+    once: bool,
+    /// Print it once as JSON, for scripts
+    #[arg(long)]
+    json: bool,
 }
 
 /// A verb that failed: what to say, and with which code to exit. Mistakes in what the user gave us
@@ -199,6 +216,29 @@ pub(crate) fn purge(flags: &PurgeFlags) -> Done {
         _ => Err(stranger(&flags.admin)),
     }
 }
+
+pub(crate) fn top(flags: &TopFlags) -> Done {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::trouble(format!("no runtime: {error}")))?;
+    let trouble = |error: top::TopError| Failure::trouble(error.to_string());
+    if flags.json {
+        return say(&runtime.block_on(top::once(&flags.admin)).map_err(trouble)?);
+    }
+    if flags.once || !top::terminal::is_there() {
+        let colour = io::stdout().is_terminal();
+        let columns = if colour { top::terminal::size().0 } else { PLAIN_COLUMNS };
+        return say(&runtime
+            .block_on(top::text(&flags.admin, colour, columns))
+            .map_err(trouble)?);
+    }
+    runtime.block_on(top::show(&flags.admin)).map_err(trouble)?;
+    // A thread may still wait for a key.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Width of what is printed without a terminal.
+const PLAIN_COLUMNS: usize = 160;
 
 fn stranger(admin: &str) -> Failure {
     Failure::trouble(format!("{admin} is no admin listener of a gateway"))

@@ -27,6 +27,7 @@ pub mod standing;
 pub mod steering;
 pub mod telling;
 pub mod timing;
+pub mod top;
 pub mod tunnel;
 pub mod watch;
 pub mod worker;

@@ -72,7 +72,7 @@ impl<const N: usize> Marks<N> {
     }
 
     /// What came between the first reading and the last, and how long that took.
-    pub fn new(&self) -> ([u64; N], Duration) {
+    pub fn lately(&self) -> ([u64; N], Duration) {
         let (Some((begun, first)), Some((ended, last))) = (self.0.front(), self.0.back()) else {
             return ([0; N], Duration::ZERO);
         };

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Verb::Reload { admin } => command::reload(&admin),
         Verb::Purge(flags) => command::purge(&flags),
         Verb::Explain { method, url, config } => command::explain(&config, &method, &url),
+        Verb::Top(flags) => command::top(&flags),
         Verb::Demo(flags) => practice::demo(&flags),
         Verb::Shop(flags) => practice::shop(flags),
         Verb::Schema => command::schema(),

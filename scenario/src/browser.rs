@@ -243,6 +243,17 @@ impl Tab<'_> {
         std::fs::write(file, bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     }
 
+    /// CPU time that the browser has taken, in seconds.
+    pub fn cpu_seconds(&self) -> f64 {
+        cpu_seconds(self.browser.id())
+    }
+
+    /// Closes it.
+    #[track_caller]
+    pub fn close(mut self) {
+        self.call("Page.close", &json!({}));
+    }
+
     /// What the page has complained of so far.
     #[track_caller]
     pub fn problems(&mut self) -> &[String] {

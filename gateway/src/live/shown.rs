@@ -4,6 +4,7 @@ use super::bands::{Band, bands};
 use super::kept::{self, Wanted};
 use super::{Live, State};
 use crate::gateway::Gateway;
+use crate::reporter::WINDOW;
 use crate::standing;
 use base::{FaultKind, Moment, Side};
 use cache::Cache;
@@ -24,7 +25,7 @@ const KEPT: usize = 20;
 const ROWS: u32 = 2;
 /// Where fewer than twenty lie beyond a percentile of now, that of a longer time is told.
 const LONGER: [Duration; 4] =
-    [NOW, Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900)];
+    [NOW, Duration::from_mins(1), Duration::from_mins(5), Duration::from_mins(15)];
 
 /// All of it.
 pub fn value(gateway: &Gateway, now: Moment) -> Value {
@@ -38,13 +39,13 @@ pub fn value(gateway: &Gateway, now: Moment) -> Value {
     let heat = state.history.newest().map(|(ended, window)| column(ended, &window));
     let bytes = state.history.bytes();
     drop(state);
-    let (time, kept, kept_total) = remembered(gateway);
+    let (time, kept, kept_total) = remembered(gateway, now);
     json!({
         "at": now.wall_ms().0,
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": now.since(gateway.begun()).as_secs(),
         "listen": gateway.addresses.iter().map(url).collect::<Vec<_>>(),
-        "served": gateway.live.served(&gateway.ledgers()),
+        "served": served(gateway),
         "history_bytes": bytes,
         "notices": notices,
         "total": total,
@@ -68,12 +69,11 @@ fn objectives(_gateway: &Gateway) -> Value {
     json!([])
 }
 
-impl Live {
-    /// Requests ended since the start.
-    fn served(&self, ledgers: &[std::sync::Arc<monitor::Ledger>]) -> u64 {
-        let routes = ledgers.iter().flat_map(|ledger| ledger.routes());
-        routes.map(|(_, meter)| meter.by_status().map(|(_, n)| n).sum::<u64>()).sum()
-    }
+/// Requests ended since the start.
+fn served(gateway: &Gateway) -> u64 {
+    let ledgers = gateway.ledgers();
+    let routes = ledgers.iter().flat_map(|ledger| ledger.routes());
+    routes.map(|(_, meter)| meter.by_status().map(|(_, n)| n).sum::<u64>()).sum()
 }
 
 /// A percentile in milliseconds, and over how many seconds: the shortest time that has enough.
@@ -151,7 +151,7 @@ fn servers(services: &mut Value, state: &State) {
         for server in servers.iter_mut() {
             let address = server["server"].as_str().unwrap_or_default().to_owned();
             let marks = state.servers.get(&(name.clone(), address));
-            let ([requests, failures], time) = marks.map_or(([0; 2], NOW), super::Marks::new);
+            let ([requests, failures], time) = marks.map_or(([0; 2], NOW), super::Marks::lately);
             let rate = |n: u64| short(n as f64 / time.as_secs_f64().max(1.0));
             server["rps"] = json!(rate(requests));
             server["failures_per_s"] = json!(rate(failures));
@@ -191,15 +191,17 @@ fn notices(gateway: &Gateway, services: &Value, state: &State) -> Value {
             note("warn", format!("{name}: {waiting} requests wait to be let in (limit {limit})."));
         }
     }
-    if let Some(text) = of_faults(&state.faults.new().0) {
+    if let Some(text) = of_faults(&state.faults.lately().0) {
         note("bad", text);
     }
-    let lost = state.lost.new().0[0];
-    if lost > 0 {
+    let lost = state.lost.lately().0[0];
+    // Of the few that fall into the moment in which a basket is emptied nobody need know.
+    if lost * 20 > state.history.window(NOW).count() {
         let text = "records did not fit in the last 10 s: what is told of single requests, and where \
                     the time goes, is of fewer than all.";
         note("warn", format!("{lost} {text}"));
     }
+    notices.sort_by_key(|notice| notice["level"] != "bad");
     Value::Array(notices)
 }
 
@@ -218,9 +220,18 @@ fn of_servers(service: &Value) -> Option<(&'static str, String)> {
         .iter()
         .take(3)
         .map(|server| {
-            let why = server["why"].as_str().map_or_else(String::new, |why| format!(" for {why}"));
+            let why = match server["why"].as_str() {
+                None => "",
+                Some("success") => " for its rate of success",
+                Some("slow") => " for being slow",
+                Some(_) => " for failures in a row",
+            };
             let (server, condition) = (server["server"].as_str(), server["condition"].as_str());
-            format!("{} is {}{why}", server.unwrap_or_default(), condition.unwrap_or_default())
+            let condition = match condition.unwrap_or_default() {
+                "probation" => "on probation",
+                other => other,
+            };
+            format!("{} is {condition}{why}", server.unwrap_or_default())
         })
         .collect();
     let more = if n > 3 { format!(" and {} more", n - 3) } else { String::new() };
@@ -241,10 +252,12 @@ fn of_faults(faults: &[u64; FaultKind::ALL.len()]) -> Option<String> {
 }
 
 /// What records of the last minute say, and the last exchanges that were kept.
-fn remembered(gateway: &Gateway) -> (Value, Value, u64) {
+fn remembered(gateway: &Gateway, now: Moment) -> (Value, Value, u64) {
     let state = gateway.reporter.state();
     let [middle, tail] = bands(state.records.iter());
     let count = state.records.len();
+    // Less than the whole minute where a minute has more than are remembered.
+    let over = state.records.front().map_or(Duration::ZERO, |oldest| now.since(oldest.begun));
     let kept = kept::list(state.kept.iter(), state.kept_gone, Wanted::last(KEPT));
     let kept_total = state.kept_gone + state.kept.len() as u64;
     drop(state);
@@ -256,8 +269,7 @@ fn remembered(gateway: &Gateway) -> (Value, Value, u64) {
             json!({ "name": band.name, "ms": millis(band.total), "parts": parts })
         })
     };
-    let over = crate::reporter::WINDOW.as_secs();
-    let time = json!({ "over_s": over, "count": count, "middle": of(middle), "tail": of(tail) });
+    let time = json!({ "over_s": over.as_secs().clamp(1, WINDOW.as_secs()), "count": count, "middle": of(middle), "tail": of(tail) });
     (time, kept, kept_total)
 }
 

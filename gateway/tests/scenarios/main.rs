@@ -27,6 +27,7 @@ mod phases;
 mod pools;
 mod rates;
 mod reload;
+mod top;
 
 // What people are told of requests.
 mod said;

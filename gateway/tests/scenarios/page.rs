@@ -15,6 +15,8 @@ use std::time::Duration;
 
 const DESK: Look = Look { size: (1280, 800), dark: false };
 const NIGHT: Look = Look { size: (1280, 800), dark: true };
+/// High enough for all of it.
+const WALL: Look = Look { size: (1280, 1500), dark: false };
 
 fn url(gateway: &Gateway, hash: &str) -> String {
     format!("http://{}/{hash}", gateway.admin())
@@ -24,13 +26,6 @@ fn url(gateway: &Gateway, hash: &str) -> String {
 fn picture(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the workspace");
     root.join("target/screenshots").join(format!("{name}.png"))
-}
-
-/// One look, as JSON.
-fn look(gateway: &Gateway) -> Value {
-    let answer = gateway.ask("GET", "/live.json");
-    assert_eq!(answer.status, 200);
-    serde_json::from_str(&answer.text()).expect("JSON")
 }
 
 /// What must hold of every page: it is ready, says nothing wrong, and nothing sticks out of it.
@@ -191,5 +186,279 @@ fn a_busy_page_answers_in_order() {
     says(&mut tab, "#cache", &["memory", "resources"]);
     drop(tab);
     pictures(&mut browser, &gateway, "busy", "", P99_KNOWN);
+    let mut tab = browser.open(&url(&gateway, ""), WALL);
+    tab.wait(P99_KNOWN);
+    sound(&mut tab);
+    explain(&mut tab);
+    tab.picture(&picture("busy-whole"));
+    drop(crowd);
+}
+
+/// What `why.json` will say, in the shape that was agreed upon.
+const WHY: &str = r#"{"window_s":60,"count":4120,"p50_ms":0.6,"p99_ms":310.0,"bands":[],
+    "findings":[
+        {"cause":"slow-server","title":"http://10.0.0.7:3000 is slow","sentence":"91 % of the slow requests went to it, 31 % of the rest.","next":"Look at that server; balance already leaves it out where it can.","ms":201.0,"share":0.91},
+        {"cause":"pool","title":"Waiting for a connection to shop","sentence":"44 ms of the tail are waits for one of 8 connections.","next":"Raise connections_max of [service.shop] to 32.","ms":44.0,"share":0.2}],
+    "dimensions":[],
+    "slow_keys":[{"key":"GET shop.example/search?q=a+very+long+question+that+somebody+has+typed+in+full","count":88,"p50_ms":120.0,"p99_ms":900.0,"share":0.61}],
+    "map":[{"from":"client","to":"shop","count":4120,"p50_ms":0.6,"p99_ms":310.0,"error_share":0.002,"serial":1.0},
+        {"from":"shop","to":"prices","count":9120,"p50_ms":0.4,"p99_ms":12.0,"error_share":0.0,"serial":7.4}]}"#;
+
+/// Lets the page believe that the gateway explains its tail so.
+#[track_caller]
+fn explain(tab: &mut Tab<'_>) {
+    let real = format!(
+        "{{ const real = ask; ask = (path) => path === 'why.json' ? Promise.resolve({WHY}) : real(path); loadWhy(); }}"
+    );
+    tab.value(&real);
+    tab.wait("document.querySelectorAll('#findings li').length === 2");
+    says(tab, "#findings", &["+201 ms", "10.0.0.7", "91 % of the slow requests"]);
+    says(tab, "#next", &["connections_max"]);
+    says(tab, "#keys", &["GET shop.example/search", "88", "61.0 %"]);
+    says(tab, "#hops", &["client → shop", "shop → prices", "7.40 one after another"]);
+}
+
+#[test]
+fn an_overloaded_page_says_so() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (a, b, search) = (takes(30, 60), takes(30, 180), takes(20, 400));
+    let limit = "retry = false\nlimit = { mode = \"enforce\", start = 4, least = 4, most = 4, queue_max = 4 }";
+    let gateway = Gateway::start_with(&FLEETFOOT, &shop(&a, &b, &search, limit), &[]);
+    let crowd = Crowd::start(&gateway, 40, &["/", "/cart", "/", "/broken"]);
+    let ready = "document.querySelector('#notices')?.innerText.includes('overloaded') && \
+        document.querySelector('#phases')?.innerText.includes('queue')";
+    let mut tab = browser.open(&url(&gateway, ""), DESK);
+    tab.wait(ready);
+    sound(&mut tab);
+    says(&mut tab, "#notices", &["faults in the last 10 s", "overloaded"]);
+    says(&mut tab, "#services", &["limit 4", "in flight"]);
+    tab.wait("document.querySelector('#kept tbody')?.innerText.includes('503')");
+    let bad = tab.value("document.querySelector('#figures dd.bad') !== null");
+    assert_eq!(bad, Value::Bool(true), "errors are not marked");
+    drop(tab);
+    pictures(&mut browser, &gateway, "overloaded", "", ready);
+    drop(crowd);
+}
+
+#[test]
+fn a_dead_origin_is_named() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (mut a, mut b, search) = (takes(4, 60), takes(6, 180), takes(20, 400));
+    let gateway = Gateway::start_with(&FLEETFOOT, &shop(&a, &b, &search, ""), &[]);
+    let crowd = Crowd::start(&gateway, 8, &["/", "/cart", "/search"]);
+    let mut tab = browser.open(&url(&gateway, ""), DESK);
+    tab.wait("document.querySelector('#services')?.innerText.includes('up')");
+    let [dead_a, dead_b] = [a.address(), b.address()];
+    a.stop();
+    b.stop();
+    tab.wait("document.querySelector('#notices').innerText.includes('2 of 2 servers out')");
+    sound(&mut tab);
+    says(
+        &mut tab,
+        "#notices",
+        &["shop: 2 of 2 servers out", &dead_a.to_string(), &dead_b.to_string()],
+    );
+    drop(tab);
+    let ready = "document.querySelector('#notices')?.innerText.includes('servers out')";
+    pictures(&mut browser, &gateway, "origin-dead", "", ready);
+    drop(crowd);
+}
+
+#[test]
+fn a_kept_request_opens_by_click_key_and_link() {
+    let Some(mut browser) = Browser::start() else { return };
+    let origin = takes(30, 40);
+    let gateway = start(&one_thread(&origin));
+    gateway.get("/one?token=a");
+    gateway.get("/two");
+    let mut tab = browser.open(&url(&gateway, ""), DESK);
+    tab.wait("document.querySelectorAll('#kept tbody tr').length > 0");
+    let row = "document.querySelector('#kept tbody tr a')";
+    tab.value(&format!("{row}.focus()"));
+    tab.press("Enter");
+    tab.wait("document.querySelector('#one').open && document.querySelector('#fall .row')");
+    let target = tab.text("#kept tbody tr a");
+    says(&mut tab, "#one", &[&target, "200 after", "server", "1 first ·", "trace", "127.0.0.1"]);
+    sound(&mut tab);
+    tab.picture(&picture("waterfall-light"));
+    let hash = tab.value("location.hash");
+    let hash = hash.as_str().unwrap_or_default().to_owned();
+    assert!(hash.starts_with("#request="), "{hash}");
+    tab.press("Escape");
+    tab.wait("!document.querySelector('#one').open && location.hash === ''");
+    drop(tab);
+    // The link opens the same, in the theme that it names, whatever the browser prefers.
+    let mut tab = browser.open(&url(&gateway, &format!("{hash}&theme=dark")), DESK);
+    tab.wait("document.querySelector('#one').open");
+    says(&mut tab, "#one", &[&target]);
+    assert_eq!(tab.value("document.documentElement.dataset.theme"), "dark");
+    sound(&mut tab);
+    tab.picture(&picture("waterfall-dark"));
+}
+
+#[test]
+fn everything_is_reached_by_keys() {
+    let Some(mut browser) = Browser::start() else { return };
+    let origin = takes(10, 12);
+    let gateway = start(&one_thread(&origin));
+    let crowd = Crowd::start(&gateway, 4, &["/a", "/b"]);
+    let mut tab = browser.open(&url(&gateway, ""), DESK);
+    tab.wait("document.querySelectorAll('#kept tbody tr').length > 0 && state.columns.length > 1");
+    // A cell by arrows, its requests by Enter.
+    tab.value("document.querySelector('#map').focus()");
+    tab.press("ArrowLeft");
+    tab.press("ArrowUp");
+    tab.press("ArrowDown");
+    says(&mut tab, "#readout", &["by a service", "in all"]);
+    tab.press("Enter");
+    tab.wait("!document.querySelector('#latest').hidden");
+    tab.value("document.activeElement.blur()");
+    // What has a key.
+    tab.press("?");
+    tab.wait("document.querySelector('#about').open");
+    tab.picture(&picture("help-light"));
+    tab.press("Escape");
+    tab.wait("!document.querySelector('#about').open");
+    tab.press("2");
+    tab.wait("location.hash === '#span=1h'");
+    tab.press("1");
+    tab.press("t");
+    tab.wait("location.hash === '#theme=dark'");
+    tab.press("f");
+    says(&mut tab, "#link", &["frozen at"]);
+    let frozen = tab.text("#figures");
+    let turns = "new Promise((done) => setTimeout(done, 2500))";
+    tab.value(turns);
+    assert_eq!(tab.text("#figures"), frozen, "it goes on although frozen");
+    tab.press("f");
+    tab.wait("document.querySelector('#link').innerText.includes('live')");
+    // In the order of the page, each with a ring around it.
+    tab.value("document.activeElement?.blur()");
+    let mut order = Vec::new();
+    for _ in 0..9 {
+        tab.press("Tab");
+        let at = "[document.activeElement.id || document.activeElement.dataset.span, \
+            getComputedStyle(document.activeElement).outlineStyle]";
+        let at = tab.value(at);
+        assert_eq!(at[1], "solid", "{at}");
+        order.push(at[0].as_str().unwrap_or_default().to_owned());
+    }
+    assert_eq!(order[..8], ["5m", "1h", "24h", "freeze", "copy", "theme", "help", "map"]);
+    let copied = tab.value("text()");
+    let copied = copied.as_str().unwrap_or_default();
+    for part in [
+        "IS IT FAST?",
+        "WHERE DOES THE TIME GO?",
+        "WHY IS THE TAIL SLOW?",
+        "ROUTES",
+        "KEPT REQUESTS",
+    ] {
+        assert!(copied.contains(part), "no {part} in {copied}");
+    }
+    sound(&mut tab);
+    drop(crowd);
+}
+
+#[test]
+fn a_lost_gateway_is_noticed() {
+    let Some(mut browser) = Browser::start() else { return };
+    let origin = Origin::start();
+    let gateway = start(&one_thread(&origin));
+    gateway.get("/");
+    let mut tab = browser.open(&url(&gateway, ""), DESK);
+    tab.wait("document.querySelector('#link').innerText.includes('live') && !document.querySelector('main').hidden");
+    drop(gateway);
+    tab.wait("document.querySelector('#link').innerText.includes('connection lost')");
+    says(&mut tab, "#lost", &["No word from the gateway since", "what is shown is old"]);
+    tab.picture(&picture("lost-light"));
+}
+
+fn is_full() -> bool {
+    std::env::var_os("FULL").is_some()
+}
+
+/// What the thread beside the data plane has run, in seconds, by the scheduler's books.
+fn control_seconds(gateway: &Gateway) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).expect("it lives");
+    let of = |file: PathBuf| std::fs::read_to_string(file).unwrap_or_default();
+    let ran = tasks.flatten().filter_map(|task| {
+        let is_control = of(task.path().join("comm")).starts_with("control");
+        let ran = of(task.path().join("schedstat"));
+        is_control.then(|| ran.split(' ').next()?.parse::<f64>().ok())?
+    });
+    ran.sum::<f64>() / 1e9
+}
+
+/// Listens to the stream for so many events; answers their sizes.
+fn listen(gateway: &Gateway, events: usize) -> Vec<usize> {
+    let mut client = Client::connect(gateway.admin());
+    client.request("GET", "/live");
+    let head = client.head();
+    assert_eq!(head.one("content-type"), Some("text/event-stream"));
+    let mut sizes = Vec::new();
+    while sizes.len() < events {
+        // Each event is a chunk of its own: its size, its bytes, the end of its line.
+        let mut size = String::new();
+        while !size.ends_with("\r\n") {
+            size.push(client.bytes(1)[0].into());
+        }
+        let size = usize::from_str_radix(size.trim(), 16).expect("a chunk");
+        let event = client.bytes(size + 2);
+        assert!(event.starts_with(b"data: {") && event.ends_with(b"}\n\n\r\n"), "{size}");
+        sizes.push(size);
+    }
+    sizes
+}
+
+/// The figures: `bench/page` runs this with FULL and the release binary. Else the sizes are small,
+/// and only what does not hang on the machine is asserted.
+#[test]
+fn the_stream_is_small_and_the_page_is_cheap() {
+    let (a, b, search) = (takes(4, 60), takes(6, 180), takes(20, 400));
+    let gateway = Gateway::start_with(&FLEETFOOT, &shop(&a, &b, &search, ""), &[]);
+    let crowd = Crowd::start(&gateway, if is_full() { 12 } else { 4 }, VISIT);
+    let (events, time) = if is_full() { (20, 20) } else { (2, 1) };
+    let sizes = listen(&gateway, events);
+    let most = sizes.iter().max().copied().unwrap_or_default();
+    assert!(most <= 8 << 10, "an event of {most} bytes");
+    let Some(mut browser) = Browser::start() else { return };
+    let waits = |time| thread::sleep(Duration::from_secs(time));
+    let (closed, ()) = (control_seconds(&gateway), waits(time));
+    let closed = control_seconds(&gateway) - closed;
+    let mut ready: Vec<f64> = Vec::new();
+    for _ in 0..if is_full() { 9 } else { 1 } {
+        let mut tab = browser.open(&url(&gateway, ""), DESK);
+        sound(&mut tab);
+        let time = tab.value("document.documentElement.dataset.ready");
+        ready.extend(time.as_str().and_then(|time| time.parse::<f64>().ok()));
+        tab.close();
+    }
+    ready.sort_by(f64::total_cmp);
+    let mut tab = browser.open(&url(&gateway, ""), DESK);
+    sound(&mut tab);
+    let (open, before) = (control_seconds(&gateway), tab.cpu_seconds());
+    waits(time);
+    let (open, drawn) = (control_seconds(&gateway) - open, tab.cpu_seconds() - before);
+    let share = |seconds: f64| seconds / time as f64 * 100.0;
+    let page = share(open - closed);
+    let rate = gateway.ask("GET", "/live.json").text();
+    let rate: Value = serde_json::from_str(&rate).expect("JSON");
+    println!(
+        "at {} requests/s\nready: {} ms (median of {}, worst {})\nstream: {} bytes/s, {most} at most\n\
+         gateway: {page:.2} % of a core for an open page ({:.2} % closed, {:.2} % open)\n\
+         browser: {:.1} % of a core, all its processes",
+        rate["total"]["rps"],
+        ready[ready.len() / 2],
+        ready.len(),
+        ready[ready.len() - 1],
+        sizes.iter().sum::<usize>() / sizes.len(),
+        share(closed),
+        share(open),
+        share(drawn),
+    );
+    if is_full() {
+        assert!(ready[ready.len() / 2] <= 200.0, "{ready:?}");
+        assert!(page <= 3.0, "{page} % of a core");
+    }
     drop(crowd);
 }

@@ -100,6 +100,7 @@ function time(ms) {
   return [digits(ms * 1000), "µs"];
 }
 
+const count = (value) => Math.round(value).toLocaleString("en-US").replace(/,/g, "\u202f");
 const ms = (value) => time(value).join("\u00a0").trim();
 const rate = (value) => digits(value);
 
@@ -144,7 +145,7 @@ function figures() {
   const part = (value) => { const [number, unit] = share(value).split("\u00a0").slice(-2); return unit ? [number, unit] : [number, ""]; };
   const micros = (value) => (value === null ? ["–", ""] : time(value / 1000));
   const list = [
-    ["requests", [rate(total.rps), "/s"], `${digits(total.count)} in ${total.over_s} s`],
+    ["requests", [rate(total.rps), "/s"], `${count(total.count)} in ${total.over_s} s`],
     percentile("p50", 0), percentile("p95", 1), percentile("p99", 2),
     ["max", time(total.max_ms), ""],
     ["errors", part(total.error_share), "500 and above", total.error_share > 0.001 ? "bad" : ""],
@@ -206,6 +207,13 @@ function rowFrom(row) {
 
 const PLOT = { left: 54, right: 6, top: 4, bottom: 18 };
 
+// How many seconds are shown: while the gateway is young, not more than it has lived.
+function visible() {
+  const grain = { "5m": 60, "1h": 600, "24h": 3600 }[state.span];
+  const lived = state.live ? Math.max(1, Math.ceil(state.live.uptime_s / grain)) * grain : Infinity;
+  return Math.min(SECONDS[state.span], lived);
+}
+
 // Which rows and which time the map shows.
 function frame() {
   let low = Infinity;
@@ -215,13 +223,16 @@ function frame() {
       if (band.length) { low = Math.min(low, band[0]); high = Math.max(high, band[band.length - 2]); }
     }
   }
-  if (high === 0) { low = 66; high = 105; }
+  if (high === 0) { low = 72; high = 112; }
   low = Math.max(0, low - 2);
   high += 3;
-  if (high - low < 20) high = low + 20;
+  // Three powers of ten at least: else a steady service looks like a wild one.
+  const lacks = Math.max(0, 40 - (high - low));
+  low = Math.max(0, low - Math.ceil(lacks / 2));
+  high += Math.floor(lacks / 2);
   const end = state.columns.length ? state.columns[state.columns.length - 1].at : state.live ? state.live.at : Date.now();
   const step = COLUMN[state.span] * 1000;
-  return { low, high, end, begin: end - SECONDS[state.span] * 1000, step };
+  return { low, high, end, begin: end - visible() * 1000, step };
 }
 
 function place(canvas) {
@@ -280,8 +291,8 @@ function drawMap() {
       }
     }
   }
-  line(pen, it, "p50_ms", color("--mark"), [2, 3]);
-  line(pen, it, "p99_ms", color("--mark"), []);
+  line(pen, it, "p50_ms", color("--mark"), color("--panel"), [2, 3]);
+  line(pen, it, "p99_ms", color("--mark"), color("--panel"), []);
   if (state.cell) outline(pen, it, color("--mark"));
 }
 
@@ -307,21 +318,19 @@ function grid(pen, it, color) {
     if (y < PLOT.top + it.height - 2) pen.fillText(label, PLOT.left - 6, Math.max(y, 8));
   }
   pen.textBaseline = "alphabetic";
-  const step = { "5m": 60, "1h": 600, "24h": 14400 }[state.span] * 1000;
+  const shown = visible();
+  const step = [10, 30, 60, 300, 600, 1800, 3600, 14400].find((each) => shown / each <= 7) * 1000;
   const offset = new Date().getTimezoneOffset() * 60000;
   for (let at = Math.ceil((it.begin - offset) / step) * step + offset; at <= it.end; at += step) {
     const x = Math.round(it.x(at)) + 0.5;
     pen.beginPath(); pen.moveTo(x, PLOT.top); pen.lineTo(x, PLOT.top + it.height); pen.stroke();
     pen.textAlign = x > PLOT.left + it.width - 20 ? "right" : x < PLOT.left + 20 ? "left" : "center";
-    pen.fillText(clock(at, false), x, PLOT.top + it.height + 14);
+    pen.fillText(clock(at, step < 60000), x, PLOT.top + it.height + 14);
   }
   pen.strokeRect(PLOT.left + 0.5, PLOT.top + 0.5, it.width - 1, it.height - 1);
 }
 
-function line(pen, it, name, color, dash) {
-  pen.strokeStyle = color;
-  pen.lineWidth = 1.5;
-  pen.setLineDash(dash);
+function line(pen, it, name, color, ground, dash) {
   pen.beginPath();
   let drawn = false;
   let before = 0;
@@ -334,7 +343,13 @@ function line(pen, it, name, color, dash) {
     if (drawn && !gap) pen.lineTo(x, y); else pen.moveTo(x, y);
     drawn = true;
   }
-  pen.stroke();
+  // On a ground of its own, to stand out from cells of any shade.
+  for (const [ink, width, dots] of [[ground, 3.5, []], [color, 1.5, dash]]) {
+    pen.strokeStyle = ink;
+    pen.lineWidth = width;
+    pen.setLineDash(dots);
+    pen.stroke();
+  }
   pen.setLineDash([]);
 }
 
@@ -357,9 +372,9 @@ function readout() {
   const column = state.columns.find((it) => it.at === cell.at);
   if (!column) return say($("readout"), "");
   const [store, service] = counted(column, cell.row);
-  const all = `${digits(column.count)} in all` + (column.errors ? `, ${digits(column.errors)} errors` : "");
+  const all = `${count(column.count)} in all` + (column.errors ? `, ${count(column.errors)} errors` : "");
   say($("readout"), `${clock(column.at)} · ${ms(rowFrom(cell.row))} to ${ms(rowFrom(cell.row + 1))}: ` +
-    `${digits(store)} answered here, ${digits(service)} by a service (${all})`);
+    `${count(store)} answered here, ${count(service)} by a service (${all})`);
 }
 
 function point(event) {
@@ -412,13 +427,13 @@ async function keptOfRange() {
 // -- where the time goes ------------------------------------------------------------------------
 
 function times() {
-  const { middle, tail, count, over_s: over } = state.live.time;
+  const { middle, tail, count: all, over_s: over } = state.live.time;
   const bars = [middle, tail].filter((band) => band);
-  say($("time-of"), bars.length ? `means around ${bars.map((b) => b.name).join(" and ")} of ${digits(count)} requests, ${over} s` : "");
+  say($("time-of"), bars.length ? `means around ${bars.map((b) => b.name).join(" and ")} of ${count(all)} requests, ${over} s` : "");
   show($("phases"), bars.length > 0);
   say($("time-none"), bars.length === 0
-    ? `Not known yet: it takes 40 requests in ${over} s for the median and 200 for the tail; there were ${digits(count)}.`
-    : tail ? "" : `The tail takes 200 requests in ${over} s; there were ${digits(count)}.`);
+    ? `Not known yet: it takes 40 requests in a minute for the median and 200 for the tail; there were ${count(all)}.`
+    : tail ? "" : `The tail takes 200 requests in a minute; there were ${count(all)}.`);
   const box = $("bars");
   while (box.children.length > bars.length) box.lastChild.remove();
   bars.forEach((band, i) => {
@@ -427,11 +442,12 @@ function times() {
     const [name, strip, whole] = at.children;
     say(name, band.name);
     say(whole, ms(band.ms));
-    strips(strip, PHASES.filter((phase) => band.parts[phase]).map((phase) => [phase, `ph-${phase}`, band.parts[phase], ms(band.parts[phase])]));
+    strips(strip, PHASES.filter((phase) => seen(band, phase)).map((phase) => [phase, `ph-${phase}`, band.parts[phase], ms(band.parts[phase])]));
   });
   const part = (band, phase) => (band ? band.parts[phase] || 0 : null);
+  const dash = (value) => (value === 0 ? "–" : ms(value));
   const more = (phase) => (part(tail, phase) || 0) - (part(middle, phase) || 0);
-  const told = PHASES.filter((phase) => part(middle, phase) || part(tail, phase));
+  const told = PHASES.filter((phase) => seen(middle, phase) || seen(tail, phase));
   told.sort((a, b) => more(b) - more(a) || (part(middle, b) || 0) - (part(middle, a) || 0));
   say($("mid-h"), middle ? middle.name : "p50");
   say($("tail-h"), tail ? tail.name : "tail");
@@ -442,11 +458,16 @@ function times() {
         if (!at.firstChild) at.append(el("i", { class: `ph-${phase}` }), phase.replace("_", " "), el("small", {}, ` ${PHASE_SAYS[phase]}`));
         at.title = PHASE_SAYS[phase];
       },
-      [ms(part(middle, phase)), "n"], [ms(part(tail, phase)), "n"],
-      [tail && middle ? (more(phase) > 0 ? "+" : "") + ms(Math.abs(more(phase)) < 0.001 ? 0 : more(phase)) .replace("--", "-") : "–", "n"],
+      [dash(part(middle, phase)), "n"], [dash(part(tail, phase)), "n"],
+      [tail && middle ? signed(more(phase)) : "–", "n"],
     ],
   })));
 }
+
+// Is a phase worth a segment: a five-hundredth of the whole?
+const seen = (band, phase) => Boolean(band) && (band.parts[phase] || 0) > band.ms / 500;
+
+const signed = (value) => (Math.abs(value) < 0.0005 ? "–" : (value > 0 ? "+" : "−") + ms(Math.abs(value)));
 
 // Segments of one bar: [name, class, size, text].
 function strips(strip, parts) {
@@ -468,7 +489,7 @@ function strips(strip, parts) {
 function why() {
   const it = state.why;
   const findings = it && it.findings ? it.findings : [];
-  say($("why-of"), it && it.count !== undefined ? `${digits(it.count)} requests in ${it.window_s} s` : "");
+  say($("why-of"), it && it.count !== undefined ? `${count(it.count)} requests in ${it.window_s} s` : "");
   const finding = (one) => el("li", {},
     el("b", {}, el("span", { class: "ms" }, one.ms ? `+${ms(one.ms)}` : ""), one.title || one.cause), one.sentence || "");
   lines($("findings"), findings, finding);
@@ -479,7 +500,7 @@ function why() {
   const keys = (it && it.slow_keys) || [];
   show($("keys"), keys.length > 0);
   rows($("keys").querySelector("tbody"), keys.slice(0, 6).map((one) => ({
-    key: one.key, cells: [one.key, [digits(one.count), "n"], [ms(one.p50_ms), "n"], [ms(one.p99_ms), "n"], [share(one.share), "n"]],
+    key: one.key, cells: [one.key, [count(one.count), "n"], [ms(one.p50_ms), "n"], [ms(one.p99_ms), "n"], [share(one.share), "n"]],
   })));
   const map = (it && it.map) || [];
   show($("hops"), map.length > 0);
@@ -487,7 +508,7 @@ function why() {
     key: `${hop.from} → ${hop.to}`,
     cells: [
       `${hop.from} → ${hop.to}` + (hop.serial > 1.5 ? ` (${digits(hop.serial)} one after another)` : ""),
-      [digits(hop.count), "n"], [ms(hop.p50_ms), "n"], [ms(hop.p99_ms), "n"], [share(hop.error_share), hop.error_share > 0.001 ? "n bad" : "n"],
+      [count(hop.count), "n"], [ms(hop.p50_ms), "n"], [ms(hop.p99_ms), "n"], [share(hop.error_share), hop.error_share > 0.001 ? "n bad" : "n"],
     ],
   })));
 }
@@ -537,7 +558,7 @@ function services() {
     const parts = [service.service];
     if (limit) parts.push(`limit ${limit.limit}${limit.mode === "observe" ? " (observed)" : ""}: ${limit.in_flight} in flight, ${limit.waiting} wait`);
     if (hedge) parts.push(hedge.delay_ms !== undefined ? `hedges after ${ms(hedge.delay_ms)}` : `no hedges now: ${hedge.not_now}`);
-    list.push({ key: `s ${service.service}`, type: "head", cells: [(at) => { at.colSpan = 7; say(at, parts.join(" · ")); }] });
+    list.push({ key: `s ${service.service}`, type: "head", cells: [(at) => { at.colSpan = 6; say(at, parts.join(" · ")); }] });
     for (const server of service.servers) {
       const back = server.back_in_ms ? `, back in ${ms(server.back_in_ms)}` : "";
       const condition = server.condition + (server.why ? `: ${server.why}` : "") + back;
@@ -547,9 +568,8 @@ function services() {
           server.server.replace(/^http:\/\//, ""),
           [condition, server.condition === "up" ? "good" : server.condition === "probation" ? "warn" : "bad"],
           [rate(server.rps) + (server.failures_per_s ? ` (${rate(server.failures_per_s)} fail)` : ""), server.failures_per_s ? "n bad" : "n"],
-          [ms(server.latency_ms), "n"], [digits(server.in_flight), "n"],
-          [server.ejections ? `${digits(server.ejections)}×` : "0", "n"],
-          [server.weight === undefined ? "" : digits(server.weight), "n"],
+          [ms(server.latency_ms), "n"], [count(server.in_flight), "n"],
+          [server.ejections ? `${count(server.ejections)}×` : "0", "n"],
         ],
       });
     }
@@ -566,14 +586,14 @@ function cache() {
   const it = state.live.cache;
   say($("cache-none"), it ? "" : "No route caches.");
   const told = it ? VERDICTS.filter(([name]) => it.verdicts[name] > 0) : [];
-  strips($("verdicts"), told.map(([name, type]) => [name, type, it.verdicts[name], digits(it.verdicts[name])]));
+  strips($("verdicts"), told.map(([name, type]) => [name, type, it.verdicts[name], count(it.verdicts[name])]));
   if (!it) { lines($("stores"), [], () => null); return; }
-  const list = [["memory", `${bytes(it.memory_bytes)} of ${bytes(it.memory_limit_bytes)}, ${digits(it.resources)} resources, ${digits(it.evictions)} evicted`]];
-  if (it.fetches) list.push(["under way", `${digits(it.fetches)} fetches`]);
-  if (it.disk) list.push(["disk", `${bytes(it.disk.bytes)}, ${digits(it.disk.hits)} of ${digits(it.disk.gets)} found, ${digits(it.disk.failures)} failures`]);
+  const list = [["memory", `${bytes(it.memory_bytes)} of ${bytes(it.memory_limit_bytes)}, ${count(it.resources)} resources, ${count(it.evictions)} evicted`]];
+  if (it.fetches) list.push(["under way", `${count(it.fetches)} fetches`]);
+  if (it.disk) list.push(["disk", `${bytes(it.disk.bytes)}, ${count(it.disk.hits)} of ${count(it.disk.gets)} found, ${count(it.disk.failures)} failures`]);
   if (it.shared) {
     const well = !it.shared.healthy ? "does not answer" : !it.shared.trusted ? "not trusted until a purge is through" : "answers";
-    list.push(["shared", `${well}, ${digits(it.shared.hits)} of ${digits(it.shared.gets)} found, ${ms(it.shared.mean_ms)} each, ${digits(it.shared.failures)} failures`]);
+    list.push(["shared", `${well}, ${count(it.shared.hits)} of ${count(it.shared.gets)} found, ${ms(it.shared.mean_ms)} each, ${count(it.shared.failures)} failures`]);
   }
   if (told.length === 0) list.push(["lately", "nothing asked of it"]);
   definitions($("stores"), list);
@@ -641,7 +661,7 @@ async function waterfall() {
   const phases = it.phases.map((one) => row(one.phase.replace("_", " "), `ph-${one.phase}`, one.from_ms, one.ms, PHASE_SAYS[one.phase]));
   const tries = it.tries.map((one) => {
     const end = one.status ? String(one.status) : one.fault || "given up";
-    const name = `${one.number} ${one.cause}: ${one.server.replace(/^http:\/\//, "")} → ${end}`;
+    const name = `${one.number} ${one.cause} · ${one.server.replace(/^http:\/\//, "")} → ${end}`;
     return row(name, one.status && one.status < 500 ? "try" : "failed", one.from_ms, one.ms, `${name}, ${one.reused ? "on a connection used before" : "on a new connection"}`);
   });
   $("fall").replaceChildren(el("h3", {}, "phases, each the sum of its time, in the usual order"), ...phases,
