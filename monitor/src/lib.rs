@@ -20,6 +20,7 @@ pub mod record;
 pub mod settings;
 pub mod timeline;
 pub mod trace;
+pub mod why;
 
 pub use basket::Basket;
 pub use count::Count;

@@ -1,0 +1,210 @@
+//! What a cache does to the tail: a crowd that waits for one thing, and a store that is still empty.
+
+use super::cause::Cause;
+use super::digest::{Digest, Row, mean, quantile, whole};
+use super::say;
+use super::suspect::Suspicion;
+use super::{Context, Names};
+use crate::facts::Cached;
+use crate::timeline::Phase;
+use std::time::Duration;
+
+/// So many who wait for one thing at once are a crowd.
+const CROWD_MIN: usize = 5;
+/// And slow requests are for it so many times as often as others: else it waits for what all wait for.
+const LIFT: f64 = 2.0;
+/// Of all the waiting for others' fetches, crowds' share, where they and not single pairs matter.
+const CROWDS_SHARE: f64 = 0.5;
+/// A burst at a service: an outlier takes so many times what half of the key's requests take …
+const OUTLIER: f64 = 3.0;
+/// … and so much more.
+const OUTLIER_MS: f64 = 20.0;
+/// The window is looked at in so many slices …
+const SLICES: usize = 12;
+/// … of which one with fewer requests says nothing.
+const SLICE_COUNT_MIN: usize = 20;
+/// The store is cold while so much less comes from it than at its best.
+const COLDER: f64 = 0.25;
+/// A gateway this young has a cold store even if that does not get better.
+const YOUNG: Duration = Duration::from_mins(1);
+/// Then so little comes from it.
+const COLD_SHARE: f64 = 0.5;
+/// So many misses have to be for what was not asked for before.
+const FIRST_SHARE: f64 = 0.7;
+
+/// Both.
+pub(super) fn suspects(digest: &Digest<'_>, names: &Names, context: &Context) -> Vec<Suspicion> {
+    [stampede(digest, names), cold(digest, context)].into_iter().flatten().collect()
+}
+
+fn waited(row: &Row<'_>) -> f64 {
+    row.spent(Phase::Collapse)
+}
+
+/// Crowds of a key: who waited in crowds, how many crowds there were and the largest.
+#[derive(Default)]
+struct Crowds {
+    claims: Vec<(u32, f64)>,
+    count: usize,
+    largest: usize,
+}
+
+/// The requests of one key that waited for another's fetch, or that the service was slow for at once.
+fn crowds(digest: &Digest<'_>, key: &[u32]) -> Crowds {
+    let mut times: Vec<f64> = key.iter().map(|at| digest.row(*at).total).collect();
+    let half = quantile(&mut times, 0.5);
+    let claim = |at: &u32| {
+        let row = digest.row(*at);
+        let collapsed = waited(row);
+        let outlier = row.asked && row.service > OUTLIER * half && row.service - half > OUTLIER_MS;
+        let ms = if outlier { row.service - half } else { collapsed };
+        (ms > 0.0).then_some((*at, ms))
+    };
+    let mut found = Crowds::default();
+    let mut lot: Vec<(u32, f64)> = Vec::new();
+    let mut until = f64::NEG_INFINITY;
+    // In the order of their beginning: who begins before the others have ended is of the same crowd.
+    for claim in key.iter().filter_map(claim) {
+        let row = digest.row(claim.0);
+        if row.begun() > until {
+            found.close(&mut lot);
+            until = row.ended();
+        }
+        lot.push(claim);
+    }
+    found.close(&mut lot);
+    found
+}
+
+impl Crowds {
+    fn close(&mut self, lot: &mut Vec<(u32, f64)>) {
+        if lot.len() >= CROWD_MIN {
+            self.count += 1;
+            self.largest = self.largest.max(lot.len());
+            self.claims.append(lot);
+        }
+        lot.clear();
+    }
+}
+
+fn stampede(digest: &Digest<'_>, names: &Names) -> Option<Suspicion> {
+    let mut all: Vec<(f64, Crowds, u32)> = Vec::new();
+    for key in digest.keys().filter(|key| key.len() >= CROWD_MIN) {
+        let found = crowds(digest, key);
+        let slow = key.iter().filter(|at| digest.row(**at).slow).count() as f64;
+        let rest = key.len() as f64 - slow;
+        let others = (digest.rows.len() - digest.slow_count) as f64;
+        let lift = slow / digest.slow_count.max(1) as f64 >= LIFT * rest / others.max(1.0);
+        if found.count > 0 && lift {
+            all.push((found.claims.iter().map(|(_, ms)| ms).sum(), found, key[0]));
+        }
+    }
+    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let collapsed: f64 = digest.rows.iter().map(waited).sum();
+    let in_crowds: f64 = all
+        .iter()
+        .flat_map(|(_, found, _)| &found.claims)
+        .map(|(at, _)| waited(digest.row(*at)))
+        .sum();
+    if collapsed > 0.0 && in_crowds < CROWDS_SHARE * collapsed {
+        return None;
+    }
+    let (_, worst, first) = all.first()?;
+    let record = digest.row(*first).record;
+    let name = names.key_of(record.route, record.beside.key);
+    let (key, route) = (record.beside.key, record.route);
+    let were = say::shares(digest, &format!("were for {name}"), |row| {
+        row.record.beside.key == key && row.record.route == route
+    });
+    let sentence = format!(
+        "{were}; up to {} at once waited {} for one answer to it, {} in the window.",
+        worst.largest,
+        say::time(mean(worst.claims.iter().map(|(_, ms)| *ms))),
+        if worst.count == 1 { "once".to_owned() } else { format!("{} times", worst.count) },
+    );
+    let claims = all.into_iter().flat_map(|(_, found, _)| found.claims).collect();
+    Some(Suspicion { cause: Cause::KeyStampede, claims, sentence })
+}
+
+/// Requests to a route that caches, in one slice of the window.
+#[derive(Clone, Copy, Default)]
+struct Slice {
+    stored: usize,
+    missed: usize,
+    first: usize,
+}
+
+impl Slice {
+    fn count(&self) -> usize {
+        self.stored + self.missed
+    }
+
+    fn share(&self) -> f64 {
+        self.stored as f64 / self.count().max(1) as f64
+    }
+}
+
+fn is_stored(row: &Row<'_>) -> bool {
+    use Cached::{Hit, Stale, Tier};
+    matches!(row.record.cached, Some(Hit | Stale | Tier))
+}
+
+fn is_missed(row: &Row<'_>) -> bool {
+    matches!(row.record.cached, Some(Cached::Miss | Cached::Collapsed))
+}
+
+fn cold(digest: &Digest<'_>, context: &Context) -> Option<Suspicion> {
+    let (begin, end) = (digest.rows.first()?.begun(), digest.rows.last()?.begun());
+    let width = ((end - begin) / SLICES as f64).max(f64::EPSILON);
+    let slice_of = |row: &Row<'_>| whole((row.begun() - begin) / width).min(SLICES - 1);
+    let mut slices = [Slice::default(); SLICES];
+    for key in digest.keys() {
+        let mut seen = false;
+        for row in key.iter().map(|at| digest.row(*at)) {
+            let slice = &mut slices[slice_of(row)];
+            slice.stored += usize::from(is_stored(row));
+            if is_missed(row) {
+                slice.missed += 1;
+                slice.first += usize::from(!seen || row.record.cached == Some(Cached::Collapsed));
+                seen = true;
+            }
+        }
+    }
+    let known: Vec<usize> =
+        (0..SLICES).filter(|at| slices[*at].count() >= SLICE_COUNT_MIN).collect();
+    let mut shares: Vec<f64> = known.iter().map(|at| slices[*at].share()).collect();
+    let best = quantile(&mut shares, 0.8);
+    let is_cold = |at: usize| known.contains(&at) && slices[at].share() < best - COLDER;
+    let mut cold: Vec<usize> = (0..SLICES).filter(|at| is_cold(*at)).collect();
+    let all = |of: fn(&Slice) -> usize, which: &[usize]| {
+        which.iter().map(|at| of(&slices[*at])).sum::<usize>()
+    };
+    let young = context.uptime < YOUNG || context.purged.is_some_and(|ago| ago < YOUNG);
+    if cold.is_empty() && young {
+        let stored = all(|slice| slice.stored, &known) as f64;
+        if stored < COLD_SHARE * all(Slice::count, &known) as f64 {
+            cold = known;
+        }
+    }
+    let (missed, first) = (all(|slice| slice.missed, &cold), all(|slice| slice.first, &cold));
+    if missed < SLICE_COUNT_MIN || (first as f64) < FIRST_SHARE * missed as f64 {
+        return None;
+    }
+    let mut hits: Vec<f64> =
+        digest.rows.iter().filter(|row| is_stored(row)).map(|row| row.total).collect();
+    let hit = quantile(&mut hits, 0.5);
+    let claims: Vec<_> = digest
+        .each()
+        .filter(|(_, row)| is_missed(row) && cold.contains(&slice_of(row)))
+        .map(|(at, row)| (at, (row.total - hit).max(0.0)))
+        .collect();
+    let share = all(|slice| slice.stored, &cold) as f64 / all(Slice::count, &cold).max(1) as f64;
+    let missed_by = say::shares(digest, "were not in the store", is_missed);
+    let sentence = format!(
+        "{missed_by}; for {} only {} came from it, at best {}.",
+        say::time(cold.len() as f64 * width),
+        say::percent(share),
+        say::percent(best),
+    );
+    Some(Suspicion { cause: Cause::ColdCache, claims, sentence })
+}
