@@ -25,4 +25,5 @@ pub mod tunnel;
 pub mod watch;
 pub mod worker;
 
+pub mod bench;
 pub mod demo;

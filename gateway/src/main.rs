@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Verb::Purge(flags) => command::purge(&flags),
         Verb::Explain { method, url, config } => command::explain(&config, &method, &url),
         Verb::Demo(flags) => practice::demo(&flags),
+        Verb::Bench(flags) => practice::bench(&flags),
         Verb::Shop(flags) => practice::shop(flags),
         Verb::Schema => command::schema(),
         Verb::Version => command::version(),
