@@ -50,6 +50,8 @@ pub(crate) enum Verb {
     Top(TopFlags),
     /// Show the main job in miniature: a slow shop, measured straight and through the gateway
     Demo(DemoFlags),
+    /// Measure: latency at a rate, two targets against each other, a load-latency curve
+    Bench(Box<gateway::bench::Flags>),
     /// Run the demo's slow shop: a backend to practise on
     Shop(ShopFlags),
     /// Print the JSON Schema of the settings file, for editors

@@ -32,4 +32,5 @@ pub mod tunnel;
 pub mod watch;
 pub mod worker;
 
+pub mod bench;
 pub mod demo;

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Verb::Explain { method, url, config } => command::explain(&config, &method, &url),
         Verb::Top(flags) => command::top(&flags),
         Verb::Demo(flags) => practice::demo(&flags),
+        Verb::Bench(flags) => practice::bench(&flags),
         Verb::Shop(flags) => practice::shop(flags),
         Verb::Schema => command::schema(),
         Verb::Version => command::version(),

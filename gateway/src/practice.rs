@@ -1,4 +1,5 @@
-//! `fleetfoot demo` and `fleetfoot shop`: the main job in miniature, and a backend to practise on.
+//! `fleetfoot demo`, `fleetfoot bench` and `fleetfoot shop`: the main job in miniature, measuring
+//! anything, and a backend to practise on.
 
 use crate::command::{Done, Failure};
 use gateway::demo::{self, DemoError};
@@ -68,6 +69,16 @@ pub(crate) fn demo(flags: &DemoFlags) -> Done {
         _ => Failure::trouble(chain(&error)),
     })?;
     Ok(outcome.into())
+}
+
+pub(crate) fn bench(flags: &gateway::bench::Flags) -> Done {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::trouble(format!("no runtime: {error}")))?;
+    runtime.block_on(gateway::bench::run(flags)).map_err(|error| {
+        let text = error.to_string();
+        if error.is_mistake() { Failure::mistake(text) } else { Failure::trouble(text) }
+    })
 }
 
 pub(crate) fn shop(flags: ShopFlags) -> Done {

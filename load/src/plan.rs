@@ -1,23 +1,30 @@
-//! What is sent: a weighted list of requests and the times at which they leave.
+//! What is sent: where to, how often, for how long, and a weighted list of requests.
 //!
-//! Pure and seeded: the same plan makes the same requests at the same offsets.
+//! Plain data and its check; the times and draws that follow from it are made in `schedule`.
 
+use crate::message::Template;
 use bytes::Bytes;
-use fastrand::Rng;
-use http::{HeaderName, HeaderValue, Method, Uri, header};
-use http_body_util::Full;
+use http::{HeaderName, HeaderValue, Method, Uri};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Threads that one run may have.
+pub const THREADS_MAX: usize = 64;
+/// Connections or clients that one run may have.
+pub const CONNECTIONS_MAX: usize = 65_536;
+/// Requests a second that can be asked for.
+pub const RATE_MAX: f64 = 1e6;
 
 /// A whole run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where requests go, one after the other in turn.
-    pub targets: Vec<SocketAddr>,
-    /// Requests a second, all targets together.
-    pub rate: f64,
-    /// How they are spread over the second.
-    pub arrivals: Arrivals,
+    /// Where requests go, one after the other in turn, unless a request has a target of its own.
+    pub targets: Vec<Target>,
+    /// When requests leave.
+    pub pace: Pace,
     /// The same seed makes the same sequence of requests and pauses.
     pub seed: u64,
     /// Sent first and not counted.
@@ -28,12 +35,73 @@ pub struct Plan {
     pub timeout: Duration,
     /// An answer within this time is "in time".
     pub objective: Duration,
-    /// Most connections at once; more requests than that wait, and their latency grows.
+    /// Most connections at once; more requests than that wait, and their latency grows. Over HTTP/2,
+    /// where many requests share one: as many as are made.
     pub connections_max: usize,
     /// Whether connections are used again.
     pub reuse: bool,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Threads that send; each takes its turn.
+    pub threads: usize,
     /// What is sent.
     pub requests: Vec<Request>,
+    /// Request and path of each, in this order and over again, instead of a draw by weight.
+    pub sequence: Option<Arc<[(u32, u32)]>>,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The address that is connected to.
+    pub address: SocketAddr,
+    /// What the Host field says.
+    pub authority: String,
+    /// How to speak TLS, if at all.
+    pub tls: Option<Tls>,
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, authority: address.to_string(), tls: None }
+    }
+}
+
+/// How to speak TLS with a target.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Whom to trust, and which protocols to offer.
+    pub config: Arc<ClientConfig>,
+    /// The name the certificate must be for.
+    pub name: ServerName<'static>,
+}
+
+/// What is spoken with all targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, one request at a time on a connection.
+    Http1,
+    /// HTTP/2; in the clear with prior knowledge.
+    Http2,
+}
+
+/// When requests leave.
+#[derive(Clone, Debug)]
+pub enum Pace {
+    /// At their time, whatever became of the ones before: as users come.
+    Open {
+        /// Requests a second, all targets together.
+        rate: f64,
+        /// How they are spread over the second.
+        arrivals: Arrivals,
+    },
+    /// At recorded times since the start, in order; the run ends with the list.
+    Recorded(Arc<[Duration]>),
+    /// As soon as the client's last one was answered: a server that stalls is asked less.
+    Closed {
+        /// Clients that wait for their answers.
+        clients: usize,
+    },
 }
 
 /// How requests are spread in time.
@@ -56,12 +124,14 @@ pub struct Request {
     pub method: Method,
     /// Its targets; one is drawn for each request.
     pub paths: Vec<String>,
-    /// Fields beside Host.
+    /// Fields beside Host; one that is called Host stands in its place.
     pub fields: Vec<(String, String)>,
     /// Its body; may be empty.
-    pub body: String,
+    pub body: Bytes,
     /// Classes of status that are right: 2 for 200 to 299.
     pub expected: Vec<u16>,
+    /// The index of the one target that it is for; `None`: all of them take turns.
+    pub target: Option<usize>,
 }
 
 impl Request {
@@ -73,8 +143,9 @@ impl Request {
             method: Method::GET,
             paths,
             fields: Vec::new(),
-            body: String::new(),
+            body: Bytes::new(),
             expected: vec![2],
+            target: None,
         }
     }
 }
@@ -98,109 +169,90 @@ pub enum LoadError {
         /// What is wrong.
         source: http::Error,
     },
-    /// No thread could be started to keep the time.
-    #[error("cannot start the thread that keeps the time of the load")]
+    /// No thread could be started, or no runtime in it.
+    #[error("cannot start a thread that sends the load")]
     Thread(#[source] std::io::Error),
-}
-
-/// One request to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Arrival {
-    pub number: u64,
-    /// Since the start of the run.
-    pub offset: Duration,
-    pub request: usize,
-    pub path: usize,
-    pub target: usize,
-    /// Whether the warm-up is over.
-    pub counted: bool,
 }
 
 impl Plan {
     /// Every value legal, every request buildable?
     pub(crate) fn check(&self) -> Result<(), LoadError> {
-        let bound = |good: bool, name, allowed| {
-            if good { Ok(()) } else { Err(LoadError::Bound { name, allowed }) }
-        };
         bound(!self.targets.is_empty(), "targets", "at least one address")?;
-        bound(self.rate > 0.0 && self.rate <= 1e6, "rate", "above 0 and at most a million")?;
+        match &self.pace {
+            Pace::Open { rate, .. } => {
+                bound(*rate > 0.0 && *rate <= RATE_MAX, "rate", "above 0 and at most a million")?;
+            }
+            Pace::Recorded(offsets) => {
+                bound(offsets.is_sorted() && !offsets.is_empty(), "arrivals", "some, in order")?;
+            }
+            Pace::Closed { clients } => {
+                bound((1..=CONNECTIONS_MAX).contains(clients), "clients", "from 1 to 65536")?;
+            }
+        }
         bound(!self.duration.is_zero(), "duration", "above 0")?;
         bound(!self.timeout.is_zero(), "timeout", "above 0")?;
-        bound((1..=65_536).contains(&self.connections_max), "connections", "from 1 to 65536")?;
+        let connections = (1..=CONNECTIONS_MAX).contains(&self.connections_max);
+        bound(connections, "connections", "from 1 to 65536")?;
+        bound((1..=THREADS_MAX).contains(&self.threads), "threads", "from 1 to 64")?;
         let weights: u64 = self.requests.iter().map(|request| u64::from(request.weight)).sum();
-        bound(weights > 0, "requests", "at least one with a weight above 0")?;
-        for (index, request) in self.requests.iter().enumerate() {
-            bound(!request.paths.is_empty(), "requests", "of at least one path each")?;
-            for path in 0..request.paths.len() {
-                let built = self.build(index, path, 0, self.targets[0]);
-                let name = request.name.clone();
-                built.map_err(|source| LoadError::Request { name, source })?;
+        let weights = weights > 0 && u32::try_from(weights).is_ok();
+        bound(weights, "requests", "at least one with a weight above 0")?;
+        for request in &self.requests {
+            self.check_request(request)?;
+        }
+        let known = |&(request, path): &(u32, u32)| {
+            self.requests.get(request as usize).is_some_and(|r| (path as usize) < r.paths.len())
+        };
+        let sequence =
+            self.sequence.as_deref().is_none_or(|s| !s.is_empty() && s.iter().all(known));
+        bound(sequence, "sequence", "of requests that there are")
+    }
+
+    fn check_request(&self, request: &Request) -> Result<(), LoadError> {
+        bound(!request.paths.is_empty(), "requests", "of at least one path each")?;
+        let target = request.target.is_none_or(|target| target < self.targets.len());
+        bound(target, "requests", "for targets that there are")?;
+        let build = || -> Result<(), http::Error> {
+            for path in &request.paths {
+                Uri::try_from(Template::of(path.as_bytes()).text(0))?;
             }
-        }
-        Ok(())
-    }
-
-    /// The requests of a run, in order; ends when the duration is over.
-    pub(crate) fn arrivals(&self) -> impl Iterator<Item = Arrival> + use<> {
-        let (warm_up, end) = (self.warm_up, self.warm_up + self.duration);
-        let (rate, spread) = (self.rate, self.arrivals);
-        let mut pauses = Rng::with_seed(self.seed);
-        let mut picks = self.picks();
-        let mut offset = 0.0;
-        std::iter::from_fn(move || {
-            offset += match spread {
-                Arrivals::Uniform => 1.0 / rate,
-                // 1 - f64() is above zero: its logarithm is finite.
-                Arrivals::Poisson => -(1.0 - pauses.f64()).ln() / rate,
-            };
-            let at = Duration::from_secs_f64(offset);
-            let (number, request, path, target) = picks.next()?;
-            let arrival =
-                Arrival { number, offset: at, request, path, target, counted: at >= warm_up };
-            (at < end).then_some(arrival)
-        })
-    }
-
-    /// An endless sequence of number, request, path and target.
-    pub(crate) fn picks(&self) -> impl Iterator<Item = (u64, usize, usize, usize)> + use<> {
-        let mut rng = Rng::with_seed(self.seed ^ 0x5049_434b);
-        let kinds: Vec<(u32, usize)> =
-            self.requests.iter().map(|request| (request.weight, request.paths.len())).collect();
-        let all: u32 = kinds.iter().map(|(weight, _)| weight).sum();
-        let targets = self.targets.len();
-        (0_u64..).map(move |number| {
-            let mut left = rng.u32(0..all);
-            let mut kind = 0;
-            while left >= kinds[kind].0 {
-                left -= kinds[kind].0;
-                kind += 1;
+            for (name, value) in &request.fields {
+                HeaderName::try_from(name)?;
+                HeaderValue::try_from(value)?;
             }
-            (number, kind, rng.usize(0..kinds[kind].1), (number % targets as u64) as usize)
-        })
+            for target in &self.targets {
+                HeaderValue::try_from(&target.authority)?;
+            }
+            Ok(())
+        };
+        build().map_err(|source| LoadError::Request { name: request.name.clone(), source })
     }
+}
 
-    /// The request itself.
-    pub(crate) fn build(
-        &self,
-        request: usize,
-        path: usize,
-        number: u64,
-        target: SocketAddr,
-    ) -> Result<http::Request<Full<Bytes>>, http::Error> {
-        let kind = &self.requests[request];
-        let fill = |text: &str| text.replace("{n}", &number.to_string());
-        let mut built = http::Request::new(Full::new(Bytes::from(fill(&kind.body))));
-        *built.method_mut() = kind.method.clone();
-        *built.uri_mut() = Uri::try_from(fill(&kind.paths[path]))?;
-        let fields = built.headers_mut();
-        fields.insert(header::HOST, HeaderValue::try_from(target.to_string())?);
-        for (name, value) in &kind.fields {
-            fields.append(HeaderName::try_from(name)?, HeaderValue::try_from(fill(value))?);
-        }
-        if !self.reuse {
-            fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok(built)
+fn bound(good: bool, name: &'static str, allowed: &'static str) -> Result<(), LoadError> {
+    if good { Ok(()) } else { Err(LoadError::Bound { name, allowed }) }
+}
+
+#[cfg(test)]
+pub(crate) fn example(pace: Pace, seed: u64) -> Plan {
+    let targets: [SocketAddr; 2] = [([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()];
+    Plan {
+        targets: targets.map(Target::from).to_vec(),
+        pace,
+        seed,
+        warm_up: Duration::from_secs(1),
+        duration: Duration::from_secs(9),
+        timeout: Duration::from_secs(1),
+        objective: Duration::from_secs(1),
+        connections_max: 8,
+        reuse: true,
+        protocol: Protocol::Http1,
+        threads: 1,
+        requests: vec![
+            Request::get("many", 9, vec!["/{n}".to_owned(), "/b".to_owned()]),
+            Request::get("few", 1, vec!["/c".to_owned()]),
+        ],
+        sequence: None,
     }
 }
 
@@ -208,62 +260,27 @@ impl Plan {
 mod tests {
     use super::*;
 
-    fn plan(arrivals: Arrivals, seed: u64) -> Plan {
-        Plan {
-            targets: vec![([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()],
-            rate: 1_000.0,
-            arrivals,
-            seed,
-            warm_up: Duration::from_secs(1),
-            duration: Duration::from_secs(9),
-            timeout: Duration::from_secs(1),
-            objective: Duration::from_secs(1),
-            connections_max: 8,
-            reuse: true,
-            requests: vec![
-                Request::get("many", 9, vec!["/{n}".to_owned(), "/b".to_owned()]),
-                Request::get("few", 1, vec!["/c".to_owned()]),
-            ],
-        }
-    }
-
-    #[test]
-    fn the_same_seed_makes_the_same_arrivals() {
-        let list = |seed| plan(Arrivals::Poisson, seed).arrivals().collect::<Vec<_>>();
-        assert_eq!(list(1), list(1));
-        assert_ne!(list(1), list(2));
-    }
-
-    #[test]
-    fn arrivals_keep_rate_order_weights_and_turns() {
-        for spread in [Arrivals::Poisson, Arrivals::Uniform] {
-            let list: Vec<Arrival> = plan(spread, 7).arrivals().collect();
-            assert!((9_600..=10_400).contains(&list.len()), "{}", list.len());
-            assert!(list.is_sorted_by_key(|arrival| arrival.offset));
-            let few = list.iter().filter(|arrival| arrival.request == 1).count();
-            assert!((850..=1_150).contains(&few), "{few}");
-            assert!(list.iter().all(|arrival| arrival.target as u64 == arrival.number % 2));
-            let counted = list.iter().filter(|arrival| arrival.counted).count();
-            assert!((8_600..=9_400).contains(&counted), "{counted}");
-        }
-    }
-
-    #[test]
-    fn a_request_is_built_with_its_number() {
-        let plan = plan(Arrivals::Uniform, 1);
-        assert_eq!(plan.build(0, 0, 42, plan.targets[0]).unwrap().uri(), "/42");
-    }
-
     #[test]
     fn an_impossible_plan_is_refused_by_name() {
-        let check = |change: fn(&mut Plan)| {
-            let mut plan = plan(Arrivals::Uniform, 1);
+        let open = |rate| Pace::Open { rate, arrivals: Arrivals::Uniform };
+        let check = |change: &dyn Fn(&mut Plan)| {
+            let mut plan = example(open(1_000.0), 1);
+            plan.check().expect("the example is legal");
             change(&mut plan);
             plan.check().unwrap_err().to_string()
         };
-        assert_eq!(check(|p| p.targets.clear()), "the load's targets must be at least one address");
-        assert!(check(|p| p.rate = f64::NAN).contains("rate must be above 0"));
-        assert!(check(|p| p.requests.clear()).contains("requests must be"));
-        assert!(check(|p| p.requests[0].paths[1] = "a b".into()).contains("\"many\" is no valid"));
+        assert_eq!(
+            check(&|p| p.targets.clear()),
+            "the load's targets must be at least one address"
+        );
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(check(&|p| p.pace = open(rate)).contains("rate must be above 0"));
+        }
+        assert!(check(&|p| p.pace = Pace::Closed { clients: 0 }).contains("clients must be"));
+        assert!(check(&|p| p.pace = Pace::Recorded(Arc::new([]))).contains("arrivals must be"));
+        assert!(check(&|p| p.requests.clear()).contains("requests must be"));
+        assert!(check(&|p| p.sequence = Some(Arc::new([(1, 1)]))).contains("sequence must be"));
+        assert!(check(&|p| p.requests[0].target = Some(2)).contains("for targets"));
+        assert!(check(&|p| p.requests[0].paths[1] = "a b".into()).contains("\"many\" is no valid"));
     }
 }

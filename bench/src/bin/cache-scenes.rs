@@ -14,7 +14,7 @@ use base::Moment;
 use bench::scene::{Client, Gateway, Life, Origin, Page};
 use bench::trace::made::web_size;
 use clap::{Parser, ValueEnum};
-use load::{Arrivals, Plan, Report, Request};
+use load::{Arrivals, Pace, Plan, Protocol, Report, Request};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -445,9 +445,8 @@ fn ratio(marks: &[Mark], from: Moment, to: Moment) -> f64 {
 
 fn plan(gateway: &Gateway, rate: f64, seconds: u64, paths: Vec<String>) -> Plan {
     Plan {
-        targets: vec![gateway.address],
-        rate,
-        arrivals: Arrivals::Poisson,
+        targets: vec![gateway.address.into()],
+        pace: Pace::Open { rate, arrivals: Arrivals::Poisson },
         seed: 1,
         warm_up: Duration::ZERO,
         duration: Duration::from_secs(seconds),
@@ -455,7 +454,10 @@ fn plan(gateway: &Gateway, rate: f64, seconds: u64, paths: Vec<String>) -> Plan 
         objective: 5 * MS,
         connections_max: 1_024,
         reuse: true,
+        protocol: Protocol::Http1,
+        threads: 1,
         requests: vec![Request::get("get", 1, paths)],
+        sequence: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the demo's customers do: the same mix in every phase.
 
 use fastrand::Rng;
-use load::{Arrivals, Plan, Request};
+use load::{Arrivals, Pace, Plan, Protocol, Request, Target};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -22,9 +22,8 @@ pub(super) fn plan(
     run: &str,
 ) -> Plan {
     Plan {
-        targets,
-        rate,
-        arrivals: Arrivals::Poisson,
+        targets: targets.into_iter().map(Target::from).collect(),
+        pace: Pace::Open { rate, arrivals: Arrivals::Poisson },
         seed: SEED,
         warm_up: Duration::ZERO,
         duration,
@@ -32,7 +31,10 @@ pub(super) fn plan(
         objective: OBJECTIVE,
         connections_max: CONNECTIONS_MAX,
         reuse: true,
+        protocol: Protocol::Http1,
+        threads: 1,
         requests: requests(products, run),
+        sequence: None,
     }
 }
 
@@ -48,8 +50,8 @@ fn requests(products: u32, run: &str) -> Vec<Request> {
     let searches = things
         .iter()
         .flat_map(|thing| materials.map(|material| format!("/search?q={material}+{thing}")));
-    let body = |body: &str, mut request: Request| {
-        body.clone_into(&mut request.body);
+    let body = |body: &'static str, mut request: Request| {
+        request.body = body.into();
         request.fields.push(("Content-Type".to_owned(), "application/json".to_owned()));
         request
     };

@@ -246,9 +246,8 @@ fn the_counters_of_servers_that_are_lost_are_dropped() {
 /// Asks at a steady pace whatever becomes of the answers, until told to stop.
 fn open_loop(address: SocketAddr, seconds: u64) -> load::Report {
     let plan = load::Plan {
-        targets: vec![address],
-        rate: 400.0,
-        arrivals: load::Arrivals::Poisson,
+        targets: vec![address.into()],
+        pace: load::Pace::Open { rate: 400.0, arrivals: load::Arrivals::Poisson },
         seed: 7,
         warm_up: Duration::ZERO,
         duration: Duration::from_secs(seconds),
@@ -256,7 +255,10 @@ fn open_loop(address: SocketAddr, seconds: u64) -> load::Report {
         objective: Duration::from_millis(100),
         connections_max: 64,
         reuse: true,
+        protocol: load::Protocol::Http1,
+        threads: 1,
         requests: vec![load::Request::get("shop", 1, vec!["/".to_owned()])],
+        sequence: None,
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

@@ -16,6 +16,7 @@ mod interim;
 mod upgrade;
 
 // What keeps it alive.
+mod bench;
 mod command_line;
 mod discovery;
 mod drain;

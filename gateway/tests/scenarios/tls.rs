@@ -1,7 +1,7 @@
 //! TLS on both sides: certificates by name, versions, ALPN, tickets, reload, trust.
 
 use crate::responses::check_problem;
-use crate::stage::{one_thread, start};
+use crate::stage::{FLEETFOOT, one_thread, start};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig};
@@ -399,4 +399,29 @@ fn a_service_that_does_not_speak_tls_is_502() {
         }
     });
     distrusted(&start(&Text::to_servers(&[&server])));
+}
+
+#[test]
+fn bench_speaks_tls_and_either_protocol_and_believes_whom_it_is_told() {
+    let (authority, folder, origin) = (Authority::new(), Folder::new(), Origin::start());
+    let pair = write(&folder, "local", &authority.issue(&["localhost"]));
+    let section = format!("[tls]\ncertificates = [{pair}]\n");
+    let gateway =
+        start(&one_thread(&origin).listen("[\"https://127.0.0.1:0\"]").rest(&section));
+    let line = gateway.wait_line("listening on https://");
+    let (_, port) = line.rsplit_once(':').expect("an address");
+    let url = format!("https://localhost:{port}/");
+    let trusted = folder.write("authority.pem", &authority.0.pem()).display().to_string();
+    let bench = |more: &[&str]| {
+        let always = ["bench", &url, "--rate", "50", "--duration", "300ms", "--warm-up", "0s"];
+        scenario::gateway::run(&FLEETFOOT, &[&always, more].concat())
+    };
+    for more in [&["--cacert", &trusted][..], &["--insecure"], &["--insecure", "--http2"]] {
+        let ended = bench(more);
+        assert_eq!(ended.code, Some(0), "{more:?}: {ended:?}");
+        assert!(!ended.stdout.contains("failed:"), "{more:?}: {}", ended.stdout);
+    }
+    let ended = bench(&[]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("--cacert FILE names whom to believe"), "{}", ended.stderr);
 }
