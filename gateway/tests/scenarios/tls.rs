@@ -406,8 +406,7 @@ fn bench_speaks_tls_and_either_protocol_and_believes_whom_it_is_told() {
     let (authority, folder, origin) = (Authority::new(), Folder::new(), Origin::start());
     let pair = write(&folder, "local", &authority.issue(&["localhost"]));
     let section = format!("[tls]\ncertificates = [{pair}]\n");
-    let gateway =
-        start(&one_thread(&origin).listen("[\"https://127.0.0.1:0\"]").rest(&section));
+    let gateway = start(&one_thread(&origin).listen("[\"https://127.0.0.1:0\"]").rest(&section));
     let line = gateway.wait_line("listening on https://");
     let (_, port) = line.rsplit_once(':').expect("an address");
     let url = format!("https://localhost:{port}/");
