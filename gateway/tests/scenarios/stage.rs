@@ -92,8 +92,8 @@ pub(crate) fn chunked(head: &str, body: &'static str) -> Form {
 /// What follows every case in the same bytes.
 const FOLLOWER: &str = "GET /followed HTTP/1.1\r\nHost: shop.test\r\n\r\n";
 
-/// Fields that the gateway writes itself; the module `forwarding` looks at them.
-const ADDED: [&str; 7] = [
+/// Fields that the gateway writes itself; the modules `forwarding` and `said` look at them.
+const ADDED: [&str; 8] = [
     "via",
     "x-forwarded-for",
     "x-forwarded-proto",
@@ -101,6 +101,7 @@ const ADDED: [&str; 7] = [
     "connection",
     "content-length",
     "transfer-encoding",
+    "traceparent",
 ];
 
 /// Plays one case: these bytes, then a second request, in one write.
