@@ -167,7 +167,7 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         forward::interim(&mut head);
         relay(&head);
     };
-    let shadow = shadow::copy(route, &exchange.head);
+    let shadow = shadow::copy(route, &exchange.head, &exchange.facts.trace);
     let mut ask = Ask {
         head: &mut exchange.head,
         body: std::mem::replace(&mut exchange.body, Body::Empty),

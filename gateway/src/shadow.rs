@@ -5,9 +5,9 @@
 //! left out, so that a slow shadow costs memory within a bound and nothing of the real answer.
 
 use crate::house::House;
-use base::{Deadline, FaultKind, Framing, Moment, RequestHead, ResponseHead};
-use monitor::Facts;
+use base::{Deadline, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead};
 use monitor::facts::Cause;
+use monitor::{Facts, Trace};
 use service::settings::Class;
 use service::{Answered, Ask};
 use settings::Route;
@@ -59,10 +59,17 @@ pub struct Prepared {
 }
 
 /// Makes a copy of a request that is ready for the next hop, if its route has a shadow and it is one
-/// of the share that is copied.
-pub fn copy(route: &Route, head: &RequestHead) -> Option<Shadow> {
+/// of the share that is copied. In the trace the copy is a part of the request, not of its caller.
+pub fn copy(route: &Route, head: &RequestHead, trace: &Trace) -> Option<Shadow> {
     let (service, share) = route.shadow?;
-    (fastrand::u32(0..10_000) < share.0).then(|| Shadow { service, head: head.copied() })
+    if fastrand::u32(0..10_000) >= share.0 {
+        return None;
+    }
+    let mut head = head.copied();
+    if trace.is_on() {
+        head.fields.set(FieldName::Traceparent, &trace.own_text());
+    }
+    Some(Shadow { service, head })
 }
 
 impl Shadow {

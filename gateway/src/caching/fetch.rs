@@ -468,7 +468,7 @@ async fn ask(
     interim: &mut dyn FnMut(ResponseHead),
 ) -> Result<Settled, Fault> {
     let Asking { house, route, plan, by, steering } = asking;
-    if let Some(shadow) = shadow::copy(route, head) {
+    if let Some(shadow) = shadow::copy(route, head, &facts.trace) {
         shadow.with(Body::Empty, Framing::None).send(house);
     }
     let mut entry = plan.entry.clone();

@@ -1,7 +1,7 @@
 //! Requests that are asked again: which, of whom, how often, and what the client gets in the end.
 
 use crate::responses::check_problem;
-use crate::stage::start;
+use crate::stage::{plain, start};
 use scenario::message::Framing;
 use scenario::origin::{Action, answer, send};
 use scenario::{Client, Fleet, Gate, Gateway, Response, Turn};
@@ -125,7 +125,8 @@ fn a_post_with_an_idempotency_key_is_asked_again_byte_for_byte() {
         let [one, two] = replayed(&bytes, "POST");
         assert_eq!((one.framing, two.framing), (framing, framing));
         assert!(one.body == body && two.body == body, "a body was changed");
-        assert_eq!(one.head, two.head);
+        // But for the span of each.
+        assert_eq!(plain(&one.head), plain(&two.head));
         assert_eq!(two.head.one("idempotency-key"), Some("k1"));
     }
 }

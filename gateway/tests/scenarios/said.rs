@@ -434,3 +434,37 @@ fn a_slow_service_is_told_as_slow() {
     let line = json(&gateway, "/slow");
     assert!(line["phases_ms"]["server"].as_f64().is_some_and(|ms| ms > 55.0), "{line}");
 }
+
+#[test]
+fn a_broken_promise_is_told() {
+    let origin = Origin::play(|request| {
+        let status = if request.target.starts_with("/bad") { "500 Oh" } else { "200 OK" };
+        answer(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"))
+    });
+    let service = "retry = { attempts = 0 }\nhealth = false\nbalance = { eject = false }";
+    let objective = "objective = { p50 = \"1h\", success = \"99.9%\" }";
+    let text = one_thread(&origin).top("cache = false").service(service).route(objective);
+    let gateway = start(&text);
+    let burn = |goal: &str| {
+        gateway.metric(&format!(
+            "fleetfoot_objective_burn{{route=\"*\",objective=\"{goal}\",window=\"5m\"}}"
+        ))
+    };
+    // Not before the gateway has looked for the first time does it know what is new.
+    let by = scenario::patience();
+    while !gateway.metrics().contains("fleetfoot_objective_burn{") {
+        assert!(!by.passed(base::Moment::now()), "nobody looks");
+    }
+    let mut client = gateway.client();
+    for _ in 0..50 {
+        assert_eq!(client.get("/good").status, 200);
+        assert_eq!(client.get("/bad").status, 500);
+    }
+    let by = scenario::patience();
+    while burn("success >= 99.9%") == 0.0 {
+        assert!(!by.passed(base::Moment::now()), "it is not counted");
+    }
+    assert!(burn("p50 <= 1h") == 0.0);
+    let left = "fleetfoot_objective_budget_left{route=\"*\",objective=\"success >= 99.9%\"}";
+    assert!(gateway.metric(left) < 1.0);
+}

@@ -92,7 +92,7 @@ pub(crate) fn chunked(head: &str, body: &'static str) -> Form {
 /// What follows every case in the same bytes.
 const FOLLOWER: &str = "GET /followed HTTP/1.1\r\nHost: shop.test\r\n\r\n";
 
-/// Fields that the gateway writes itself; the module `forwarding` looks at them.
+/// Fields that the gateway writes itself; the modules `forwarding` and `said` look at them.
 const ADDED: [&str; 8] = [
     "via",
     "x-forwarded-for",

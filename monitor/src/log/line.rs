@@ -84,14 +84,13 @@ pub fn digits(line: &mut Vec<u8>, mut value: u64) {
 }
 
 fn escape(line: &mut Vec<u8>, text: &[u8]) {
-    let plain = |b: &u8| (0x20..0x7f).contains(b) && *b != b'"' && *b != b'\\';
-    let Some(odd) = text.iter().position(|b| !plain(b)) else {
+    let plain = |b: &u8| (0x20..0x7f).contains(b) & (*b != b'"') & (*b != b'\\');
+    // All of it, without a way out: then it is done many bytes at a time.
+    if text.iter().fold(true, |all, b| all & plain(b)) {
         line.extend_from_slice(text);
         return;
-    };
-    let (start, rest) = text.split_at(odd);
-    line.extend_from_slice(start);
-    for c in String::from_utf8_lossy(rest).chars() {
+    }
+    for c in String::from_utf8_lossy(text).chars() {
         match c {
             '"' | '\\' => line.extend_from_slice(&[b'\\', c as u8]),
             c if c.is_control() => {
