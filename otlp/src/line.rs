@@ -66,7 +66,7 @@ impl Line {
 
     /// Sends a message and waits for what becomes of it, for [`SEND_TIME`] at most.
     pub(crate) async fn send(&mut self, signal: Signal, message: &Bytes) -> Verdict {
-        let sent = tokio::time::timeout(SEND_TIME, self.exchange(signal, message)).await;
+        let sent = tokio::time::timeout(SEND_TIME, self.exchange_again(signal, message)).await;
         let later = |why| Verdict::Later { why, after: Duration::ZERO };
         let verdict = match sent {
             Ok(Ok(verdict)) => return verdict,
@@ -75,6 +75,16 @@ impl Line {
         };
         self.speaker = None;
         verdict
+    }
+
+    /// An exchange, and one more on a fresh connection if one that was used before has failed: who
+    /// closes idle connections does so just when they are wanted.
+    async fn exchange_again(&mut self, signal: Signal, message: &Bytes) -> Result<Verdict, Failed> {
+        let was_used = self.speaker.is_some();
+        match self.exchange(signal, message).await {
+            Err(_) if was_used => self.exchange(signal, message).await,
+            ended => ended,
+        }
     }
 
     async fn exchange(&mut self, signal: Signal, message: &Bytes) -> Result<Verdict, Failed> {

@@ -60,8 +60,29 @@ pub fn of_kept(kept: &Kept, service: &Arc<str>) -> Vec<Span> {
         return Vec::new();
     }
     let tries = kept.tries.iter();
-    let tries = tries.map(|(tried, server)| of_try(kept, tried, server, service));
-    std::iter::once(of_exchange(kept, service)).chain(tries).collect()
+    let tries = tries.map(|(tried, server)| of_try(kept, tried, Some(server), service));
+    let left = left(kept).map(|tried| of_try(kept, &tried, None, service));
+    std::iter::once(of_exchange(kept, service))
+        .chain(tries)
+        .chain(left.collect::<Vec<_>>())
+        .collect()
+}
+
+/// Tries that were under way when the client left: begun, but nobody was there to note their end.
+/// Servers may have spans below them.
+fn left(kept: &Kept) -> impl Iterator<Item = Try> {
+    let facts = &kept.facts;
+    let is_noted = |number: u8| kept.tries.iter().any(|(tried, _)| tried.number == number);
+    (1..=facts.attempts).filter(move |number| !is_noted(*number)).map(|number| Try {
+        number,
+        cause: if number == 1 { Cause::First } else { Cause::Retry },
+        server: facts.server.unwrap_or_default(),
+        begun: facts.asked.unwrap_or(facts.begun),
+        ended: facts.timeline.since(),
+        status: 0,
+        fault: None,
+        reused: false,
+    })
 }
 
 fn of_exchange(kept: &Kept, service: &Arc<str>) -> Span {
@@ -129,7 +150,7 @@ fn own(span: &mut Span, kept: &Kept) {
     }
 }
 
-fn of_try(kept: &Kept, tried: &Try, server: &str, service: &Arc<str>) -> Span {
+fn of_try(kept: &Kept, tried: &Try, server: Option<&str>, service: &Arc<str>) -> Span {
     let ours = kept.facts.trace;
     let (method, original) = method(&kept.method);
     let trace = Trace { span: ours.try_span(tried.number), parent: ours.span, ..ours };
@@ -144,7 +165,7 @@ fn of_try(kept: &Kept, tried: &Try, server: &str, service: &Arc<str>) -> Span {
         attributes: Vec::with_capacity(12),
     };
     if span.failed.is_none() && tried.status == 0 {
-        // It was given up since the other of two was sooner.
+        // It was given up: the other of two was sooner, or the client has left.
         span.failed = Some("cancelled".into());
     }
     span.say("http.request.method", method);
@@ -154,13 +175,13 @@ fn of_try(kept: &Kept, tried: &Try, server: &str, service: &Arc<str>) -> Span {
         span.say("http.request.resend_count", i64::from(tried.number) - 1);
     }
     // The address of one of several of a name stands behind a hash.
-    let (host, port) = host_and_port(server.split('#').next().unwrap_or(server));
-    span.say("server.address", host);
-    if let Some(port) = port {
+    let asked = server.and_then(|server| server.split('#').next()).map(host_and_port);
+    span.say_if("server.address", asked.map(|(host, _)| host));
+    if let Some(port) = asked.and_then(|(_, port)| port) {
         span.say("server.port", i64::from(port));
     }
     span.say_if("fleetfoot.service", kept.service.as_deref());
-    span.say("fleetfoot.server", server);
+    span.say_if("fleetfoot.server", server);
     let cause = match tried.cause {
         Cause::First => "first",
         Cause::Retry => "retry",

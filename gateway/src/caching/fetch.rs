@@ -23,7 +23,7 @@ use cache::policy::{self, CacheStatus, Reason, Verdict};
 use cache::settings::Rules;
 use cache::stamps::Standing;
 use monitor::facts::Cause;
-use monitor::{Cached, Facts, Phase};
+use monitor::{Cached, Facts, Phase, Trace};
 use service::Ask;
 use settings::Route;
 use std::cell::{Cell, RefCell};
@@ -313,7 +313,10 @@ pub fn in_background(house: &Rc<House>, exchange: &Exchange<'_>, route: &Route, 
             head.fields.remove(base::FieldName::Authorization);
         }
     }
-    let job = job(house, exchange, route, (head, plan));
+    let mut job = job(house, exchange, route, (head, plan));
+    // Of its tries nobody is told, so a server's span must not hang below one of them: it is the
+    // caller's, if that has a trace.
+    job.facts.trace = Trace::OFF;
     tokio::task::spawn_local(lead_on(job, lead, None));
 }
 

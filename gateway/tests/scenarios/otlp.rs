@@ -212,6 +212,53 @@ fn a_trace_is_whole_over_a_hedge() {
     assert!(hedged.is_some(), "nothing was hedged: {}", gateway.metrics());
 }
 
+#[test]
+fn what_is_refreshed_behind_a_client_is_no_orphan_of_its_trace() {
+    let fields = "Cache-Control: max-age=0, stale-while-revalidate=600\r\nETag: \"a\"";
+    let origin =
+        Origin::saying(format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: 2\r\n\r\nok"));
+    let gateway = start(&one_thread(&origin));
+    let mut client = gateway.client();
+    let told = |number| {
+        let said = origin.request(number).head.one("traceparent").map(str::to_owned);
+        said.unwrap_or_default()
+    };
+    let caller = |trace| format!("00-{}-{CALLER}-01", trace_id(trace));
+    // The first is fetched as a try of ours; the second is stale, and what refreshes it is nobody's try.
+    assert_eq!(ask_traced(&mut client, "/", 0xa1), 200);
+    assert!(told(1).contains(&trace_id(0xa1)) && told(1) != caller(0xa1), "{}", told(1));
+    assert_eq!(ask_traced(&mut client, "/", 0xa2), 200);
+    assert_eq!(told(2), caller(0xa2));
+}
+
+#[test]
+fn tls_is_spoken_to_whoever_wants_it() {
+    let Some(receiver) = Receiver::start() else { return };
+    let origin = Origin::start();
+    for (number, way) in [Way::Grpc, Way::Http].into_iter().enumerate() {
+        let plain = receiver.url(way);
+        let address = plain.trim_start_matches("http://").parse().expect("an address");
+        let front = crate::town::Front::start(address);
+        let url = format!("https://{}", front.address);
+        let settings = one_thread(&origin);
+        let trusting = |trust: &str| {
+            let folder = Folder::new();
+            let file = folder.write("fleetfoot.toml", &settings.to_string());
+            let mut command = told_of(&url, way);
+            command.env("SSL_CERT_FILE", trust).arg("run").arg("--config").arg(file);
+            Gateway::spawn(command, folder)
+        };
+        let gateway = trusting(&front.trust);
+        let trace = 0xb0 + number as u64;
+        assert_eq!(ask_traced(&mut gateway.client(), "/", trace), 200);
+        wait_trace(&receiver, trace, |spans| spans.len() == 2);
+        // Whoever cannot prove who he is is told nothing.
+        let gateway = trusting("/dev/null");
+        assert_eq!(ask_traced(&mut gateway.client(), "/", trace + 0x10), 200);
+        gateway.wait_line("invalid peer certificate");
+    }
+}
+
 fn stream<'s>(streams: &'s [Value], name: &str) -> Vec<&'s Value> {
     streams.iter().filter(|stream| text(stream, "name") == name).collect()
 }

@@ -103,6 +103,18 @@ fn who_was_given_up_for_another_was_cancelled() {
 }
 
 #[test]
+fn what_was_under_way_when_the_client_left_has_a_span() {
+    let mut kept = kept(vec![tried(1, Cause::First, 503, None)]);
+    (kept.facts.attempts, kept.facts.status) = (2, 0);
+    kept.facts.fault = Some(FaultKind::ClientGone);
+    let spans = of_kept(&kept, &"x".into());
+    let ids: Vec<_> = spans.iter().map(|span| span.trace.span).collect();
+    assert_eq!(ids, [5, spans[0].trace.try_span(1), spans[0].trace.try_span(2)]);
+    assert_eq!((spans[0].failed.as_deref(), spans[2].failed.as_deref()), (None, Some("cancelled")));
+    assert_eq!(said(&spans[2], "server.address"), None);
+}
+
+#[test]
 fn what_clients_make_up_stays_out_of_names_and_within_bounds() {
     let mut kept = kept(Vec::new());
     (kept.method, kept.route) = ("ODDITY".to_owned(), None);
