@@ -69,6 +69,7 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
             not_allowed("GET, HEAD")
         }
         ("/reload" | "/purge", _) => not_allowed("POST"),
+        (path, false) if serve::is_ours(path) => not_allowed("GET, HEAD"),
         (_, true) => {
             serve::answer(&gateway, &request).unwrap_or_else(|| text(StatusCode::NOT_FOUND, INDEX))
         }

@@ -45,10 +45,20 @@ pub fn index() -> Page {
     asset("text/html; charset=utf-8", INDEX)
 }
 
+/// Is something told here, to GET alone?
+pub fn is_ours(path: &str) -> bool {
+    const PATHS: [&str; 6] =
+        ["/page.css", "/page.js", "/live.json", "/live", "/history.json", "/requests"];
+    PATHS.contains(&path) || path.starts_with("/requests/")
+}
+
 /// Answers a GET, if this is one of ours.
 pub fn answer(gateway: &Arc<Gateway>, request: &Request<Incoming>) -> Option<Page> {
     let query = request.uri().query().unwrap_or_default();
     let live = &gateway.live;
+    if is_from_elsewhere(request) {
+        return Some(text(StatusCode::FORBIDDEN, "not for pages of other sites\n"));
+    }
     Some(match request.uri().path() {
         "/page.css" => asset("text/css; charset=utf-8", STYLE),
         "/page.js" => asset("text/javascript; charset=utf-8", SCRIPT),
@@ -58,6 +68,13 @@ pub fn answer(gateway: &Arc<Gateway>, request: &Request<Incoming>) -> Option<Pag
         "/requests" => requests(gateway, query),
         path => one(gateway, path.strip_prefix("/requests/")?),
     })
+}
+
+/// Does a page of another site ask, by itself and not because somebody followed a link? It could not
+/// read the answer, but take the seats of those who can.
+fn is_from_elsewhere(request: &Request<Incoming>) -> bool {
+    let says = |name: &str, text: &str| request.headers().get(name).is_some_and(|v| v == text);
+    says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate")
 }
 
 fn asset(content_type: &'static str, content: &'static str) -> Page {

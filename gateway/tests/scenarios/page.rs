@@ -373,6 +373,125 @@ fn a_lost_gateway_is_noticed() {
     tab.picture(&picture("lost-light"));
 }
 
+/// Contrast of all that is written (WCAG 2, 1.4.3): what is below 4.5, as `what: ratio`.
+const FAINT: &str = "(() => {
+    const light = (text) => {
+        const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map((c) => c / 255).map((c) =>
+            c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const probe = document.body.appendChild(document.createElement('i'));
+    const of = (name) => { probe.style.color = `var(${name})`; return light(getComputedStyle(probe).color); };
+    const found = [];
+    const check = (what, a, b) => { if (ratio(a, b) < 4.5) found.push(`${what}: ${ratio(a, b).toFixed(2)}`); };
+    for (const text of ['--text', '--soft', '--accent', '--bad', '--warn', '--good'])
+        for (const ground of ['--panel', '--ground']) check(text + ' on ' + ground, of(text), of(ground));
+    check('bad', of('--bad'), of('--bad-ground'));
+    check('warn', of('--warn'), of('--warn-ground'));
+    probe.style.color = '';
+    for (const phase of PHASES) {
+        probe.className = `ph-${phase}`;
+        const style = getComputedStyle(probe);
+        check(phase, light(style.color), light(style.backgroundColor));
+        if (style.backgroundColor === 'rgba(0, 0, 0, 0)') found.push(`${phase} has no colour`);
+    }
+    probe.remove();
+    return found;
+})()";
+
+#[test]
+fn all_text_stands_out_in_both_themes() {
+    let Some(mut browser) = Browser::start() else { return };
+    let gateway = start(&one_thread(&Origin::start()));
+    for look in [DESK, NIGHT] {
+        let mut tab = browser.open(&url(&gateway, ""), look);
+        sound(&mut tab);
+        assert_eq!(tab.value(FAINT), Value::Array(Vec::new()), "{look:?}");
+        // The page knows the phases that the gateway has, in their order.
+        let names: Vec<&str> = monitor::Phase::ALL.iter().map(|phase| phase.name()).collect();
+        assert_eq!(tab.value("PHASES"), serde_json::json!(names));
+    }
+}
+
+/// The fields of an object and of what is in it, lists by their first, as paths.
+fn fields(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                let path = format!("{path}.{name}");
+                // Names of phases and verdicts are data.
+                if !path.contains(".parts.") && !path.contains(".verdicts.") {
+                    found.push(path.clone());
+                    fields(value, &path, found);
+                }
+            }
+        }
+        Value::Array(list) => list.iter().take(1).for_each(|first| fields(first, path, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_document_shows_what_is_told() {
+    let origin = Origin::start();
+    let gateway = start(&one_thread(&origin));
+    gateway.get("/");
+    let live = || gateway.ask("GET", "/live.json").text();
+    scenario::server::wait_until("a row of routes", || {
+        live().contains("\"routes\":[{\"route\":\"*\"")
+    });
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the workspace");
+    let page = std::fs::read_to_string(root.join("docs/page.md")).expect("docs/page.md");
+    let sample = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+    let sample: Value = serde_json::from_str(sample.expect("a sample")).expect("JSON");
+    let told: Value = serde_json::from_str(&live()).expect("JSON");
+    let (mut shown, mut real) = (Vec::new(), Vec::new());
+    fields(&sample, "", &mut shown);
+    fields(&told, "", &mut real);
+    // Of these the document speaks elsewhere, or they are not there in a gateway that is well.
+    let elsewhere = [".services.", ".notices.", ".time.", ".objectives."];
+    let mine = |all: Vec<String>| -> Vec<String> {
+        let kept = all.into_iter().filter(|path| !elsewhere.iter().any(|e| path.starts_with(e)));
+        kept.collect()
+    };
+    assert_eq!(mine(shown), mine(real));
+    for endpoint in ["/live.json", "/live", "/history.json", "/requests", "/requests/ID"] {
+        assert!(page.contains(&format!("| `GET {endpoint}` |")), "{endpoint}");
+    }
+}
+
+#[test]
+fn wrong_questions_are_told_what_is_right() {
+    let origin = Origin::start();
+    let gateway = start(&one_thread(&origin));
+    for (target, status, part) in [
+        ("/history.json?span=2h", 400, "5m, 1h, 24h"),
+        ("/requests?limit=many", 400, "`limit` takes a number"),
+        ("/requests?colour=red", 400, "none of from, to"),
+        ("/requests/1", 404, "not kept"),
+        ("/requests/../settings", 404, "not kept"),
+        ("/page.jss", 404, "GET  /live.json"),
+    ] {
+        let answer = gateway.ask("GET", target);
+        assert_eq!(answer.status, status, "{target}");
+        assert!(answer.text().contains(part), "{target}: {}", answer.text());
+    }
+    assert_eq!(gateway.ask("POST", "/live.json").status, 405);
+    let mut client = Client::connect(gateway.admin());
+    client.send("GET /live HTTP/1.1\r\nHost: a\r\nSec-Fetch-Site: cross-site\r\n\r\n");
+    assert_eq!(client.response("GET").status, 403);
+    // Whoever does not ask for HTML gets none; whoever does gets no script but ours.
+    assert!(gateway.ask("GET", "/").text().starts_with("fleetfoot admin"));
+    let mut client = Client::connect(gateway.admin());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept: text/html,*/*;q=0.8\r\n\r\n");
+    let page = client.response("GET");
+    assert!(page.text().starts_with("<!doctype html>"));
+    let policy = page.head.one("content-security-policy").unwrap_or_default();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.head.one("x-content-type-options"), Some("nosniff"));
+}
+
 fn is_full() -> bool {
     std::env::var_os("FULL").is_some()
 }

@@ -18,7 +18,7 @@ fn top(admin: &str, more: &[&str]) -> Ended {
 fn served(origin: &Origin) -> Gateway {
     let gateway = before(origin);
     assert_eq!(gateway.get("/one?escape=%1b").status, 200);
-    let known = || gateway.ask("GET", "/live.json").text().contains("\"route\":\"*\"");
+    let known = || gateway.ask("GET", "/live.json").text().contains("\"routes\":[{\"route\":\"*\"");
     wait_until("the page to know of a request", known);
     gateway
 }
