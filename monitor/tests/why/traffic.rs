@@ -350,9 +350,12 @@ impl World {
             Trace::begin(None, (self.chance.bits().into(), self.chance.bits()), false);
         let trace = course.facts.trace;
         let mut now = at + self.chance.around(2.0, 0.3);
+        // A service with tracing of its own writes its own spans.
+        let own = self.shape == 1;
         for _ in 0..6 + (24.0 * self.much) as usize + self.chance.below(4) {
+            let span = if own { self.chance.bits() } else { trace.try_span(1) };
             let below = Trace::begin(
-                Some(monitor::trace::Parent { trace: trace.id, span: trace.try_span(1), flags: 0 }),
+                Some(monitor::trace::Parent { trace: trace.id, span, flags: 0 }),
                 (0, self.chance.bits()),
                 false,
             );
