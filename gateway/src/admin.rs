@@ -59,11 +59,14 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
         ("/metrics", true) => metrics(&gateway),
         ("/settings", true) => toml(&gateway),
         ("/servers", true) => servers(&gateway),
+        ("/why", true) => text(StatusCode::OK, crate::why::text(&*gateway.why.explain(&gateway).await)),
+        ("/why.json", true) => why(&gateway).await,
         ("/reload", false) if *request.method() == Method::POST => reload(&gateway).await,
         ("/purge", false) if *request.method() == Method::POST => purge(&gateway, request).await,
-        ("/" | "/health" | "/ready" | "/metrics" | "/settings" | "/servers", false) => {
-            not_allowed("GET, HEAD")
-        }
+        (
+            "/" | "/health" | "/ready" | "/metrics" | "/settings" | "/servers" | "/why" | "/why.json",
+            false,
+        ) => not_allowed("GET, HEAD"),
         ("/reload" | "/purge", _) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, INDEX),
     };
@@ -76,6 +79,7 @@ const INDEX: &str = "fleetfoot admin\n\
     GET  /metrics   Prometheus text\n\
     GET  /settings  the settings in force, as TOML\n\
     GET  /servers   every service: its servers and how they stand, as JSON\n\
+    GET  /why       why the slow requests of the last minute were slow; /why.json for programs\n\
     POST /reload    read the settings file again\n\
     POST /purge     forget what is cached: {\"tags\": [], \"urls\": [], \"prefixes\": [], \"hosts\": [], \"all\": false, \"soft\": false}\n";
 
@@ -112,6 +116,11 @@ fn servers(gateway: &Gateway) -> Page {
     typed(StatusCode::OK, "application/json", format!("{standing:#}\n"))
 }
 
+async fn why(gateway: &Arc<Gateway>) -> Page {
+    let explanation = crate::why::json(&*gateway.why.explain(gateway).await);
+    typed(StatusCode::OK, "application/json", format!("{explanation:#}\n"))
+}
+
 /// The longest purge that is read.
 const PURGE_BYTES_MAX: usize = 1 << 20;
 
@@ -131,6 +140,7 @@ async fn purge(gateway: &Gateway, request: Request<Incoming>) -> Page {
     };
     match crate::purge::parse(&body.to_bytes(), &snapshot) {
         Ok(purge) => {
+            gateway.why.note_purge(Moment::now());
             let reached = snapshot.cache.purge_everywhere(&purge).await;
             if snapshot.settings.cache.fence && !matches!(reached, cache::shared::Reached::All(_)) {
                 // Whoever could not be told asks the service from then on.

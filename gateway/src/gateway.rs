@@ -4,6 +4,7 @@ use crate::house::{NotReady, Snapshot};
 use crate::listen::{self, ListenError};
 use crate::reporter::Reporter;
 use crate::watch::Watch;
+use crate::why::Why;
 use crate::worker::{self, Command, Handle};
 use arc_swap::ArcSwap;
 use base::{Deadline, Moment};
@@ -112,6 +113,8 @@ pub struct Gateway {
     begun: Moment,
     /// What is remembered of exchanges.
     pub reporter: Reporter,
+    /// Why the tail is slow.
+    pub why: Why,
 }
 
 impl Gateway {
@@ -158,6 +161,7 @@ impl Gateway {
             reading: Arc::new(Mutex::new(())),
             begun: Moment::now(),
             reporter: Reporter::new(),
+            why: Why::default(),
         })
     }
 

@@ -23,6 +23,7 @@ pub mod steering;
 pub mod telling;
 pub mod tunnel;
 pub mod watch;
+pub mod why;
 pub mod worker;
 
 pub mod demo;

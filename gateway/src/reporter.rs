@@ -133,6 +133,8 @@ pub async fn run(gateway: Weak<Gateway>) {
     loop {
         turns.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
-        gateway.reporter.turn(&gateway.ledgers(), Moment::now());
+        let (ledgers, now) = (gateway.ledgers(), Moment::now());
+        gateway.reporter.turn(&ledgers, now);
+        gateway.why.look(&ledgers, now);
     }
 }

@@ -504,8 +504,8 @@ impl World {
                 course.spend(Phase::Resolve, self.chance.around(60.0 + 300.0 * self.much, 0.3));
             }
             (Some(Fault::SlowConnect), 1) => {
-                let lost = if self.chance.is(0.5) { 1_000.0 } else { 30.0 };
-                course.spend(Phase::Connect, lost + self.chance.around(20.0, 0.3));
+                let lost = if self.chance.is(0.1 + 0.4 * self.much) { 1_000.0 } else { 0.0 };
+                course.spend(Phase::Connect, lost);
             }
             (Some(Fault::SlowConnect), _) => {
                 course.spend(Phase::Tls, self.chance.around(80.0 + 200.0 * self.much, 0.3));
