@@ -19,6 +19,7 @@ pub mod report;
 
 pub mod scene;
 pub mod tail;
+pub mod why;
 
 pub mod rivals;
 pub mod trace;

@@ -63,11 +63,17 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
         ("/metrics", true) => metrics(&gateway, &request),
         ("/settings", true) => toml(&gateway),
         ("/servers", true) => servers(&gateway),
+        ("/why", true) => {
+            text(StatusCode::OK, crate::why::text(&*gateway.why.explain(&gateway).await))
+        }
+        ("/why.json", true) => why(&gateway).await,
         ("/reload", false) if *request.method() == Method::POST => reload(&gateway).await,
         ("/purge", false) if *request.method() == Method::POST => purge(&gateway, request).await,
-        ("/" | "/health" | "/ready" | "/metrics" | "/settings" | "/servers", false) => {
-            not_allowed("GET, HEAD")
-        }
+        (
+            "/" | "/health" | "/ready" | "/metrics" | "/settings" | "/servers" | "/why"
+            | "/why.json",
+            false,
+        ) => not_allowed("GET, HEAD"),
         ("/reload" | "/purge", _) => not_allowed("POST"),
         (path, false) if serve::is_ours(path) => not_allowed("GET, HEAD"),
         (_, true) => {
@@ -82,6 +88,7 @@ const INDEX: &str = "fleetfoot admin\n\
     GET  /              for browsers: where the time goes, live\n\
     GET  /live.json     the same once, as JSON; /live is a stream of it\n\
     GET  /history.json  latency over time: ?span=5m, 1h or 24h\n\
+    GET  /why           why the slow requests of the last minute were slow; /why.json for programs\n\
     GET  /requests      the last requests that were kept whole; /requests/ID all of one\n\
     GET  /health        200 while the process lives\n\
     GET  /ready         200 while traffic is welcome, 503 while draining\n\
@@ -131,6 +138,11 @@ fn servers(gateway: &Gateway) -> Page {
     typed(StatusCode::OK, "application/json", format!("{standing:#}\n"))
 }
 
+async fn why(gateway: &Arc<Gateway>) -> Page {
+    let explanation = crate::why::json(&*gateway.why.explain(gateway).await);
+    typed(StatusCode::OK, "application/json", format!("{explanation:#}\n"))
+}
+
 /// The longest purge that is read.
 const PURGE_BYTES_MAX: usize = 1 << 20;
 
@@ -150,6 +162,7 @@ async fn purge(gateway: &Gateway, request: Request<Incoming>) -> Page {
     };
     match crate::purge::parse(&body.to_bytes(), &snapshot) {
         Ok(purge) => {
+            gateway.why.note_purge(Moment::now());
             let reached = snapshot.cache.purge_everywhere(&purge).await;
             if snapshot.settings.cache.fence && !matches!(reached, cache::shared::Reached::All(_)) {
                 // Whoever could not be told asks the service from then on.

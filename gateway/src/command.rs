@@ -48,6 +48,15 @@ pub(crate) enum Verb {
     },
     /// Show where the time goes in a running gateway: the live page, in a terminal
     Top(TopFlags),
+    /// Ask a running gateway why its slow requests are slow
+    Why {
+        /// Its admin listener
+        #[arg(long, default_value = "127.0.0.1:9900")]
+        admin: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the main job in miniature: a slow shop, measured straight and through the gateway
     Demo(DemoFlags),
     /// Measure: latency at a rate, two targets against each other, a load-latency curve
@@ -242,13 +251,28 @@ pub(crate) fn top(flags: &TopFlags) -> Done {
 /// Width of what is printed without a terminal.
 const PLAIN_COLUMNS: usize = 160;
 
+pub(crate) fn why(admin: &str, json: bool) -> Done {
+    let path = if json { "/why.json" } else { "/why" };
+    let (status, body) = speak(admin, ("GET", path), "", "")?;
+    if status == "200" { say(&body) } else { Err(stranger(admin)) }
+}
+
 fn stranger(admin: &str) -> Failure {
     Failure::trouble(format!("{admin} is no admin listener of a gateway"))
 }
 
-/// One POST, spoken by hand: the answer is ours, short, and closed by the connection's end. Answers
-/// its status and body.
 fn post(address: &str, path: &str, fields: &str, body: &str) -> Result<(String, String), Failure> {
+    speak(address, ("POST", path), fields, body)
+}
+
+/// One request, spoken by hand: the answer is ours, short, and closed by the connection's end. Answers
+/// its status and body.
+fn speak(
+    address: &str,
+    (method, path): (&str, &str),
+    fields: &str,
+    body: &str,
+) -> Result<(String, String), Failure> {
     const PATIENCE: Duration = Duration::from_secs(30);
     const ANSWER_BYTES_MAX: u64 = 1 << 20;
     let exchange = || -> io::Result<String> {
@@ -257,7 +281,7 @@ fn post(address: &str, path: &str, fields: &str, body: &str) -> Result<(String, 
         let length = body.len();
         write!(
             stream,
-            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n{fields}\
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n{fields}\
              Connection: close\r\n\r\n{body}"
         )?;
         let mut answer = String::new();

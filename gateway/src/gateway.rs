@@ -6,6 +6,7 @@ use crate::live::Live;
 use crate::objectives::Objectives;
 use crate::reporter::Reporter;
 use crate::watch::Watch;
+use crate::why::Why;
 use crate::worker::{self, Command, Handle};
 use arc_swap::ArcSwap;
 use base::{Deadline, Moment};
@@ -120,6 +121,8 @@ pub struct Gateway {
     pub objectives: Objectives,
     /// What became of what was sent to an OTLP receiver.
     pub exported: Arc<otlp::Figures>,
+    /// Why the tail is slow.
+    pub why: Why,
 }
 
 impl Gateway {
@@ -169,6 +172,7 @@ impl Gateway {
             live: Live::default(),
             objectives: Objectives::default(),
             exported: Arc::default(),
+            why: Why::default(),
         })
     }
 

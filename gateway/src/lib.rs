@@ -30,6 +30,7 @@ pub mod timing;
 pub mod top;
 pub mod tunnel;
 pub mod watch;
+pub mod why;
 pub mod worker;
 
 pub mod bench;

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Verb::Check { config } => command::check(&config),
         Verb::Reload { admin } => command::reload(&admin),
         Verb::Purge(flags) => command::purge(&flags),
+        Verb::Why { admin, json } => command::why(&admin, json),
         Verb::Explain { method, url, config } => command::explain(&config, &method, &url),
         Verb::Top(flags) => command::top(&flags),
         Verb::Demo(flags) => practice::demo(&flags),

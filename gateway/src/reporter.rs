@@ -139,5 +139,6 @@ pub async fn run(gateway: Weak<Gateway>) {
         gateway.reporter.turn(&ledgers, now);
         gateway.live.turn(&ledgers, now);
         gateway.objectives.turn(&gateway.snapshot().settings.routes, &ledgers, now);
+        gateway.why.look(&ledgers, now);
     }
 }

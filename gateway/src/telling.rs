@@ -65,11 +65,16 @@ fn beside(house: &House, exchange: &Exchange<'_>) -> Beside {
     let head = &exchange.head;
     Beside {
         generation: house.snapshot.generation,
-        key: xxh3_64_with_seed(head.target_received(), xxh3_64(head.host_received())),
+        key: key(head.host_received(), head.target_received()),
         method: Method::of(head.method()),
         h2: head.version == Version::Http2,
         tls: exchange.peer.tls,
     }
+}
+
+/// What was asked for, as records have it.
+pub fn key(host: &[u8], target: &[u8]) -> u64 {
+    xxh3_64_with_seed(target, xxh3_64(host))
 }
 
 fn kept(house: &House, exchange: &Exchange<'_>, why: Why) -> Kept {

@@ -29,20 +29,28 @@ impl Gateway {
     /// Starts one in front of `origin`; `cache` is what stands below `[cache]`, with `@DIR@` for a
     /// folder of its own. Waits until it listens.
     pub async fn start(binary: &Path, origin: SocketAddr, cache: &str) -> io::Result<Self> {
+        let origin = format!("[service.origin]\nservers = [\"http://{origin}\"]");
+        Self::start_with(binary, &format!("{origin}\n[cache]\n{cache}\n")).await
+    }
+
+    /// The same with all settings but where it listens.
+    pub async fn start_with(binary: &Path, settings: &str) -> io::Result<Self> {
         let (address, admin) = (free()?, free()?);
         let name = format!("fleetfoot-scene-{}-{}", std::process::id(), address.port());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder)?;
-        let cache = cache.replace("@DIR@", &folder.to_string_lossy());
-        let settings = format!(
-            "listen = [\"{address}\"]\nadmin = \"{admin}\"\n\
-             [service.origin]\nservers = [\"http://{origin}\"]\n[cache]\n{cache}\n"
-        );
+        let settings = settings.replace("@DIR@", &folder.to_string_lossy());
+        let settings = format!("listen = [\"{address}\"]\nadmin = \"{admin}\"\n{settings}");
         fs::write(folder.join("gateway.toml"), settings)?;
         let child = spawn(binary, &folder)?;
         let mut gateway = Self { address, admin, folder, binary: binary.to_path_buf(), child };
         gateway.until_it_listens().await?;
         Ok(gateway)
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends the process, gently or at once, and starts it again on the same ports.

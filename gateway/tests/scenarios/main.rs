@@ -41,6 +41,9 @@ mod limit;
 mod retry;
 mod split;
 
+// What it tells of what happened.
+mod why;
+
 // What attacks have found.
 mod attacks;
 

@@ -7,7 +7,7 @@ use super::say;
 use super::suspect::Suspicion;
 use super::{Edge, Names, round};
 use crate::trace::Trace;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// So many calls of one kind in a row are one too many.
 const SERIAL_MIN: usize = 4;
@@ -50,6 +50,7 @@ impl Calls {
         if below.is_empty() {
             return calls;
         }
+        let mut strangers = strangers(digest, &below);
         for (caller, row) in digest.each() {
             let record = row.record;
             let trace = Trace { span: record.span, ..Trace::OFF };
@@ -59,6 +60,7 @@ impl Calls {
                 .copied()
                 .filter(|child| digest.row(*child).record.trace == record.trace)
                 .collect();
+            children.extend(strangers.remove(&caller).into_iter().flatten());
             children.truncate(CALLS_MAX);
             if !children.is_empty() {
                 calls.callers.extend(children.iter().map(|child| (*child, caller)));
@@ -67,6 +69,30 @@ impl Calls {
         }
         calls
     }
+}
+
+/// Calls by a span that we did not make: a service with tracing of its own stands between. They belong
+/// to the first request of their trace that we saw, if they lie within its time.
+fn strangers(digest: &Digest<'_>, below: &HashMap<u64, Vec<u32>>) -> HashMap<u32, Vec<u32>> {
+    let mut ours: HashSet<u64> = HashSet::new();
+    let mut first: HashMap<u64, u32> = HashMap::new();
+    for (at, row) in digest.each().filter(|(_, row)| row.record.trace != 0) {
+        let trace = Trace { span: row.record.span, ..Trace::OFF };
+        ours.extend((1..=row.record.attempts.min(TRIES_MAX)).map(|number| trace.try_span(number)));
+        first.entry(row.record.trace).or_insert(at);
+    }
+    let mut strangers: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (_, children) in below.iter().filter(|(parent, _)| !ours.contains(parent)) {
+        for child in children {
+            let record = digest.row(*child).record;
+            let Some(caller) = first.get(&record.trace).filter(|at| *at != child) else { continue };
+            let (from, within) = (digest.row(*caller).record, digest.row(*caller).ended());
+            if from.attempts > 0 && digest.row(*child).ended() <= within {
+                strangers.entry(*caller).or_default().push(*child);
+            }
+        }
+    }
+    strangers
 }
 
 fn family(digest: &Digest<'_>, caller: u32, children: &[u32]) -> Family {

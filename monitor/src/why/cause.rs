@@ -36,8 +36,8 @@ macro_rules! causes {
 causes! {
     /// One server takes longer than its peers for the same.
     SlowServer = "slow-server", 1.2, "One server is slower than its peers",
-        "Look at that server: its CPU, its disk, who else runs there. Until it is well, `outlier` \
-         settings and `hedge` of the service keep requests off it; `weight` gives it less.";
+        "Look at that server: its CPU, its disk, who else runs there. Until it is well, \
+         `balance.eject` and `hedge` of the service keep requests off it; its `weight` gives it less.";
     /// One server stands still from time to time.
     StallingServer = "stalling-server", 1.3, "One server stands still from time to time",
         "Look for garbage collection, compaction, backups or a lock on that server, by the times named \
@@ -49,22 +49,22 @@ causes! {
     /// Some things asked for take longer than others of the same route.
     HeavyKeys = "heavy-keys", 1.1, "A few things asked for are heavy",
         "Look at what these have in common (size, number of rows); answer them in pages, compute them \
-         ahead, or keep them longer: `cache` with a longer `ttl` on a route of their own.";
+         ahead, or keep them longer: a longer `ttl` in the `cache` of a route of their own.";
     /// Many wait for one thing that has just expired.
     KeyStampede = "key-stampede", 1.5, "A crowd waits for one thing that has expired",
-        "Serve it stale while it is fetched anew: `stale_while_revalidate` of the route's cache (or of \
-         the service's Cache-Control), and a longer `ttl`.";
+        "Serve it stale while it is fetched anew: `stale` of the route's `cache` (or \
+         stale-while-revalidate in the service's Cache-Control), `early`, and a longer `ttl`.";
     /// The cache does not have what is asked for yet.
     ColdCache = "cold-cache", 1.0, "The cache is cold",
-        "It warms by itself. `cache.disk` or `cache.redis` keep it over restarts; soft purges keep \
+        "It warms by itself. `cache.disk` and `cache.redis` keep it over restarts; soft purges keep \
          serving what they purge until it has been fetched anew.";
     /// Requests wait for a connection to the service, or get none.
     SmallPool = "small-pool", 1.3, "Too few connections to the service are allowed",
-        "Raise `connections_max` of the service, or speak HTTP/2 to it (`http2`): many requests share \
+        "Raise `connections_max` of the service, or speak HTTP/2 to it (`http`): many requests share \
          one connection.";
     /// Requests wait to be let in, though the service is well.
     SmallLimit = "small-limit", 1.0, "Requests wait to be let in to the service",
-        "Raise `limit` of the service (or leave it out, and it is learned); if servers are busy, add some.";
+        "Raise `limit.least` or `limit.most` of the service; if its servers are busy, add some.";
     /// Connections to the service are made anew for most requests.
     NoKeepAlive = "no-keep-alive", 1.2, "Connections to the service are not kept",
         "Let the server keep connections alive, for longer than `idle_time` of the service: look for \
@@ -87,24 +87,24 @@ causes! {
          route that is called takes the sting out meanwhile.";
     /// Failed requests are sent again, to a service that has too many already.
     RetryStorm = "retry-storm", 2.0, "Retries load a service that is overloaded",
-        "Lower `retry.attempts` and `retry.budget` of the service, and `limit` it so that what is too \
-         much is refused at once; then add servers.";
+        "Lower `retry.attempts` and `retry.budget` of the service, and set `limit` to `enforce`, so \
+         that what is too much is refused at once; then add servers.";
     /// More is asked than the service can do.
     Overload = "overload", 1.2, "The service is asked for more than it can do",
-        "Add servers, cache what can be shared, and leave `limit` on: it refuses what would only wait.";
+        "Add servers, cache what can be shared, and set `limit` to `enforce`: it refuses what would only wait.";
     /// One server fails more than its peers.
     FailingServer = "failing-server", 1.5, "One server fails more than its peers",
-        "Look at that server's log. `outlier` and `check` settings of the service take it out while it fails.";
+        "Look at that server's log. `balance.eject` and `health` of the service take it out while it fails.";
     /// The service fails.
     FailingService = "failing-service", 1.2, "The service fails",
-        "Look at the service's log. `stale_if_error` of the route's cache serves what is stored meanwhile.";
+        "Look at the service's log. `stale_error` of the route's `cache` serves what is stored meanwhile.";
     /// Something that all servers share is saturated.
     SharedBackend = "shared-backend", 0.9, "What all servers share is saturated",
         "Adding servers will not help: relieve the database (or whatever they share) by an index, a larger \
          pool, a replica, or by caching what is asked of it most.";
     /// All servers are at the end of what they can do.
     BusyServers = "busy-servers", 0.9, "Every server is busy",
-        "Add servers, or cache what can be shared; `limit` keeps the wait short meanwhile.";
+        "Add servers, or cache what can be shared; `limit = \"enforce\"` keeps the wait short meanwhile.";
     /// The gateway itself has not enough CPU.
     BusyGateway = "busy-gateway", 1.6, "The gateway is short of CPU",
         "Give it more cores (`threads`) or fewer neighbours; look whether TLS handshakes or a CPU limit of \

@@ -350,9 +350,12 @@ impl World {
             Trace::begin(None, (self.chance.bits().into(), self.chance.bits()), false);
         let trace = course.facts.trace;
         let mut now = at + self.chance.around(2.0, 0.3);
+        // A service with tracing of its own writes its own spans.
+        let own = self.shape == 1;
         for _ in 0..6 + (24.0 * self.much) as usize + self.chance.below(4) {
+            let span = if own { self.chance.bits() } else { trace.try_span(1) };
             let below = Trace::begin(
-                Some(monitor::trace::Parent { trace: trace.id, span: trace.try_span(1), flags: 0 }),
+                Some(monitor::trace::Parent { trace: trace.id, span, flags: 0 }),
                 (0, self.chance.bits()),
                 false,
             );
@@ -501,8 +504,8 @@ impl World {
                 course.spend(Phase::Resolve, self.chance.around(60.0 + 300.0 * self.much, 0.3));
             }
             (Some(Fault::SlowConnect), 1) => {
-                let lost = if self.chance.is(0.5) { 1_000.0 } else { 30.0 };
-                course.spend(Phase::Connect, lost + self.chance.around(20.0, 0.3));
+                let lost = if self.chance.is(0.1 + 0.4 * self.much) { 1_000.0 } else { 0.0 };
+                course.spend(Phase::Connect, lost);
             }
             (Some(Fault::SlowConnect), _) => {
                 course.spend(Phase::Tls, self.chance.around(80.0 + 200.0 * self.much, 0.3));
