@@ -115,14 +115,17 @@ pub struct Record {
 impl Record {
     /// Of an exchange whose timeline has ended.
     pub fn of(facts: &Facts, beside: Beside) -> Self {
-        let units = |nanos: u64| u32::try_from(nanos >> UNIT_BITS).unwrap_or(u32::MAX);
-        let mut spent = [0; PHASES];
+        let (mut spent, mut total) = ([0; PHASES], 0_u32);
         for (phase, nanos) in facts.timeline.nanos() {
-            spent[phase as usize] = units(nanos);
+            let units = (nanos + (1 << (UNIT_BITS - 1))) >> UNIT_BITS;
+            let units = u32::try_from(units).unwrap_or(u32::MAX);
+            spent[phase as usize] = units;
+            // The sum of what is told here, so that no rounding comes between the parts and the whole.
+            total = total.saturating_add(units);
         }
         Self {
             begun: facts.begun,
-            total: units(facts.timeline.total_nanos()),
+            total,
             spent,
             route: facts.route,
             service: facts.service,

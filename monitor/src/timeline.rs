@@ -223,11 +223,6 @@ impl Timeline {
     pub const fn total(&self) -> Duration {
         self.since.since(self.begun)
     }
-
-    /// The same in nanoseconds.
-    pub(crate) const fn total_nanos(&self) -> u64 {
-        self.since.as_nanos() - self.begun.as_nanos()
-    }
 }
 
 #[cfg(test)]
