@@ -302,12 +302,11 @@ impl Gateway {
                 let joining = tokio::task::spawn_blocking(move || {
                     gateway.watch.join();
                     gateway.workers.into_iter().for_each(Handle::join);
-                    // The last lines are the workers' too.
-                    if let Some(log) = log {
-                        log.flush();
-                    }
                 });
                 let _panicked = joining.await;
+            }
+            if let Some(log) = log {
+                let _panicked = tokio::task::spawn_blocking(move || log.flush()).await;
             }
         };
         let _in_time = tokio::time::timeout(patience, ending).await;

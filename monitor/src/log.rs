@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use write::Writer;
 
 /// Most lines waiting to be written.
@@ -55,7 +55,7 @@ impl Log {
     /// Hands a line over; false when it had to be dropped.
     #[must_use]
     pub fn line(&self, line: Vec<u8>) -> bool {
-        !matches!(self.0.try_send(Order::Line(line)), Err(TrySendError::Full(_)))
+        self.0.try_send(Order::Line(line)).is_ok()
     }
 
     /// Waits until all that was handed over has been written, or could not be. May block for as long

@@ -84,7 +84,7 @@ pub fn digits(line: &mut Vec<u8>, mut value: u64) {
 }
 
 fn escape(line: &mut Vec<u8>, text: &[u8]) {
-    let plain = |b: &u8| (0x20..0x7f).contains(b) & (*b != b'"') & (*b != b'\\');
+    let plain = |b: &u8| (0x20..0x7f).contains(b) && *b != b'"' && *b != b'\\';
     // All of it, without a way out: then it is done many bytes at a time.
     if text.iter().fold(true, |all, b| all & plain(b)) {
         line.extend_from_slice(text);
