@@ -281,7 +281,7 @@ fn operations_names_every_metric() {
     assert_eq!(named, families.collect());
 }
 
-/// Names of metrics in a text of PromQL, without the ends of histograms' samples.
+/// Names of metrics in a text of `PromQL`, without the ends of histograms' samples.
 fn metrics_in(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let ours = words.filter(|word| word.starts_with("fleetfoot_") || word.starts_with("process_"));
