@@ -492,6 +492,32 @@ fn wrong_questions_are_told_what_is_right() {
     assert_eq!(page.head.one("x-content-type-options"), Some("nosniff"));
 }
 
+#[test]
+fn so_many_listen_and_who_leaves_gives_his_seat_back() {
+    let gateway = start(&one_thread(&Origin::start()));
+    let listen = || {
+        let mut client = Client::connect(gateway.admin());
+        client.request("GET", "/live");
+        let head = client.head();
+        (head.line.contains(" 200 "), client)
+    };
+    let mut seated: Vec<Client> = Vec::new();
+    loop {
+        let (welcome, client) = listen();
+        if !welcome {
+            break;
+        }
+        seated.push(client);
+        assert!(seated.len() <= 32, "too many listen");
+    }
+    assert_eq!(seated.len(), 32);
+    // Health is answered all the same, and so is who asks once.
+    assert_eq!(gateway.ask("GET", "/health").status, 200);
+    assert_eq!(gateway.ask("GET", "/live.json").status, 200);
+    seated.pop();
+    scenario::server::wait_until("a seat to be free", || listen().0);
+}
+
 fn is_full() -> bool {
     std::env::var_os("FULL").is_some()
 }

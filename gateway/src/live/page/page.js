@@ -275,7 +275,7 @@ function drawMap() {
   const bands = [["store", color("--store"), 0], ["service", color("--service"), 1]];
   for (const column of state.columns) {
     const right = it.x(column.at);
-    const left = Math.max(PLOT.left, it.x(column.at - it.step));
+    const left = Math.max(PLOT.left, it.x(column.at - column.ms));
     if (right <= PLOT.left) continue;
     const both = new Set();
     for (let i = 0; i < column.store.length; i += 2) both.add(column.store[i]);
@@ -335,8 +335,8 @@ function line(pen, it, name, color, ground, dash) {
   let drawn = false;
   let before = 0;
   for (const column of state.columns) {
-    const x = it.x(column.at - it.step / 2);
-    const gap = column.at - before > 2.5 * it.step;
+    const x = it.x(column.at - column.ms / 2);
+    const gap = column.at - column.ms - before > 1.5 * it.step;
     before = column.at;
     if (column[name] === null || x < PLOT.left) { drawn = false; continue; }
     const y = it.y(it.row(column[name]));
@@ -355,7 +355,9 @@ function line(pen, it, name, color, ground, dash) {
 
 function outline(pen, it, color) {
   const { at, row } = state.cell;
-  const left = it.x(at - it.step);
+  const column = state.columns.find((one) => one.at === at);
+  if (!column) return;
+  const left = Math.max(PLOT.left, it.x(at - column.ms));
   pen.strokeStyle = color;
   pen.lineWidth = 1.5;
   pen.strokeRect(left - 2, it.y(row + 1) - 2, it.x(at) - left + 4, it.y(row) - it.y(row + 1) + 4);
@@ -383,7 +385,7 @@ function point(event) {
   const box = canvas.getBoundingClientRect();
   const [x, y] = [event.clientX - box.left, event.clientY - box.top];
   const at = it.begin + ((x - PLOT.left) / it.width) * (it.end - it.begin);
-  const column = state.columns.find((one) => one.at >= at && one.at - it.step <= at);
+  const column = state.columns.find((one) => one.at >= at && one.at - one.ms <= at);
   const row = Math.floor(it.low + ((PLOT.top + it.height - y) / it.height) * (it.high - it.low));
   state.cell = column && row >= 0 ? { at: column.at, row } : null;
   drawMap();
@@ -412,8 +414,8 @@ function step(event) {
 // Lists the kept requests of the cell, in its time and about its latency.
 async function pick() {
   const { at, row } = state.cell;
-  const wide = COLUMN[state.span] * 1000;
-  state.range = { from: at - wide, to: at, low: rowFrom(row), high: rowFrom(row + 1) };
+  const column = state.columns.find((one) => one.at === at);
+  state.range = { from: at - (column ? column.ms : 1000), to: at, low: rowFrom(row), high: rowFrom(row + 1) };
   await keptOfRange();
   $("kept").scrollIntoView({ block: "nearest" });
 }
