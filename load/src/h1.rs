@@ -125,6 +125,8 @@ pub(crate) async fn client(lane: Rc<Lane>) {
 struct Connection<'a> {
     lane: &'a Lane,
     stream: Option<Stream>,
+    /// Whether there has been one before.
+    was_open: bool,
     out: Vec<u8>,
     buffer: Box<[u8]>,
 }
@@ -132,7 +134,7 @@ struct Connection<'a> {
 impl<'a> Connection<'a> {
     fn new(lane: &'a Lane) -> Self {
         let buffer = vec![0; BUFFER_BYTES].into();
-        Self { lane, stream: None, out: Vec::new(), buffer }
+        Self { lane, stream: None, was_open: false, out: Vec::new(), buffer }
     }
 
     /// Sends a request and reads the whole answer, in time.
@@ -171,7 +173,11 @@ impl<'a> Connection<'a> {
         }
         let target = &self.lane.plan.targets[pick.target];
         self.stream = Some(dial(target, Protocol::Http1).await?);
-        self.lane.report.borrow_mut().connections += 1;
+        let mut report = self.lane.report.borrow_mut();
+        report.connections += 1;
+        report.reopened += u64::from(self.was_open && self.lane.plan.reuse);
+        self.was_open = true;
+        drop(report);
         self.converse(&mut Answer::new(method == Method::HEAD)).await
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct Job {
 pub(crate) struct Lane {
     pub plan: Arc<Plan>,
     pub messages: Arc<Messages>,
-    pub start: Moment,
+    start: Cell<Moment>,
     pub report: RefCell<Report>,
     live: Arc<Live>,
     /// Requests taken on and not done.
@@ -50,7 +50,7 @@ impl Lane {
         plan: Arc<Plan>,
         messages: Arc<Messages>,
         live: Arc<Live>,
-        (start, turn): (Moment, usize),
+        turn: usize,
     ) -> Rc<Self> {
         let names = plan.requests.iter().map(|request| request.name.clone());
         let seed = plan.seed.wrapping_add(turn as u64);
@@ -59,13 +59,23 @@ impl Lane {
             picks: RefCell::new(plan.picks(seed)),
             plan,
             messages,
-            start,
+            start: Cell::new(Moment::now()),
             live,
             open: Cell::new(0),
             done: Notify::new(),
             turn,
             made: Cell::new(0),
         })
+    }
+
+    /// When the run began.
+    pub(crate) fn start(&self) -> Moment {
+        self.start.get()
+    }
+
+    /// Everybody is ready: the run begins then.
+    pub(crate) fn begin(&self, start: Moment) {
+        self.start.set(start);
     }
 
     /// This thread's share of all connections, at least one.
@@ -89,7 +99,7 @@ impl Lane {
 
     /// The next request of a client that waits for its answers; none when time is up.
     pub(crate) fn next_closed(&self, now: Moment) -> Option<Job> {
-        let offset = now.since(self.start);
+        let offset = now.since(self.start());
         if offset >= self.plan.warm_up + self.plan.duration {
             return None;
         }

@@ -159,6 +159,8 @@ pub struct Report {
     pub unfinished: u64,
     /// Connections opened.
     pub connections: u64,
+    /// Of these, in place of one that the target had closed.
+    pub reopened: u64,
     /// Processor time of our own threads, warm-up included.
     pub cpu: Duration,
     /// How long they waited for a processor that somebody else had.
@@ -199,6 +201,7 @@ impl Report {
             waited: 0,
             unfinished: 0,
             connections: 0,
+            reopened: 0,
             cpu: Duration::ZERO,
             starved: Duration::ZERO,
             busy: Duration::ZERO,
@@ -250,6 +253,7 @@ impl Report {
         self.waited += other.waited;
         self.unfinished += other.unfinished;
         self.connections += other.connections;
+        self.reopened += other.reopened;
         self.cpu += other.cpu;
         self.starved += other.starved;
         self.busy = self.busy.max(other.busy);

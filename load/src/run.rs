@@ -9,10 +9,10 @@ use base::Moment;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
-/// Between the plan and the first request.
+/// Between the last thread's being ready and the first request.
 const LEAD: Duration = Duration::from_millis(5);
 
 /// How far a run is.
@@ -84,21 +84,30 @@ pub async fn run_until(
     let messages = Arc::new(Messages::new(plan)?);
     let plan = Arc::new(plan.clone());
     let live = Arc::new(Live::default());
-    let start = Moment::now() + LEAD;
     // The threads hear of `stop`, and of this future being dropped.
     let (tell, _) = watch::channel(false);
+    let (begin, begins) = watch::channel(None);
+    let (ready, mut readies) = mpsc::channel(plan.threads);
     let mut threads = Vec::with_capacity(plan.threads);
     for turn in 0..plan.threads {
         let order = Order {
             plan: Arc::clone(&plan),
             messages: Arc::clone(&messages),
             live: Arc::clone(&live),
-            start,
+            ready: ready.clone(),
+            start: begins.clone(),
             turn,
             stop: tell.subscribe(),
         };
         threads.push(thread::start(order).map_err(LoadError::Thread)?);
     }
+    drop(ready);
+    for _ in 0..plan.threads {
+        // A thread that could not begin says why when it is joined.
+        let _ready = readies.recv().await;
+    }
+    let start = Moment::now() + LEAD;
+    begin.send_replace(Some(start));
     let total = plan.warm_up + plan.duration;
     let mut joined = std::pin::pin!(join(threads, &plan));
     let mut stopped = stop.0.subscribe();

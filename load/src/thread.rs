@@ -13,14 +13,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What a thread is to know.
 pub(crate) struct Order {
     pub plan: Arc<Plan>,
     pub messages: Arc<Messages>,
     pub live: Arc<Live>,
-    pub start: Moment,
+    /// Told once this thread could begin.
+    pub ready: mpsc::Sender<()>,
+    /// When all of them begin.
+    pub start: watch::Receiver<Option<Moment>>,
     pub turn: usize,
     /// True: stop sending, and report what has come.
     pub stop: watch::Receiver<bool>,
@@ -44,10 +47,14 @@ fn work(order: Order) -> io::Result<Report> {
 
 async fn send(order: Order) -> io::Result<Report> {
     let alarm = Alarm::new()?;
-    let mut stop = order.stop;
-    let lane = Lane::new(order.plan, order.messages, order.live, (order.start, order.turn));
+    let (mut stop, mut start) = (order.stop, order.start);
+    let lane = Lane::new(order.plan, order.messages, order.live, order.turn);
+    // What this thread needs is there: nobody is charged with its making.
+    let _gone = order.ready.send(()).await;
+    if let Ok(start) = start.wait_for(Option::is_some).await {
+        lane.begin(start.unwrap_or_else(Moment::now));
+    }
     let before = Usage::now();
-    let begun = Moment::now();
     let sent = async {
         hand_out(&lane, &alarm).await;
         let usage = (Usage::now(), Moment::now());
@@ -66,7 +73,7 @@ async fn send(order: Order) -> io::Result<Report> {
     report.unfinished = lane.open();
     report.cpu = after.cpu.saturating_sub(before.cpu);
     report.starved = after.starved.saturating_sub(before.starved);
-    report.busy = ended.since(lane.start.max(begun));
+    report.busy = ended.since(lane.start());
     Ok(report)
 }
 
@@ -92,7 +99,7 @@ async fn hand_out(lane: &Rc<Lane>, alarm: &Alarm) {
     let (turn, threads) = (lane.turn as u64, lane.plan.threads as u64);
     let mut now = Moment::now();
     for arrival in lane.plan.arrivals().filter(|arrival| arrival.number % threads == turn) {
-        let due = lane.start + arrival.offset;
+        let due = lane.start() + arrival.offset;
         if due > now {
             alarm.until(due).await;
             now = Moment::now();

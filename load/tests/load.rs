@@ -244,6 +244,7 @@ async fn a_connection_that_is_closed_without_a_word_costs_no_request() {
     let report = report(&Plan { connections_max: 2, ..plan(target) }).await;
     assert_eq!(report.failed(), 0, "{:?}", report.failures);
     assert_eq!(report.connections, seen.connections.load(Ordering::Relaxed) as u64);
+    assert!(report.reopened + 2 >= report.connections, "{}", report.reopened);
 }
 
 #[tokio::test]

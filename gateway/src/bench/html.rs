@@ -32,7 +32,7 @@ circle.b,circle.d,circle.f{fill:var(--b)}.b{stroke-dasharray:9 3}.c,.d{stroke-wi
 .e,.f{stroke-width:1.2;stroke-dasharray:7 3 2 3}circle{stroke-dasharray:none!important}\
 .legend{display:flex;flex-wrap:wrap;gap:4px 22px;font-size:13px;color:var(--soft)}\
 .legend span{display:inline-flex;align-items:center;gap:7px}.legend svg{width:28px;flex:none}\
-ul{padding-left:20px}li{margin:4px 0}";
+details{margin:10px 0}summary{cursor:pointer;color:var(--soft)}ul{padding-left:20px}li{margin:4px 0}";
 
 /// Styles of a side's lines: what matters most first.
 const STYLES: [[&str; 3]; 2] = [["a", "c", "e"], ["b", "d", "f"]];
@@ -241,7 +241,13 @@ fn by_request(page: &mut String, outcome: &Outcome) {
         }
         table.push_str("</table></div>\n");
         let title = format!("By request {}", text::label(side, step));
-        section(page, escape(title.trim()).as_str(), &table);
+        let title = escape(title.trim());
+        // One table is read, many are looked up.
+        if outcome.sides.iter().all(|side| side.steps.len() == 1) {
+            section(page, &title, &table);
+        } else {
+            let _ = writeln!(page, "<details><summary>{title}</summary>\n{table}</details>");
+        }
     }
 }
 

@@ -78,6 +78,7 @@ fn step(step: &Step) -> Value {
             "late_max_ms": ms(report.late_max),
             "waited_for_a_connection": report.waited,
             "connections_opened": report.connections,
+            "connections_reopened": report.reopened,
             "unfinished": report.unfinished,
             "cpu_ms": ms(report.cpu),
             "cpu_waited_ms": ms(report.starved),

@@ -101,10 +101,10 @@ fn of_step(outcome: &Outcome, step: &Step) -> Vec<String> {
             setup.connections
         ));
     }
-    if setup.reuse && report.connections as f64 > 100.0 + count / 10.0 {
+    if report.reopened as f64 > 10.0 + count / 20.0 {
         told.push(format!(
-            "{} connections for {} requests: the target closes them",
-            report.connections, report.count
+            "{} connections were closed after a request and opened again: by the target, or for errors",
+            report.reopened
         ));
     }
     if report.unfinished > 0 {

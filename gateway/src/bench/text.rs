@@ -96,7 +96,7 @@ pub(super) fn label(side: &Side, step: &Step) -> String {
 }
 
 fn by_request(text: &mut String, outcome: &Outcome) {
-    for side in &outcome.sides {
+    for side in outcome.sides.iter().filter(|side| side.steps.len() == 1) {
         for step in side.steps.iter().filter(|step| step.whole.by_request.len() > 1) {
             let _ = writeln!(text, "\n{} by request", label(side, step));
             for kind in &step.whole.by_request {
