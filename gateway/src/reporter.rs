@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 /// How often threads' baskets are emptied.
 const TURN: Duration = Duration::from_millis(250);
 /// How long records are remembered, and how many at most.
-pub const WINDOW: Duration = Duration::from_secs(60);
+pub const WINDOW: Duration = Duration::from_mins(1);
 const RECORDS_MAX: usize = 131_072;
 /// How many exchanges that were kept are remembered.
 const KEPT_MAX: usize = 1_024;

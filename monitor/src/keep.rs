@@ -36,7 +36,7 @@ impl Why {
     }
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 /// Most that are kept in a minute, by why. Anybody can ask: a hundred a second is for all who do.
 const ASKED_MAX: u32 = 6_000;
 const FAILED_MAX: u32 = 64;

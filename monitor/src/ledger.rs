@@ -30,7 +30,7 @@ pub struct RouteMeter {
     /// The same where one was.
     pub from_service: Histogram<7>,
     /// The time spent in each phase, by those who spent any.
-    phases: [Histogram; PHASES],
+    phases: Box<[Histogram]>,
     /// What 99 of 100 take at most, in nanoseconds; 0 while that is not known. Told by whoever reads.
     slow: AtomicU64,
 }
@@ -42,7 +42,7 @@ impl RouteMeter {
             cached: std::array::from_fn(|_| Count::new()),
             from_store: Histogram::new(),
             from_service: Histogram::new(),
-            phases: [const { Histogram::new() }; PHASES],
+            phases: (0..PHASES).map(|_| Histogram::new()).collect(),
             slow: AtomicU64::new(0),
         }
     }

@@ -31,15 +31,11 @@ impl Trace {
     /// Goes on with the trace of a caller, or begins one, with random ids.
     pub fn begin(caller: Option<Parent>, random: (u128, u64), sampled: bool) -> Self {
         let span = random.1.max(1);
-        match caller {
-            Some(Parent { trace, span: parent, flags }) => {
-                Self { id: trace, span, parent, flags: flags & (SAMPLED | RANDOM) }
-            }
-            None => {
-                let flags = RANDOM | if sampled { SAMPLED } else { 0 };
-                Self { id: random.0.max(1), span, parent: 0, flags }
-            }
+        if let Some(Parent { trace, span: parent, flags }) = caller {
+            return Self { id: trace, span, parent, flags: flags & (SAMPLED | RANDOM) };
         }
+        let flags = RANDOM | if sampled { SAMPLED } else { 0 };
+        Self { id: random.0.max(1), span, parent: 0, flags }
     }
 
     /// Is there a trace at all?
