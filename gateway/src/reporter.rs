@@ -77,7 +77,9 @@ impl Reporter {
         let records: Vec<Vec<Record>> = ledgers.iter().map(|l| l.records.take()).collect();
         let kept: Vec<_> = ledgers.iter().flat_map(|ledger| ledger.kept.take()).collect();
         let mut state = self.state();
-        records.into_iter().for_each(|records| state.records.extend(records));
+        for records in records {
+            state.records.extend(records);
+        }
         let old = state.records.iter().take_while(|r| now.since(r.begun) > WINDOW).count();
         let over = state.records.len().saturating_sub(RECORDS_MAX);
         state.records.drain(..old.max(over));

@@ -218,7 +218,9 @@ mod tests {
             single.record(Duration::from_nanos(value));
         }
         let (mut merged, mut alone) = (Merged::default(), Merged::default());
-        threads.iter().for_each(|thread| thread.add_to(&mut merged));
+        for thread in &threads {
+            thread.add_to(&mut merged);
+        }
         single.add_to(&mut alone);
         prop_assert!(merged.buckets().eq(alone.buckets()));
         prop_assert_eq!(merged.sum(), alone.sum());
@@ -249,9 +251,14 @@ mod tests {
         fn a_difference_adds_up(first in proptest::collection::vec(0_u64..9_000_000, 0..50), then in proptest::collection::vec(0_u64..9_000_000, 0..50)) {
             let histogram = Histogram::<5>::new();
             let state = || { let mut merged = Merged::default(); histogram.add_to(&mut merged); merged };
-            first.iter().for_each(|nanos| histogram.record(Duration::from_nanos(*nanos)));
+            let record = |nanos: &[u64]| {
+                for nanos in nanos {
+                    histogram.record(Duration::from_nanos(*nanos));
+                }
+            };
+            record(&first);
             let mut before = state();
-            then.iter().for_each(|nanos| histogram.record(Duration::from_nanos(*nanos)));
+            record(&then);
             let after = state();
             let between = after.since(&before);
             prop_assert_eq!(between.count(), then.len() as u64);

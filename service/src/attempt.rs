@@ -104,15 +104,14 @@ pub(crate) async fn attempt(
     }
     // What most exchanges do not do is boxed, so that it takes no room in every connection's future.
     let pooled = if fresh { None } else { pooled(service, endpoint) };
-    let (ready, now) = match pooled {
+    let (ready, now) = if let Some(lent) = pooled {
         // The caller has read the clock in this same turn.
-        Some(lent) => (Ready::One(lent), Moment::recent()),
-        None => {
-            let ready = Box::pin(ready(service, endpoint, ask, &mut facts.timeline, fresh)).await?;
-            let now = Moment::now();
-            facts.timeline.resume(Phase::Gateway, now);
-            (ready, now)
-        }
+        (Ready::One(lent), Moment::recent())
+    } else {
+        let ready = Box::pin(ready(service, endpoint, ask, &mut facts.timeline, fresh)).await?;
+        let now = Moment::now();
+        facts.timeline.resume(Phase::Gateway, now);
+        (ready, now)
     };
     match ready {
         Ready::One(lent) => {
