@@ -184,7 +184,8 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         hurried: exchange.steering.hurried,
         sent: None,
         h2_used: None,
-        tries: 0,
+        // On from those for the store: each try of an exchange has a span of its own.
+        tries: exchange.facts.attempts,
         cause: Cause::First,
     };
     let service = &house.services[exchange.steering.service];

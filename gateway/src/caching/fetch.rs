@@ -502,7 +502,7 @@ async fn ask(
             hurried: steering.hurried && by < Deadline::after(Moment::recent(), steering.longest),
             sent: None,
             h2_used: None,
-            tries: 0,
+            tries: facts.attempts,
             cause: Cause::First,
         };
         let answered = house.services[steering.service].call(&mut ask, facts).await;

@@ -5,6 +5,7 @@ mod receiver;
 use crate::stage::{one_thread, start};
 use receiver::{Receiver, Shop, Way, told_of};
 use scenario::gateway::Folder;
+use scenario::origin::answer;
 use scenario::server::{free_port, wait_until};
 use scenario::{Client, Gateway, Origin, Text, patience};
 use serde_json::Value;
@@ -229,6 +230,26 @@ fn what_is_refreshed_behind_a_client_is_no_orphan_of_its_trace() {
     assert!(told(1).contains(&trace_id(0xa1)) && told(1) != caller(0xa1), "{}", told(1));
     assert_eq!(ask_traced(&mut client, "/", 0xa2), 200);
     assert_eq!(told(2), caller(0xa2));
+}
+
+#[test]
+fn who_is_asked_once_more_for_the_store_is_told_of_another_try() {
+    let origin = Origin::play(|request| {
+        answer(if request.head.has("if-none-match") {
+            // About something else than what the store holds: it has to ask again.
+            "HTTP/1.1 304 Not Modified\r\nETag: \"b\"\r\n\r\n"
+        } else {
+            "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nCache-Control: max-age=0\r\nContent-Length: 2\r\n\r\nok"
+        })
+    });
+    let gateway = start(&one_thread(&origin));
+    let mut client = gateway.client();
+    assert_eq!(ask_traced(&mut client, "/", 0xc1), 200);
+    assert_eq!(ask_traced(&mut client, "/", 0xc2), 200);
+    let told = |number| origin.request(number).head.one("traceparent").map(str::to_owned);
+    let (conditional, again) = (told(2).unwrap_or_default(), told(3).unwrap_or_default());
+    assert!([&conditional, &again].iter().all(|told| told.contains(&trace_id(0xc2))));
+    assert_ne!(conditional, again);
 }
 
 #[test]
