@@ -61,8 +61,7 @@ impl Why {
     pub async fn explain(&self, gateway: &Arc<Gateway>) -> Arc<Explanation> {
         let mut told = self.told.lock().await;
         let now = Moment::now();
-        if let Some((at, explanation)) = told.as_ref().filter(|(at, _)| now.since(*at) < GOOD_FOR) {
-            let _still_good = at;
+        if let Some((_, explanation)) = told.as_ref().filter(|(at, _)| now.since(*at) < GOOD_FOR) {
             return Arc::clone(explanation);
         }
         let context = self.context(gateway, now);

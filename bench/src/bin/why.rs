@@ -86,10 +86,13 @@ fn settle(id: u32, core: &str, nice: i32) {
     let run = |program: &str, arguments: &[&str]| {
         let _ = Command::new(program).args(arguments).stdout(Stdio::null()).status();
     };
-    let id = id.to_string();
-    run("taskset", &["-a", "-p", "-c", core, &id]);
+    run("taskset", &["-a", "-p", "-c", core, &id.to_string()]);
     if nice != 0 {
-        run("renice", &["-n", &nice.to_string(), "-p", &id]);
+        // Threads have priorities of their own.
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+        for thread in threads {
+            run("renice", &["-n", &nice.to_string(), "-p", &thread.file_name().to_string_lossy()]);
+        }
         // sched(7): with autogroups nice counts only within a session.
         let _ = std::fs::write(format!("/proc/{id}/autogroup"), nice.to_string());
     }
@@ -155,7 +158,8 @@ async fn run(options: &Arguments, fault: Option<Fault>, turn: u32) -> Result<Out
     let rate = move |fault| Fault::rate(fault) * if fault.is_none() { rate.min(1.6) } else { 1.0 };
     let come = Rc::clone(&crowd).come(move || now.fault.get(), rate);
     let coming = tokio::task::spawn_local(come);
-    tokio::time::sleep(Duration::from_secs(options.before)).await;
+    let warms = if fault == Some(Fault::ColdCache) { 3 } else { 1 };
+    tokio::time::sleep(Duration::from_secs(options.before * warms)).await;
     town.fault.set(fault);
     if fault == Some(Fault::ColdCache) {
         let purge = ["purge", "--all", "--admin", &gateway.admin.to_string()];

@@ -87,15 +87,14 @@ pub async fn exchange(
     trace: Option<&str>,
     reading: Reading,
 ) -> io::Result<(u16, Option<TcpStream>)> {
-    let mut stream = match kept {
-        Some(stream) => stream,
-        None => {
-            let socket = TcpSocket::new_v4()?;
-            if reading == Reading::Slow {
-                socket.set_recv_buffer_size(SMALL_BUFFER)?;
-            }
-            socket.connect(gateway).await?
+    let mut stream = if let Some(stream) = kept {
+        stream
+    } else {
+        let socket = TcpSocket::new_v4()?;
+        if reading == Reading::Slow {
+            socket.set_recv_buffer_size(SMALL_BUFFER)?;
         }
+        socket.connect(gateway).await?
     };
     stream.set_nodelay(true)?;
     let trace = trace.map(|trace| format!("traceparent: {trace}\r\n")).unwrap_or_default();

@@ -39,6 +39,7 @@ pub struct Town {
     begun: tokio::time::Instant,
     stores: bool,
     quick: bool,
+    far: bool,
 }
 
 impl Town {
@@ -71,6 +72,7 @@ impl Town {
             begun: tokio::time::Instant::now(),
             stores: Fault::caches(fault),
             quick: fault == Some(Fault::NoKeepAlive),
+            far: fault == Some(Fault::ColdCache),
         });
         for (at, door) in doors.drain(..).enumerate() {
             let town = Rc::clone(&town);
@@ -157,11 +159,13 @@ impl Town {
             _ => 12.0,
         };
         ms *= if self.quick { 0.0 } else { 0.6 + 0.8 * fastrand::f64() };
+        if self.far {
+            ms += 80.0;
+        }
         match self.fault.get() {
             Some(Fault::SlowServer) if at == 0 => ms *= 5.0,
             Some(Fault::SlowRoute) if target.starts_with("/search") => ms += 150.0,
             Some(Fault::Stampede) if target == "/items/hot" => ms += 400.0,
-            Some(Fault::ColdCache) => ms += 80.0,
             Some(Fault::HeavyKeys) if target.starts_with("/items/heavy") => ms += 200.0,
             _ => {}
         }

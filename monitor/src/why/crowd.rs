@@ -162,7 +162,11 @@ fn cold(digest: &Digest<'_>, context: &Context) -> Option<Suspicion> {
         let mut seen = false;
         for row in key.iter().map(|at| digest.row(*at)) {
             let slice = &mut slices[slice_of(row)];
-            slice.stored += usize::from(is_stored(row));
+            if is_stored(row) {
+                slice.stored += 1;
+                // What was there and is gone has to be fetched for the first time again.
+                seen = false;
+            }
             if is_missed(row) {
                 slice.missed += 1;
                 slice.first += usize::from(!seen || row.record.cached == Some(Cached::Collapsed));

@@ -273,7 +273,7 @@ impl World {
                 }
             }
         }
-        let cold_from = if self.shape == 0 { self.length / 3.0 } else { 0.0 };
+        let cold_from = [self.length / 3.0, 0.0, self.length * 0.7][self.shape];
         let mut purged = None;
         let mut at = 0.0;
         let shares: Vec<f64> = self.routes.iter().map(|route| route.share).collect();
@@ -297,7 +297,7 @@ impl World {
         records.sort_by_key(|record| record.begun + record.total());
         let busy = matches!(self.fault, Some(Fault::BusyGateway));
         let delay = if busy { 0.12 + 0.5 * self.much } else { self.chance.between(0.0, 0.05) };
-        let young = self.fault == Some(Fault::ColdCache) && self.shape != 0;
+        let young = self.fault == Some(Fault::ColdCache) && self.shape == 1;
         let uptime = if young { self.length } else { 3_600_000.0 };
         let names = Names {
             routes: ["items", "list", "cart", "search", "page"].map(str::to_owned).to_vec(),
@@ -313,12 +313,12 @@ impl World {
         (records, names, context)
     }
 
-    /// Everything is stored until it is purged.
+    /// Everything is stored, or comes in by and by, until it is purged.
     fn prewarm(&mut self, at: f64, until: f64, purged: &mut Option<f64>) {
         if at >= until {
             self.stored.clear();
             *purged = Some(at);
-        } else if self.stored.is_empty() {
+        } else if self.stored.is_empty() && self.shape == 0 {
             for (at, route) in self.routes.iter().enumerate().filter(|(_, route)| route.caches) {
                 self.stored.extend((0..route.keys as u64).map(|key| ((at, key), 1e9)));
             }
