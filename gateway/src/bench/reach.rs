@@ -77,13 +77,16 @@ async fn shake(stream: TcpStream, tls: &Tls, protocol: Protocol) -> Result<(), S
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     let shaken = connector.connect(tls.name.clone(), stream);
     let shaken = tokio::time::timeout(PATIENCE, shaken).await;
-    let stream =
-        shaken.map_err(|_| "no TLS handshake within 10 s".to_owned())?.map_err(|error| {
-            format!(
-                "{error}\nhint: --cacert FILE names whom to believe, --insecure believes anybody; \
-             does that port speak TLS?"
-            )
-        })?;
+    let late = |_| {
+        let seconds = PATIENCE.as_secs();
+        format!("no TLS handshake within {seconds} s\nhint: does that port speak TLS?")
+    };
+    let stream = shaken.map_err(late)?.map_err(|error| {
+        format!(
+            "{error}\nhint: --cacert FILE names whom to believe, --insecure believes anybody; does \
+             that port speak TLS?"
+        )
+    })?;
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     if protocol == Protocol::Http2 && !is_h2 {
         return Err("it does not offer HTTP/2\nhint: leave --http2 out".to_owned());

@@ -216,6 +216,7 @@ fn what_cannot_be_measured_is_told_with_the_remedy() {
     refused(1, &["http://127.0.0.1:1/"], &["cannot reach http://127.0.0.1:1", "refused", "hint"]);
     refused(1, &["http://no.such.host.invalid/"], &["no.such.host.invalid", "spelled"]);
     let origin = origin();
-    let url = format!("https://{}/", origin.address());
+    let gateway = before(&origin);
+    let url = format!("https://{}/", gateway.address());
     refused(1, &[&url], &["cannot reach", "--insecure", "does that port speak TLS"]);
 }

@@ -1,3 +1,5 @@
+//! What the flags, files and logs come to.
+
 use super::*;
 use clap::Parser;
 use proptest::prelude::*;
