@@ -151,6 +151,8 @@ fn an_empty_page_says_what_to_do() {
     let gateway = start(&one_thread(&origin));
     let mut tab = browser.open(&url(&gateway, ""), DESK);
     sound(&mut tab);
+    let asked = "performance.getEntriesByType('resource').filter((it) => it.name.endsWith('/live.json')).length";
+    assert_eq!(tab.value(asked), 1, "asked for ahead of the script, and not used");
     let curl = format!("curl http://{}/", gateway.address());
     says(&mut tab, "#empty", &["No traffic yet", &curl, "fleetfoot demo", "shop (1 server, 1 up)"]);
     says(&mut tab, "#link", &["live"]);

@@ -711,7 +711,7 @@ function link() {
 
 async function ask(path) {
   try {
-    const answer = await fetch(path, { headers: { Accept: "application/json" } });
+    const answer = await fetch(path);
     return answer.ok ? await answer.json() : null;
   } catch {
     return null;
@@ -907,6 +907,7 @@ function begin() {
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) { if (source) source.close(); } else { listen(); loadHistory(); loadWhy(); }
   });
+  // The text asks for it already, so that it is here when this is.
   ask("live.json").then((live) => { if (live) take(live); });
   loadHistory();
   loadWhy();
