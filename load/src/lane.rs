@@ -23,11 +23,12 @@ pub(crate) struct Live {
     pub failed: AtomicU64,
 }
 
-/// A request, and when it was due.
+/// A request, when it was due, and when it was handed out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
     pub arrival: Arrival,
     pub due: Moment,
+    pub left: Moment,
 }
 
 pub(crate) struct Lane {
@@ -88,12 +89,12 @@ impl Lane {
         all / self.plan.threads + usize::from(self.turn < all % self.plan.threads)
     }
 
-    /// Takes a request on; `now` is when it was handed out.
-    pub(crate) fn take_on(&self, job: &Job, now: Moment) {
+    /// Takes a request on that was just handed out.
+    pub(crate) fn take_on(&self, job: &Job) {
         self.open.set(self.open.get() + 1);
         self.live.in_flight.fetch_add(1, Ordering::Relaxed);
         if job.arrival.counted {
-            self.report.borrow_mut().left(now.since(job.due));
+            self.report.borrow_mut().left(job.left.since(job.due));
         }
     }
 
@@ -107,8 +108,8 @@ impl Lane {
         self.made.set(self.made.get() + 1);
         let pick = self.picks.borrow_mut().next(number);
         let arrival = Arrival { number, offset, pick, counted: offset >= self.plan.warm_up };
-        let job = Job { arrival, due: now };
-        self.take_on(&job, now);
+        let job = Job { arrival, due: now, left: now };
+        self.take_on(&job);
         Some(job)
     }
 
@@ -149,6 +150,8 @@ impl Lane {
             }
         };
         self.live.count.fetch_add(1, Ordering::Relaxed);
+        let own = job.left.since(job.due);
+        report.since_left.record(latency.saturating_sub(own));
         report.came(request, job.arrival.offset.saturating_sub(self.plan.warm_up), latency);
     }
 

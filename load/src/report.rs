@@ -141,7 +141,9 @@ pub struct Report {
     pub bytes: u64,
     /// Latencies of all requests, from their intended start. A failed one counts as the timeout.
     pub latency: Latency,
-    /// The same by kind of request, in the order of the plan.
+    /// The same from when they left, without our own lateness: what some generators report.
+    pub since_left: Latency,
+    /// `latency` by kind of request, in the order of the plan.
     pub by_request: Vec<ByRequest>,
     /// The same over time: parts of equal length, by intended start.
     pub over_time: Vec<Latency>,
@@ -192,6 +194,7 @@ impl Report {
             failures: BTreeMap::new(),
             bytes: 0,
             latency: Latency::new(),
+            since_left: Latency::new(),
             by_request,
             over_time: Vec::new(),
             slice: (duration / SLICES).max(Duration::from_millis(1)),
@@ -234,6 +237,7 @@ impl Report {
         self.in_time += other.in_time;
         self.bytes += other.bytes;
         self.latency.merge(&other.latency);
+        self.since_left.merge(&other.since_left);
         for (failure, count) in &other.failures {
             *self.failures.entry(*failure).or_default() += count;
         }

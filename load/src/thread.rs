@@ -104,8 +104,8 @@ async fn hand_out(lane: &Rc<Lane>, alarm: &Alarm) {
             alarm.until(due).await;
             now = Moment::now();
         }
-        let job = Job { arrival, due };
-        lane.take_on(&job, now);
+        let job = Job { arrival, due, left: now };
+        lane.take_on(&job);
         offer(job);
     }
 }

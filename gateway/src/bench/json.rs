@@ -67,6 +67,7 @@ fn step(step: &Step) -> Value {
         "failed": report.failed(),
         "failures": failures.collect::<Map<_, _>>(),
         "latency_ms": latency(&report.latency),
+        "latency_since_left_ms": latency(&report.since_left),
         "rounds": step.rounds.iter().map(|round| latency(&round.latency)).collect::<Vec<_>>(),
         "by_request": kinds.collect::<Vec<_>>(),
         "over_time": over_time(report),
