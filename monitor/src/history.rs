@@ -230,9 +230,12 @@ impl History {
     /// Takes a reading: what each route has counted so far, and what the threads that serve have run.
     /// Routes that are not there any more are forgotten.
     pub fn read(&mut self, totals: BTreeMap<String, Total>, cpu: Duration, now: Moment) {
-        let first = self.read.is_none();
-        let length = self.read.map_or(Duration::ZERO, |read| now.since(read));
-        self.read = Some(now);
+        let Some(read) = self.read.replace(now) else {
+            // What was counted before the first reading is part of the first slice.
+            self.cpu = cpu;
+            return;
+        };
+        let length = now.since(read);
         let ran = cpu.saturating_sub(std::mem::replace(&mut self.cpu, cpu));
         self.routes.retain(|name, _| totals.contains_key(name));
         let mut all = Total::default();
@@ -240,13 +243,8 @@ impl History {
             let route = self.routes.entry(name).or_default();
             let new = total.since(&route.before);
             route.before = total;
-            if !first {
-                all.merge(&new);
-                push(&mut route.slices, Slice::of(&new, now, length, Duration::ZERO), OF_ROUTE);
-            }
-        }
-        if first {
-            return;
+            all.merge(&new);
+            push(&mut route.slices, Slice::of(&new, now, length, Duration::ZERO), OF_ROUTE);
         }
         push(&mut self.seconds, Slice::of(&all, now, length, ran), SECONDS);
         let (total, gathered, slices) = &mut self.next;

@@ -49,7 +49,7 @@ pub fn value(gateway: &Gateway, now: Moment) -> Value {
         "history_bytes": bytes,
         "notices": notices,
         "total": total,
-        "objectives": objectives(gateway),
+        "objectives": gateway.objectives.json(now),
         "time": time,
         "heat": heat,
         "routes": routes,
@@ -62,11 +62,6 @@ pub fn value(gateway: &Gateway, now: Moment) -> Value {
 
 fn url((address, tls): &(std::net::SocketAddr, bool)) -> String {
     format!("{}://{address}", if *tls { "https" } else { "http" })
-}
-
-/// How routes stand to what they promise.
-fn objectives(_gateway: &Gateway) -> Value {
-    json!([])
 }
 
 /// Requests ended since the start.

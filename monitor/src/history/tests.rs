@@ -39,11 +39,13 @@ fn secs(seconds: u64) -> Duration {
 }
 
 #[test]
-fn a_slice_is_what_came_and_not_what_was_there() {
+fn a_slice_is_what_came_and_nothing_is_left_out() {
     let mut world = World::default();
-    world.totals.entry("a".into()).or_default().store.add(secs(1), 1_000);
+    // What came between the start and the first reading is part of the first second.
+    world.totals.entry("a".into()).or_default().store.add(secs(1), 2);
     world.read();
-    world.second("a", &[100; 5]);
+    world.second("a", &[100; 3]);
+    assert_eq!(world.history.newest().map(|(_, window)| window.count()), Some(5));
     world.second("a", &[200; 3]);
     assert_eq!(world.history.window(NOW).count(), 8);
     assert_eq!(world.history.window(secs(1)).count(), 3);

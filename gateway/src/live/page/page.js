@@ -174,12 +174,11 @@ function objectives() {
   const list = state.live.objectives || [];
   show($("objectives"), list.length > 0);
   const line = (it) => {
-    if (it.text) return it.text;
-    const burn = it.burn === undefined || it.burn === null ? "" : `, budget burns ${digits(it.burn)}×`;
-    const left = it.left === undefined || it.left === null ? "" : `, ${share(it.left)} left`;
-    return `${it.route}: ${it.objective || it.what || ""}${burn}${left}`;
+    const burn = `its budget burns ${digits(it.burn["1h"])}× (1 h), ${digits(it.burn["5m"])}× (5 min)`;
+    const alert = it.alert ? `; ${it.alert}` : "";
+    return `${it.route}: ${it.objective}: ${burn}, ${share(Math.max(0, it.left))} left${alert}`;
   };
-  const met = (it) => (it.ok === undefined ? !(it.burn > 1) : it.ok);
+  const met = (it) => !it.alert && it.burn["1h"] <= 1;
   const box = $("objectives");
   const key = JSON.stringify(list.map((it) => [line(it), met(it)]));
   if (box.key === key) return;
