@@ -92,11 +92,6 @@ impl Live {
         if !state.history.is_due(now) {
             return;
         }
-        if state.history.is_new() {
-            // Threads began at nothing: what came before this first reading belongs to the second.
-            state.history.read(BTreeMap::new(), ran(ledgers), now);
-            return;
-        }
         let mut totals: BTreeMap<String, Total> = BTreeMap::new();
         for (name, meter) in ledgers.iter().flat_map(|ledger| ledger.routes()) {
             totals.entry(name).or_default().add(&meter);

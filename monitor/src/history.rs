@@ -222,11 +222,6 @@ struct Route {
 }
 
 impl History {
-    /// Has nothing been read yet?
-    pub const fn is_new(&self) -> bool {
-        self.read.is_none()
-    }
-
     /// Is it time for another reading?
     pub fn is_due(&self, now: Moment) -> bool {
         self.read.is_none_or(|read| now.since(read) >= SECOND)
