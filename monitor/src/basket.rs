@@ -1,6 +1,7 @@
 //! Things that one thread puts and another takes away, without ever making the first wait.
 
 use crate::count::Count;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
 /// A basket with room for so many things. Whoever puts into one that is full, or being emptied at
@@ -9,6 +10,8 @@ use std::sync::{Mutex, PoisonError, TryLockError};
 pub struct Basket<T> {
     things: Mutex<Vec<T>>,
     max: usize,
+    /// How many were in it when it was emptied last.
+    usual: AtomicUsize,
     /// How many were lost.
     pub lost: Count,
 }
@@ -16,7 +19,12 @@ pub struct Basket<T> {
 impl<T> Basket<T> {
     /// An empty one with room for `max`.
     pub const fn new(max: usize) -> Self {
-        Self { things: Mutex::new(Vec::new()), max, lost: Count::new() }
+        Self {
+            things: Mutex::new(Vec::new()),
+            max,
+            usual: AtomicUsize::new(0),
+            lost: Count::new(),
+        }
     }
 
     /// Puts one thing in. Only the owning thread may: it counts what is lost.
@@ -34,9 +42,13 @@ impl<T> Basket<T> {
 
     /// Takes all that is in it.
     pub fn take(&self) -> Vec<T> {
+        // Made before the lock is taken: whoever puts meanwhile would lose what he has.
+        let empty = Vec::with_capacity(self.usual.load(Ordering::Relaxed));
         let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = things.len().min(self.max);
-        std::mem::replace(&mut *things, Vec::with_capacity(room))
+        let full = std::mem::replace(&mut *things, empty);
+        drop(things);
+        self.usual.store(full.len(), Ordering::Relaxed);
+        full
     }
 }
 
