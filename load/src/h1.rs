@@ -173,12 +173,15 @@ impl<'a> Connection<'a> {
         }
         let target = &self.lane.plan.targets[pick.target];
         self.stream = Some(dial(target, Protocol::Http1).await?);
+        self.count_opened();
+        self.converse(&mut Answer::new(method == Method::HEAD)).await
+    }
+
+    fn count_opened(&mut self) {
         let mut report = self.lane.report.borrow_mut();
         report.connections += 1;
         report.reopened += u64::from(self.was_open && self.lane.plan.reuse);
         self.was_open = true;
-        drop(report);
-        self.converse(&mut Answer::new(method == Method::HEAD)).await
     }
 
     async fn converse(&mut self, answer: &mut Answer) -> Result<Whole, Failure> {
