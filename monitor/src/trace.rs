@@ -86,15 +86,25 @@ pub struct Parent {
     pub flags: u8,
 }
 
-/// Writes a number's last lower-case hexadecimal digits, as many as there is room for: an even number.
-pub fn hex(into: &mut [u8], value: u128) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let bytes = value.to_be_bytes();
-    let first = bytes.len().saturating_sub(into.len() / 2);
-    for (two, byte) in into.chunks_exact_mut(2).zip(&bytes[first..]) {
-        two[0] = DIGITS[usize::from(byte >> 4)];
-        two[1] = DIGITS[usize::from(byte & 15)];
+/// Writes a number's last lower-case hexadecimal digits, as many as there is room for.
+pub fn hex(into: &mut [u8], mut value: u128) {
+    for eight in into.rchunks_mut(8) {
+        let digits = digits_of(value as u32);
+        eight.copy_from_slice(&digits[digits.len() - eight.len()..]);
+        value >>= 32;
     }
+}
+
+/// Eight digits at once: each half of a byte moves into a byte of its own; those above nine are moved
+/// on to the letters.
+fn digits_of(value: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut halves = u64::from(value);
+    halves = (halves << 16 | halves) & 0x0000_ffff_0000_ffff;
+    halves = (halves << 8 | halves) & 0x00ff_00ff_00ff_00ff;
+    halves = (halves << 4 | halves) & (ONES * 0x0f);
+    let letters = (halves + ONES * 6) >> 4 & ONES;
+    (halves + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }
 
 /// Reads a `traceparent` (§3.2.2): `None` if it is malformed, and a new trace must begin.
@@ -181,6 +191,13 @@ mod tests {
             let below = Trace::begin(parse(&trace.text(1)), (id, 7), false);
             prop_assert_eq!((below.id, below.parent), (id, trace.try_span(1)));
             prop_assert_eq!(below.is_sampled(), sampled);
+        }
+
+        #[test]
+        fn digits_are_those_of_the_standard_library(value: u128, length in 0_usize..=32) {
+            let mut digits = vec![0; length];
+            hex(&mut digits, value);
+            prop_assert_eq!(&format!("{value:032x}").as_bytes()[32 - length..], &digits[..]);
         }
 
         #[test]
