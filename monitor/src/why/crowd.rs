@@ -23,8 +23,10 @@ const OUTLIER_MS: f64 = 20.0;
 const SLICES: usize = 12;
 /// … of which one with fewer requests says nothing.
 const SLICE_COUNT_MIN: usize = 20;
-/// The store is cold while so much less comes from it than at its best.
-const COLDER: f64 = 0.25;
+/// The store is cold while so much less comes from it than at its best …
+const COLDER: f64 = 0.2;
+/// … or so much less since it was purged: then what emptied it is known.
+const COLDER_PURGED: f64 = 0.1;
 /// A gateway this young is filling its store: that much less comes from it is no news then.
 const YOUNG: Duration = Duration::from_mins(5);
 /// After a purge the store is cold even if that does not get better, for so long …
@@ -218,16 +220,17 @@ impl Store {
 
     /// The slices in which it was cold, by what explains it.
     fn cold(&self, end: f64, context: &Context) -> Vec<usize> {
-        let is_cold = |at: &usize| self.slices[*at].share() < self.best - COLDER;
-        let mut slices: Vec<usize> = self.known.iter().copied().filter(is_cold).collect();
         let purged = context.purged.filter(|ago| *ago < PURGED);
         // A slice in which it was purged belongs to it.
         let since = |at: &usize, ago: Duration| {
             self.begin + (*at + 1) as f64 * self.width > end - ago.as_secs_f64() * 1e3
         };
-        if context.uptime < YOUNG {
-            slices.retain(|at| purged.is_some_and(|ago| since(at, ago)));
-        }
+        let is_cold = |at: &usize| {
+            let less = self.best - self.slices[*at].share();
+            let by_purge = purged.is_some_and(|ago| since(at, ago));
+            by_purge && less > COLDER_PURGED || context.uptime >= YOUNG && less > COLDER
+        };
+        let slices: Vec<usize> = self.known.iter().copied().filter(is_cold).collect();
         if let Some(ago) = purged.filter(|_| slices.is_empty()) {
             let after: Vec<usize> =
                 self.known.iter().copied().filter(|at| since(at, ago)).collect();
