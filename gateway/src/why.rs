@@ -184,6 +184,7 @@ pub fn json(explanation: &Explanation) -> Value {
         "p99_ms": explanation.p99_ms,
         "bands": bands.collect::<Vec<_>>(),
         "findings": findings.collect::<Vec<_>>(),
+        "notes": explanation.notes,
         "dimensions": dimensions.collect::<Vec<_>>(),
         "slow_keys": keys.collect::<Vec<_>>(),
         "map": map.collect::<Vec<_>>(),
@@ -204,6 +205,9 @@ pub fn text(explanation: &Explanation) -> String {
     }
     if explanation.findings.is_empty() {
         text.push_str("\nNothing stands out.\n");
+    }
+    for note in &explanation.notes {
+        let _ = writeln!(text, "\n{note}");
     }
     for (at, found) in explanation.findings.iter().enumerate() {
         let _ = write!(

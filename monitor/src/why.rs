@@ -103,6 +103,8 @@ pub struct Explanation {
     pub bands: Vec<Band>,
     /// Causes, what explains the most first.
     pub findings: Vec<Finding>,
+    /// What is as it should be and yet worth knowing, in sentences.
+    pub notes: Vec<String>,
     /// What slow requests have in common.
     pub dimensions: Vec<Dimension>,
     /// What most time was spent for.
@@ -210,6 +212,7 @@ pub fn explain(records: &[Record], names: &Names, context: &Context) -> Explanat
     if records.len() >= COUNT_MIN {
         explanation.dimensions = compare::dimensions(&digest, names);
         explanation.findings = suspect::rank(&digest, suspects(&digest, &calls, names, context));
+        explanation.notes.extend(crowd::filling(&digest, context));
     }
     explanation
 }

@@ -10,6 +10,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
+use base::Moment;
 use bench::scene::Gateway;
 use bench::why::{Crowd, Fault, Town};
 use clap::Parser;
@@ -18,10 +19,11 @@ use tokio::task::LocalSet;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// By how much they matter more: each has six times the gateway's share.
-const NICER: i32 = 8;
-/// How many want the gateway's core beside it.
-const HOGS: usize = 3;
+/// Who wants the gateway's core has it for so long …
+const HOG_BUSY: Duration = Duration::from_millis(50);
+/// … and leaves it for so long: the kernel would take it away at 95 % (`sched_rt_runtime_us`), and the
+/// question has to be answered as well.
+const HOG_ASLEEP: Duration = Duration::from_millis(15);
 
 /// Whether the cause of a slow tail is named.
 #[derive(Parser)]
@@ -50,6 +52,9 @@ struct Arguments {
     /// Prints the whole explanation of each run.
     #[arg(long)]
     tell: bool,
+    /// Only wants a core, for so many seconds: what this program starts beside the gateway.
+    #[arg(long, hide = true)]
+    hog: Option<u64>,
 }
 
 /// What came of one run.
@@ -65,6 +70,10 @@ struct Outcome {
 
 fn main() -> ExitCode {
     let options = Arguments::parse();
+    if let Some(seconds) = options.hog {
+        hog(Duration::from_secs(seconds));
+        return ExitCode::SUCCESS;
+    }
     if let Some((_, own)) = options.cores.split_once(',') {
         settle(std::process::id(), own, options.nice);
     }
@@ -165,13 +174,8 @@ async fn run(options: &Arguments, fault: Option<Fault>, turn: u32) -> Result<Out
         let purge = ["purge", "--all", "--admin", &gateway.admin.to_string()];
         tokio::process::Command::new(&binary).args(purge).output().await?;
     }
-    let hogs = if fault == Some(Fault::BusyGateway) {
-        // Whoever does little is let through at once, unless others matter more.
-        settle(gateway.id(), core, options.nice + NICER);
-        hogs(core, options.nice)?
-    } else {
-        Hogs(Vec::new())
-    };
+    let starves = fault == Some(Fault::BusyGateway);
+    let mut hog = starves.then(|| Hog::start(core, options.seconds)).transpose()?;
     let mut outcome =
         Outcome { findings: Vec::new(), named: None, ended: (0, 0), p50: 0.0, p99: 0.0 };
     let mut told = Value::Null;
@@ -189,7 +193,10 @@ async fn run(options: &Arguments, fault: Option<Fault>, turn: u32) -> Result<Out
             && outcome.findings.first().map(String::as_str) == fault.map(Fault::cause);
         outcome.named = if named { outcome.named.or(Some(second)) } else { None };
     }
-    drop(hogs);
+    if let Some(hog) = &mut hog {
+        hog.check()?;
+    }
+    drop(hog);
     coming.abort();
     outcome.ended = crowd.ended.get();
     let figure = |name: &str| told[name].as_f64().unwrap_or(0.0);
@@ -202,24 +209,47 @@ async fn run(options: &Arguments, fault: Option<Fault>, turn: u32) -> Result<Out
     Ok(outcome)
 }
 
-/// Processes that do nothing but want a core; they end when this is dropped.
-struct Hogs(Vec<Child>);
-
-fn hogs(core: &str, nice: i32) -> Result<Hogs> {
-    let mut hogs = Hogs(Vec::new());
-    for _ in 0..HOGS {
-        let child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn()?;
-        settle(child.id(), core, nice);
-        hogs.0.push(child);
+/// Wants a core most of the time, until then.
+fn hog(whole: Duration) {
+    let begun = Moment::now();
+    while Moment::now().since(begun) < whole {
+        let busy = Moment::now();
+        while Moment::now().since(busy) < HOG_BUSY {
+            std::hint::spin_loop();
+        }
+        std::thread::sleep(HOG_ASLEEP);
     }
-    Ok(hogs)
 }
 
-impl Drop for Hogs {
-    fn drop(&mut self) {
-        for hog in &mut self.0 {
-            let _ = hog.kill();
-            let _ = hog.wait();
+/// A process that is served before all others of its core (`SCHED_FIFO`): among equals, whoever does
+/// as little as the gateway is let through at once. It ends when this is dropped, or by itself.
+struct Hog(Child);
+
+impl Hog {
+    fn start(core: &str, seconds: u64) -> Result<Self> {
+        let own = std::env::current_exe()?;
+        let mut command = Command::new("taskset");
+        command.args(["-c", core, "chrt", "-f", "10"]).arg(own);
+        // Questions that take long make the run longer than its seconds.
+        command.args(["--hog", &(seconds * 3).to_string()]);
+        Ok(Self(command.spawn()?))
+    }
+
+    /// It did what it was started for.
+    fn check(&mut self) -> Result<()> {
+        match self.0.try_wait()? {
+            Some(ended) if !ended.success() => {
+                Err("no real-time priority for who wants the gateway's core: run this as root"
+                    .into())
+            }
+            _ => Ok(()),
         }
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -23,12 +23,18 @@ const OUTLIER_MS: f64 = 20.0;
 const SLICES: usize = 12;
 /// … of which one with fewer requests says nothing.
 const SLICE_COUNT_MIN: usize = 20;
-/// The store is cold while so much less comes from it than at its best.
-const COLDER: f64 = 0.25;
-/// A gateway this young has a cold store even if that does not get better.
-const YOUNG: Duration = Duration::from_mins(1);
-/// Then so little comes from it.
+/// The store is cold while so much less comes from it than at its best …
+const COLDER: f64 = 0.2;
+/// … or so much less since it was purged: then what emptied it is known.
+const COLDER_PURGED: f64 = 0.1;
+/// A gateway this young is filling its store: that much less comes from it is no news then.
+const YOUNG: Duration = Duration::from_mins(5);
+/// After a purge the store is cold even if that does not get better, for so long …
+const PURGED: Duration = Duration::from_mins(1);
+/// … while so little comes from it.
 const COLD_SHARE: f64 = 0.5;
+/// A store that gives so much has filled.
+const FULL_SHARE: f64 = 0.9;
 /// So many misses have to be for what was not asked for before.
 const FIRST_SHARE: f64 = 0.7;
 
@@ -153,15 +159,43 @@ fn is_missed(row: &Row<'_>) -> bool {
     matches!(row.record.cached, Some(Cached::Miss | Cached::Collapsed))
 }
 
-fn cold(digest: &Digest<'_>, context: &Context) -> Option<Suspicion> {
-    let (begin, end) = (digest.rows.first()?.begun(), digest.rows.last()?.begun());
-    let width = ((end - begin) / SLICES as f64).max(f64::EPSILON);
-    let slice_of = |row: &Row<'_>| whole((row.begun() - begin) / width).min(SLICES - 1);
-    let mut slices = [Slice::default(); SLICES];
-    for key in digest.keys() {
+/// What came from the store over the window, which is looked at in slices.
+struct Store {
+    begin: f64,
+    width: f64,
+    slices: [Slice; SLICES],
+    /// The slices with enough requests to say something.
+    known: Vec<usize>,
+    /// What came from it at its best.
+    best: f64,
+}
+
+impl Store {
+    fn of(digest: &Digest<'_>) -> Option<Self> {
+        let (begin, end) = (digest.rows.first()?.begun(), digest.rows.last()?.begun());
+        let width = ((end - begin) / SLICES as f64).max(f64::EPSILON);
+        let mut store =
+            Self { begin, width, slices: Default::default(), known: Vec::new(), best: 0.0 };
+        for key in digest.keys() {
+            store.count(key.iter().map(|at| digest.row(*at)));
+        }
+        let known = (0..SLICES).filter(|at| store.slices[*at].count() >= SLICE_COUNT_MIN);
+        store.known = known.collect();
+        let mut shares: Vec<f64> = store.known.iter().map(|at| store.slices[*at].share()).collect();
+        store.best = quantile(&mut shares, 0.8);
+        Some(store)
+    }
+
+    fn slice_of(&self, row: &Row<'_>) -> usize {
+        whole((row.begun() - self.begin) / self.width).min(SLICES - 1)
+    }
+
+    /// Counts the requests for one key.
+    fn count<'r>(&mut self, key: impl Iterator<Item = &'r Row<'r>>) {
         let mut seen = false;
-        for row in key.iter().map(|at| digest.row(*at)) {
-            let slice = &mut slices[slice_of(row)];
+        for row in key {
+            let at = self.slice_of(row);
+            let slice = &mut self.slices[at];
             if is_stored(row) {
                 slice.stored += 1;
                 // What was there and is gone has to be fetched for the first time again.
@@ -174,23 +208,45 @@ fn cold(digest: &Digest<'_>, context: &Context) -> Option<Suspicion> {
             }
         }
     }
-    let known: Vec<usize> =
-        (0..SLICES).filter(|at| slices[*at].count() >= SLICE_COUNT_MIN).collect();
-    let mut shares: Vec<f64> = known.iter().map(|at| slices[*at].share()).collect();
-    let best = quantile(&mut shares, 0.8);
-    let is_cold = |at: usize| known.contains(&at) && slices[at].share() < best - COLDER;
-    let mut cold: Vec<usize> = (0..SLICES).filter(|at| is_cold(*at)).collect();
-    let all = |of: fn(&Slice) -> usize, which: &[usize]| {
-        which.iter().map(|at| of(&slices[*at])).sum::<usize>()
-    };
-    let young = context.uptime < YOUNG || context.purged.is_some_and(|ago| ago < YOUNG);
-    if cold.is_empty() && young {
-        let stored = all(|slice| slice.stored, &known) as f64;
-        if stored < COLD_SHARE * all(Slice::count, &known) as f64 {
-            cold = known;
-        }
+
+    fn sum(&self, of: fn(&Slice) -> usize, which: &[usize]) -> usize {
+        which.iter().map(|at| of(&self.slices[*at])).sum()
     }
-    let (missed, first) = (all(|slice| slice.missed, &cold), all(|slice| slice.first, &cold));
+
+    /// The share that came from it in these slices.
+    fn share(&self, which: &[usize]) -> f64 {
+        self.sum(|slice| slice.stored, which) as f64 / self.sum(Slice::count, which).max(1) as f64
+    }
+
+    /// The slices in which it was cold, by what explains it.
+    fn cold(&self, end: f64, context: &Context) -> Vec<usize> {
+        let purged = context.purged.filter(|ago| *ago < PURGED);
+        // A slice in which it was purged belongs to it.
+        let since = |at: &usize, ago: Duration| {
+            self.begin + (*at + 1) as f64 * self.width > end - ago.as_secs_f64() * 1e3
+        };
+        let is_cold = |at: &usize| {
+            let less = self.best - self.slices[*at].share();
+            let by_purge = purged.is_some_and(|ago| since(at, ago));
+            by_purge && less > COLDER_PURGED || context.uptime >= YOUNG && less > COLDER
+        };
+        let slices: Vec<usize> = self.known.iter().copied().filter(is_cold).collect();
+        if let Some(ago) = purged.filter(|_| slices.is_empty()) {
+            let after: Vec<usize> =
+                self.known.iter().copied().filter(|at| since(at, ago)).collect();
+            if self.share(&after) < COLD_SHARE {
+                return after;
+            }
+        }
+        slices
+    }
+}
+
+fn cold(digest: &Digest<'_>, context: &Context) -> Option<Suspicion> {
+    let store = Store::of(digest)?;
+    let cold = store.cold(digest.rows.last()?.begun(), context);
+    let missed = store.sum(|slice| slice.missed, &cold);
+    let first = store.sum(|slice| slice.first, &cold);
     if missed < SLICE_COUNT_MIN || (first as f64) < FIRST_SHARE * missed as f64 {
         return None;
     }
@@ -199,16 +255,34 @@ fn cold(digest: &Digest<'_>, context: &Context) -> Option<Suspicion> {
     let hit = quantile(&mut hits, 0.5);
     let claims: Vec<_> = digest
         .each()
-        .filter(|(_, row)| is_missed(row) && cold.contains(&slice_of(row)))
+        .filter(|(_, row)| is_missed(row) && cold.contains(&store.slice_of(row)))
         .map(|(at, row)| (at, (row.total - hit).max(0.0)))
         .collect();
-    let share = all(|slice| slice.stored, &cold) as f64 / all(Slice::count, &cold).max(1) as f64;
     let missed_by = say::shares(digest, "were not in the store", is_missed);
+    let why = match context.purged.filter(|ago| *ago < PURGED) {
+        Some(ago) => format!(" It was purged {} ago.", say::time(ago.as_secs_f64() * 1e3)),
+        None => String::new(),
+    };
     let sentence = format!(
-        "{missed_by}; for {} only {} came from it, at best {}.",
-        say::time(cold.len() as f64 * width),
-        say::percent(share),
-        say::percent(best),
+        "{missed_by}; for {} only {} came from it, at best {}.{why}",
+        say::time(cold.len() as f64 * store.width),
+        say::percent(store.share(&cold)),
+        say::percent(store.best),
     );
     Some(Suspicion { cause: Cause::ColdCache, claims, sentence })
+}
+
+/// A store that fills because the gateway has only just started: to be expected, and worth a sentence.
+pub(super) fn filling(digest: &Digest<'_>, context: &Context) -> Option<String> {
+    let stored = digest.rows.iter().filter(|row| is_stored(row)).count();
+    let missed = digest.rows.iter().filter(|row| is_missed(row)).count();
+    let share = stored as f64 / (stored + missed).max(1) as f64;
+    if context.uptime >= YOUNG || missed < SLICE_COUNT_MIN || share >= FULL_SHARE {
+        return None;
+    }
+    Some(format!(
+        "The gateway was started {} ago and is still filling its cache: {} of what may be stored came from it.",
+        say::time(context.uptime.as_secs_f64() * 1e3),
+        say::percent(share),
+    ))
 }

@@ -11,12 +11,16 @@ use traffic::{Fault, World};
 
 /// Seeds that thresholds were found with, and those that they were not.
 const KNOWN: std::ops::Range<u64> = 0..20;
-const HELD_OUT: std::ops::Range<u64> = 1_000..1_020;
-const HEALTHY: std::ops::Range<u64> = 5_000..5_040;
+const HELD_OUT: std::ops::Range<u64> = 20_000..20_020;
+const HEALTHY: std::ops::Range<u64> = 25_000..25_040;
 
-/// Of forty worlds, those in which a fault has to be named first. Not all: some faults are drawn so
-/// weak that they hardly move the tail.
-const FIRST_MIN: usize = 35;
+/// Of forty worlds, those in which a fault has to be named first …
+const FIRST_MIN: usize = 36;
+/// … for so many of the fourteen; it has to be named in the first two for all.
+const FIRST_FAULTS_MIN: usize = 13;
+/// Faults drawn so weak that they hardly move the tail: by the cause, in so many of forty worlds it is not
+/// named in the first two.
+const TOO_WEAK: &[(&str, usize)] = &[];
 
 fn explained(seed: u64, fault: Option<Fault>) -> Explanation {
     let (records, names, context) = World::new(seed, fault).play();
@@ -41,7 +45,7 @@ fn named(fault: Fault, seeds: std::ops::Range<u64>) -> (usize, usize) {
 
 #[test]
 fn the_cause_is_named() {
-    let mut missed = Vec::new();
+    let (mut missed, mut firsts) = (Vec::new(), 0);
     let mut lines = Vec::new();
     for fault in Fault::ALL {
         let (first, two) = named(*fault, KNOWN);
@@ -50,20 +54,25 @@ fn the_cause_is_named() {
             "| {:28} | {first:2}/20 | {two:2}/20 | {held_first:2}/20 | {held_two:2}/20 |",
             fault.text()
         ));
-        if first + held_first < FIRST_MIN || two + held_two < FIRST_MIN {
+        firsts += usize::from(first + held_first >= FIRST_MIN);
+        let weak = TOO_WEAK.iter().find(|(cause, _)| *cause == fault.cause());
+        let worlds = KNOWN.count() + HELD_OUT.count() - weak.map_or(0, |(_, count)| *count);
+        if two + held_two < worlds {
             missed.push(fault.text());
         }
     }
     println!("| fault                        | first | in two | held out: first | in two |");
     lines.iter().for_each(|line| println!("{line}"));
-    assert!(missed.is_empty(), "not named: {missed:?}");
+    assert!(missed.is_empty(), "not named in the first two: {missed:?}");
+    assert!(firsts >= FIRST_FAULTS_MIN, "named first often enough: {firsts} of 14");
 }
 
 #[test]
 fn healthy_traffic_raises_nothing() {
-    let mut alarms = 0;
+    let (mut alarms, mut notes) = (0, 0);
     for seed in HEALTHY {
         let explanation = explained(seed, None);
+        notes += explanation.notes.len();
         for finding in &explanation.findings {
             alarms += 1;
             println!("  {seed}: {} {}: {}", finding.cause.name(), finding.ms, finding.sentence);
@@ -71,4 +80,6 @@ fn healthy_traffic_raises_nothing() {
     }
     println!("healthy: {alarms} alarms in {} runs", HEALTHY.count());
     assert_eq!(alarms, 0);
+    // Some of them have just been started, and say so.
+    assert!(notes > 0, "a store that fills is told");
 }

@@ -262,7 +262,12 @@ impl World {
 
     /// All records, what they mean, and what they do not know.
     pub(crate) fn play(mut self) -> (Vec<Record>, Names, Context) {
-        let warm = !matches!(self.fault, Some(Fault::ColdCache));
+        // A healthy gateway may have been started just now, and things may be fresh for seconds only.
+        let started = self.fault.is_none() && self.shape == 1;
+        if self.fault.is_none() && self.shape == 2 {
+            self.ttl /= 20.0;
+        }
+        let warm = !started && !matches!(self.fault, Some(Fault::ColdCache));
         if warm {
             for (at, route) in self.routes.iter().enumerate().filter(|(_, route)| route.caches) {
                 for key in 0..route.keys as u64 {
@@ -273,7 +278,7 @@ impl World {
                 }
             }
         }
-        let cold_from = [self.length / 3.0, 0.0, self.length * 0.7][self.shape];
+        let cold_from = self.length * [1.0 / 3.0, 0.4, 0.7][self.shape];
         let mut purged = None;
         let mut at = 0.0;
         let shares: Vec<f64> = self.routes.iter().map(|route| route.share).collect();
@@ -288,7 +293,7 @@ impl World {
                 left < 0.0
             });
             let route = route.unwrap_or(0);
-            if self.fault == Some(Fault::ColdCache) && cold_from > 0.0 && purged.is_none() {
+            if self.fault == Some(Fault::ColdCache) && purged.is_none() {
                 self.prewarm(at, cold_from, &mut purged);
             }
             self.request(at, route);
@@ -297,7 +302,10 @@ impl World {
         records.sort_by_key(|record| record.begun + record.total());
         let busy = matches!(self.fault, Some(Fault::BusyGateway));
         let delay = if busy { 0.12 + 0.5 * self.much } else { self.chance.between(0.0, 0.05) };
-        let young = self.fault == Some(Fault::ColdCache) && self.shape == 1;
+        // Whoever else emptied the store (a flushed Redis, say) does not tell.
+        let purged = purged.filter(|_| self.shape != 1);
+        // That a gateway is young is no excuse for what a purge does.
+        let young = started || self.fault == Some(Fault::ColdCache) && self.shape == 2;
         let uptime = if young { self.length } else { 3_600_000.0 };
         let names = Names {
             routes: ["items", "list", "cart", "search", "page"].map(str::to_owned).to_vec(),
@@ -318,7 +326,7 @@ impl World {
         if at >= until {
             self.stored.clear();
             *purged = Some(at);
-        } else if self.stored.is_empty() && self.shape == 0 {
+        } else if self.stored.is_empty() && self.shape != 2 {
             for (at, route) in self.routes.iter().enumerate().filter(|(_, route)| route.caches) {
                 self.stored.extend((0..route.keys as u64).map(|key| ((at, key), 1e9)));
             }
