@@ -19,12 +19,7 @@ pub struct Basket<T> {
 impl<T> Basket<T> {
     /// An empty one with room for `max`.
     pub const fn new(max: usize) -> Self {
-        Self {
-            things: Mutex::new(Vec::new()),
-            max,
-            usual: AtomicUsize::new(0),
-            lost: Count::new(),
-        }
+        Self { things: Mutex::new(Vec::new()), max, usual: AtomicUsize::new(0), lost: Count::new() }
     }
 
     /// Puts one thing in. Only the owning thread may: it counts what is lost.

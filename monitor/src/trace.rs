@@ -197,7 +197,8 @@ mod tests {
         fn digits_are_those_of_the_standard_library(value: u128, length in 0_usize..=32) {
             let mut digits = vec![0; length];
             hex(&mut digits, value);
-            prop_assert_eq!(&format!("{value:032x}").as_bytes()[32 - length..], &digits[..]);
+            let all = format!("{value:032x}");
+            prop_assert_eq!(&all.as_bytes()[32 - length..], &digits[..]);
         }
 
         #[test]

@@ -335,11 +335,13 @@ impl World {
 
     fn request(&mut self, at: f64, route: usize) {
         if self.fault == Some(Fault::Serial) && self.chance.is(0.05 + 0.1 * self.much) {
-            return self.page(at);
+            self.page(at);
+            return;
         }
         let mut key = self.chance.rank(self.routes[route].keys) as u64;
         if self.fault == Some(Fault::Stampede) && self.chance.is(0.15 + 0.2 * self.much) {
-            return self.cached(at, 0, 7);
+            self.cached(at, 0, 7);
+            return;
         }
         if self.fault == Some(Fault::HeavyKeys) && self.chance.is(0.02 + 0.03 * self.much) {
             key = 3_000 + self.chance.below(3 + 3 * self.shape) as u64;

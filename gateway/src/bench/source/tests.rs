@@ -86,8 +86,8 @@ fn urls_have_weights() {
 
 #[test]
 fn a_file_of_many_urls_is_one_kind_and_keeps_its_weights() {
-    let lines: String = (0..40).map(|n| format!("/p/{n}*{}\n", n % 3 + 1)).collect();
-    let file = File::of(&format!("# pages\n\n{lines}"));
+    let lines: Vec<_> = (0..40).map(|n| format!("/p/{n}*{}", n % 3 + 1)).collect();
+    let file = File::of(&format!("# pages\n\n{}", lines.join("\n")));
     let source = made(&["--urls", file.path(), "--to", "http://a"]);
     assert_eq!((source.requests.len(), source.requests[0].paths.len()), (1, 40));
     let sequence = source.sequence.unwrap();
