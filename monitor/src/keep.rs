@@ -2,7 +2,7 @@
 //! its kind.
 //!
 //! A gateway sees an exchange to its end before it has to decide, so this is tail sampling without a
-//! collector. All bounds are for one route on one thread and a minute.
+//! collector. All bounds are for one route on one thread and a minute; that of firsts is for good.
 
 use crate::facts::Facts;
 use base::{Moment, Side};
