@@ -1,6 +1,6 @@
 //! Chance from a seed.
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
+/// `SplitMix64` (Steele, Lea, Flood 2014).
 pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {

@@ -345,9 +345,9 @@ impl World {
             key = 3_000 + self.chance.below(3 + 3 * self.shape) as u64;
         }
         if self.routes[route].caches {
-            self.cached(at, route, key)
+            self.cached(at, route, key);
         } else {
-            self.plain(at, route, key, None)
+            self.plain(at, route, key, None);
         }
     }
 
