@@ -3,6 +3,7 @@
 use crate::practice::{DemoFlags, ShopFlags};
 use clap::{CommandFactory, Parser, Subcommand};
 use gateway::top;
+use monitor::settings::AccessLog;
 use std::io::{self, IsTerminal, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -156,8 +157,15 @@ impl Failure {
 pub(crate) type Done = Result<ExitCode, Failure>;
 
 pub(crate) fn check(config: &Path) -> Done {
-    let settings = settings::load(config).map_err(mistakes)?;
+    let mut settings = settings::load(config).map_err(mistakes)?;
     let cache = std::sync::Arc::new(cache::Cache::in_memory(&settings.cache));
+    // Whoever checks may be somebody else than who will run: the log is not his to create.
+    if let AccessLog::File(path) = &settings.monitor.access_log
+        && !path.exists()
+        && path.parent().is_some_and(Path::is_dir)
+    {
+        settings.monitor.access_log = AccessLog::Off;
+    }
     gateway::house::Snapshot::new(settings.clone(), cache, None)
         .map_err(|error| Failure::mistake(gateway::gateway::chain(&error)))?;
     let (services, routes) = (settings.services.len(), settings.routes.len());

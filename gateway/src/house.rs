@@ -11,6 +11,7 @@ use base::field::Prepared;
 use cache::Cache;
 use monitor::keep::Keeper;
 use monitor::log::Log;
+use monitor::settings::AccessLog;
 use monitor::{Ledger, RouteMeter};
 use rustls::ServerConfig;
 use service::{Service, Shared};
@@ -93,8 +94,13 @@ pub enum NotReady {
     #[error("cannot use the disk of [cache]")]
     Disk(#[source] io::Error),
     /// The access log.
-    #[error("cannot open the access log")]
-    Log(#[source] io::Error),
+    #[error("cannot open the access log {path} (`access_log` of [monitor])")]
+    Log {
+        /// Where.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl Snapshot {
@@ -122,6 +128,10 @@ impl Snapshot {
             })
             .collect::<Result<_, TlsError>>()?;
         let log_failed = before.map_or_else(Arc::default, |before| Arc::clone(&before.log_failed));
+        let log_path = match &settings.monitor.access_log {
+            AccessLog::File(path) => path.display().to_string(),
+            AccessLog::Stdout | AccessLog::Off => "on standard output".to_owned(),
+        };
         let log = Log::open(&settings.monitor.access_log, Arc::clone(&log_failed));
         Ok(Self {
             router: Router::new(&settings.routes),
@@ -131,7 +141,7 @@ impl Snapshot {
             rates: Rates::new(&settings, before.map(|before| &before.rates)),
             caches: settings.routes.iter().any(|route| route.cache.enabled),
             cache,
-            log: log.map_err(NotReady::Log)?,
+            log: log.map_err(|source| NotReady::Log { path: log_path, source })?,
             log_failed,
             via: Via::new(&settings.forward.via),
             generation: before.map_or(0, |before| before.generation.wrapping_add(1)),

@@ -6,6 +6,7 @@
 
 use crate::gateway::Gateway;
 use base::Moment;
+use monitor::keep::Why;
 use monitor::{Kept, Ledger, Merged, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,6 +18,9 @@ const TURN: Duration = Duration::from_millis(250);
 /// How long records are remembered, and how many at most.
 pub const WINDOW: Duration = Duration::from_mins(1);
 const RECORDS_MAX: usize = 131_072;
+/// How many of those that were kept because their callers record them are remembered at once: anybody
+/// can ask, and what failed or was slow must not be forgotten for it.
+const ASKED_MAX: usize = 256;
 /// How many exchanges that were kept are remembered.
 const KEPT_MAX: usize = 1_024;
 /// Kept exchanges that whoever listens may have left to hear.
@@ -45,6 +49,7 @@ pub struct State {
     pub kept: VecDeque<Arc<Kept>>,
     /// How many more there were before: the number of the first of those that are left.
     pub kept_gone: u64,
+    asked: usize,
     slow: Slow,
 }
 
@@ -85,13 +90,24 @@ impl Reporter {
         state.records.drain(..old.max(over));
         for kept in kept.into_iter().map(Arc::new) {
             let _nobody_listens = self.kept.send(Arc::clone(&kept));
-            if state.kept.len() == KEPT_MAX {
-                state.kept.pop_front();
-                state.kept_gone += 1;
-            }
-            state.kept.push_back(kept);
+            state.remember(kept);
         }
         state.slow.look(ledgers, now);
+    }
+}
+
+impl State {
+    fn remember(&mut self, kept: Arc<Kept>) {
+        let is_asked = |kept: &Kept| usize::from(kept.why == Why::Asked);
+        if is_asked(&kept) == 1 && self.asked >= ASKED_MAX {
+            return;
+        }
+        if self.kept.len() == KEPT_MAX {
+            self.asked -= self.kept.pop_front().map_or(0, |gone| is_asked(&gone));
+            self.kept_gone += 1;
+        }
+        self.asked += is_asked(&kept);
+        self.kept.push_back(kept);
     }
 }
 

@@ -43,6 +43,7 @@ pub fn begin(house: &House, exchange: &mut Exchange<'_>) {
 pub fn finish(worker: &Worker, house: &House, exchange: &mut Exchange<'_>) {
     let now = Moment::now();
     exchange.facts.timeline.enter(Phase::Gateway, now);
+    exchange.facts.note_unfinished(now);
     let facts = &exchange.facts;
     let meter = house.meter(facts.route);
     worker.ledger.record(Some(meter), facts);

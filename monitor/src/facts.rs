@@ -151,6 +151,26 @@ impl Facts {
         self.first_try.iter().chain(&self.more_tries)
     }
 
+    /// Notes the try that was under way when its client left.
+    pub fn note_unfinished(&mut self, now: Moment) {
+        let Some(server) = self.server.filter(|_| self.fault == Some(FaultKind::ClientGone)) else {
+            return;
+        };
+        let noted = self.tries().map(|tried| tried.number).max().unwrap_or(0);
+        if noted < self.attempts {
+            self.note_try(Try {
+                number: self.attempts,
+                cause: if self.attempts == 1 { Cause::First } else { Cause::Retry },
+                server,
+                begun: self.tries().last().map_or(self.asked.unwrap_or(self.begun), |t| t.ended),
+                ended: now,
+                status: 0,
+                fault: Some(FaultKind::ClientGone),
+                reused: self.reused,
+            });
+        }
+    }
+
     /// Notes one more.
     pub fn note_try(&mut self, ended: Try) {
         if self.first_try.is_none() {

@@ -260,7 +260,7 @@ impl Ledger {
         let status = usize::from(facts.status).checked_sub(100).unwrap_or(STATUSES);
         let status = status.min(STATUSES - 1);
         route.statuses[status].add(1);
-        let whole = if facts.attempts == 0 { &route.from_store } else { &route.from_service };
+        let whole = if facts.asked.is_none() { &route.from_store } else { &route.from_service };
         whole.record(facts.timeline.total());
         if !cfg!(fleetfoot_bare) {
             for (phase, nanos) in facts.timeline.nanos() {

@@ -109,6 +109,7 @@ impl Otlp {
 /// OpenTelemetry's conventions for `url.query` have them), and what APIs call their keys.
 const REDACT: &[&str] = &[
     "access_token",
+    "api-key",
     "api_key",
     "apikey",
     "awsaccesskeyid",

@@ -184,7 +184,7 @@ impl Timeline {
     }
 
     /// Takes over what another timeline says of the wait under way: this exchange waited for that
-    /// one. What of the wait the other does not explain stays with the phase under way.
+    /// one. What of the wait the other does not explain is our own work.
     pub fn absorb(&mut self, other: &Self, next: Phase, now: Moment) {
         let before = self.spent[self.phase as usize];
         self.charge(now);
@@ -195,6 +195,8 @@ impl Timeline {
             self.add(*phase, part);
             waited -= part;
         }
+        self.spent[self.phase as usize] -= waited;
+        self.add(Phase::Gateway, waited);
         self.phase = next;
     }
 

@@ -77,7 +77,7 @@ pub struct Flags {
     /// The method [default: GET, with a body POST]
     #[arg(short = 'X', long, value_name = "METHOD")]
     pub method: Option<String>,
-    /// A field, as `Name: value`; `{n}` becomes the request's number, here, in paths and the body
+    /// A field, as `Name: value`; the letter n in braces becomes the request's number, here, in paths and the body
     #[arg(short = 'H', long, value_name = "FIELD")]
     pub header: Vec<String>,
     /// The body, or a file that holds it

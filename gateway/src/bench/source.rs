@@ -272,7 +272,9 @@ fn from_log(
     // A line is written when its request has ended; they began in another order.
     entries.sort_by_key(|entry| entry.at);
     for entry in entries {
-        let Ok(method) = Method::from_bytes(entry.method.as_bytes()) else {
+        // A log may hold what a strict client cannot send.
+        let method = Method::from_bytes(entry.method.as_bytes());
+        let (Ok(method), true) = (method, Uri::try_from(&*entry.target).is_ok()) else {
             unread += 1;
             continue;
         };

@@ -113,9 +113,14 @@ pub async fn fetch(
             && policy::may_serve_on_error(&entry.life, &query, rules, Moment::recent().wall_ms())
     });
     let now = Moment::now();
-    // Whoever leads takes over what the fetch says of its time; all others only wait.
-    let phase = if slot.is_some() { Phase::Gateway } else { Phase::Collapse };
-    exchange.facts.timeline.enter(phase, now);
+    // Whoever leads takes over what the fetch says of its time, unless he leaves before; all others
+    // only wait.
+    if slot.is_some() {
+        exchange.facts.asked = Some(now);
+        exchange.facts.timeline.enter(Phase::Server, now);
+    } else {
+        exchange.facts.timeline.enter(Phase::Collapse, now);
+    }
     let patience = match (&spare, &slot) {
         // Nobody waits longer for a service than this if there is something to show meanwhile.
         (Some(_), _) => Deadline::after(now, HOLD_OFF),

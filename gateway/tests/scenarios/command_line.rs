@@ -220,3 +220,18 @@ fn explain_tells_the_cache_rules_in_force() {
     let told = explain("POST", "http://shop.test/items/7");
     assert!(told.contains("cache:    goes past the store, reason method\n"), "{told}");
 }
+
+#[test]
+fn a_check_creates_no_log() {
+    let folder = Folder::new();
+    let text =
+        "[monitor]\naccess_log = \"new.log\"\n[service.a]\nservers = [\"http://127.0.0.1:1\"]\n";
+    let file = folder.write("fleetfoot.toml", text);
+    let ended = run(&FLEETFOOT, &["check", &file.display().to_string()]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!folder.path().join("new.log").exists());
+    let file = folder.write("fleetfoot.toml", &text.replace("new.log", "none/new.log"));
+    let ended = run(&FLEETFOOT, &["check", &file.display().to_string()]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("none/new.log"), "{ended:?}");
+}

@@ -96,6 +96,21 @@ fn a_slow_answer_is_the_servers() {
 }
 
 #[test]
+fn whom_a_client_that_left_had_waited_for_is_told_all_the_same() {
+    for cache in ["true", "false"] {
+        let origin = Origin::play(|_| vec![Action::Silence]);
+        let top = format!("threads = 1\ncache = {cache}");
+        let gateway = start(&Text::to(&[origin.address()]).top(&top).rest(LOGGED));
+        let mut client = gateway.client();
+        client.request("GET", "/left");
+        origin.head(1);
+        hold();
+        client.reset();
+        check(&gateway, "/left", "server");
+    }
+}
+
+#[test]
 fn what_a_server_says_of_itself_is_told_apart() {
     let says =
         "HTTP/1.1 200 OK\r\nServer-Timing: db;dur=48.5, app;dur=3\r\nContent-Length: 0\r\n\r\n";
