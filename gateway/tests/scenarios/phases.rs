@@ -176,9 +176,9 @@ fn a_server_that_does_not_read_is_send() {
     let gateway = start(&before(&origin).rest("[limits]\nbody_bytes = \"unlimited\""));
     let mut client = gateway.client();
     client.send(format!("PUT /a HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {length}\r\n\r\n"));
+    // As long as it takes until nothing fits in between any more, and then as long again.
     let opening = thread::spawn(move || {
-        hold();
-        hold();
+        (0..8).for_each(|_| hold());
         open.open();
     });
     client.send(vec![b'x'; length]);
