@@ -18,6 +18,7 @@ const TURN: Duration = Duration::from_millis(250);
 /// How long records are remembered, and how many at most.
 pub const WINDOW: Duration = Duration::from_mins(1);
 const RECORDS_MAX: usize = 131_072;
+const TURNS_IN_WINDOW: usize = (WINDOW.as_millis() / TURN.as_millis()) as usize;
 /// How many of those that were kept because their callers record them are remembered at once: anybody
 /// can ask, and what failed or was slow must not be forgotten for it.
 const ASKED_MAX: usize = 256;
@@ -80,6 +81,12 @@ impl Reporter {
     /// Takes what threads have for it.
     pub fn turn(&self, ledgers: &[Arc<Ledger>], now: Moment) {
         let records: Vec<Vec<Record>> = ledgers.iter().map(|l| l.records.take()).collect();
+        let share = RECORDS_MAX / TURNS_IN_WINDOW / ledgers.len().max(1);
+        for (ledger, records) in ledgers.iter().zip(&records) {
+            // More than the window holds is not worth the memory that it would go through.
+            let ended = records.len() as u64 * ledger.record_every();
+            ledger.set_record_every(ended / share as u64);
+        }
         let kept: Vec<_> = ledgers.iter().flat_map(|ledger| ledger.kept.take()).collect();
         let mut state = self.state();
         for records in records {

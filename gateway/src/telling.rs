@@ -48,7 +48,9 @@ pub fn finish(worker: &Worker, house: &House, exchange: &mut Exchange<'_>) {
     let meter = house.meter(facts.route);
     worker.ledger.record(Some(meter), facts);
     if !cfg!(fleetfoot_bare) {
-        worker.ledger.records.put(Record::of(facts, beside(house, exchange)));
+        if worker.ledger.wants_record(facts) {
+            worker.ledger.records.put(Record::of(facts, beside(house, exchange)));
+        }
         let keeper: &RefCell<_> = house.keeper(facts.route);
         if let Some(why) = keeper.borrow_mut().keep(facts, meter.slow(), now) {
             worker.ledger.kept.put(kept(house, exchange, why));

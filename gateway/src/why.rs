@@ -229,7 +229,7 @@ pub fn text(explanation: &Explanation) -> String {
 fn headline(explanation: &Explanation) -> String {
     let (p50, p99) = (explanation.p50_ms, explanation.p99_ms);
     let mut text = format!(
-        "{} requests in the last {} s: p50 {p50:.1} ms, p99 {p99:.1} ms",
+        "{} requests looked at in the last {} s: p50 {p50:.1} ms, p99 {p99:.1} ms",
         explanation.count,
         reporter::WINDOW.as_secs()
     );

@@ -152,8 +152,10 @@ pub struct Ledger {
     pub sent_bytes: Count,
     /// Access log lines that found the log's queue full.
     pub log_dropped: Count,
-    /// A record of every exchange, for a while.
+    /// A record of every exchange, or of a share of them, for a while.
     pub records: Basket<Record>,
+    /// One exchange in so many has a record: a power of two.
+    record_every: AtomicU64,
     /// Exchanges that were kept whole.
     pub kept: Basket<Kept>,
     /// The kernel's number of the thread; 0 while it is not known.
@@ -175,6 +177,7 @@ impl Default for Ledger {
             sent_bytes: Count::new(),
             log_dropped: Count::new(),
             records: Basket::new(RECORDS_MAX),
+            record_every: AtomicU64::new(1),
             kept: Basket::new(KEPT_MAX),
             thread: Count::new(),
         }
@@ -239,6 +242,28 @@ impl Ledger {
         all(&self.servers)
     }
 
+    /// Does this exchange have a record? Where not all have one, whole traces have: who calls whom
+    /// is seen by the share that is left.
+    pub fn wants_record(&self, facts: &Facts) -> bool {
+        let every = self.record_every.load(Ordering::Relaxed);
+        if every == 1 {
+            return true;
+        }
+        let id = if facts.trace.is_on() { facts.trace.id as u64 } else { facts.begun.as_nanos() };
+        // Ids of callers need not be random in all their bits.
+        id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40 & (every - 1) == 0
+    }
+
+    /// One exchange in so many has had a record lately.
+    pub fn record_every(&self) -> u64 {
+        self.record_every.load(Ordering::Relaxed)
+    }
+
+    /// One in about so many is to have one from now on. Told by whoever reads.
+    pub fn set_record_every(&self, every: u64) {
+        self.record_every.store(every.clamp(1, 1 << 20).next_power_of_two(), Ordering::Relaxed);
+    }
+
     /// Faults so far, by kind.
     pub fn faults(&self) -> impl Iterator<Item = (FaultKind, u64)> {
         FaultKind::ALL.iter().copied().zip(self.faults.iter().map(Count::get))
@@ -287,6 +312,25 @@ mod tests {
             ledger.fault(*kind);
         }
         assert!(ledger.faults().all(|(_, n)| n == 1));
+    }
+
+    #[test]
+    fn a_share_of_records_is_of_whole_traces() {
+        let ledger = Ledger::default();
+        let facts = |id| {
+            let mut facts = Facts::begin(Moment::from_nanos(0));
+            facts.trace.id = id;
+            facts
+        };
+        let wanted = || (1..=100_000).filter(|id| ledger.wants_record(&facts(*id))).count();
+        assert_eq!(wanted(), 100_000);
+        for (every, share) in [(3, 4), (16, 16), (100, 128)] {
+            ledger.set_record_every(every);
+            assert_eq!(ledger.record_every(), share);
+            let found = wanted() as u64 * share;
+            assert!((80_000..120_000).contains(&found), "{found}");
+            assert_eq!(ledger.wants_record(&facts(7)), ledger.wants_record(&facts(7)));
+        }
     }
 
     #[test]
