@@ -10,10 +10,11 @@ pub mod serve;
 pub mod shown;
 
 use crate::gateway::Gateway;
+use crate::reporter::Reading;
 use base::{FaultKind, Moment};
 use hyper::body::Bytes;
 use monitor::ledger::ServerKey;
-use monitor::{History, Ledger, Total};
+use monitor::{History, Ledger};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,17 +87,11 @@ impl Live {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what threads have counted, if the last time was a second ago.
-    pub fn turn(&self, ledgers: &[Arc<Ledger>], now: Moment) {
+    /// Takes in what threads have counted: once a second.
+    pub fn turn(&self, reading: Reading, ledgers: &[Arc<Ledger>], now: Moment) {
         let mut state = self.state();
-        if !state.history.is_due(now) {
-            return;
-        }
-        let mut totals: BTreeMap<String, Total> = BTreeMap::new();
-        for (name, meter) in ledgers.iter().flat_map(|ledger| ledger.routes()) {
-            totals.entry(name).or_default().add(&meter);
-        }
-        state.history.read(totals, ran(ledgers), now);
+        let ran = reading.threads.iter().map(|thread| thread.ran).sum();
+        state.history.read(reading.totals, ran, now);
         state.mark(ledgers, now);
     }
 
@@ -137,16 +132,6 @@ impl State {
         let lost = ledgers.iter().map(|ledger| ledger.records.lost.get() + ledger.kept.lost.get());
         self.lost.push(now, [lost.sum()]);
     }
-}
-
-/// How long the threads that serve have run, by the scheduler's books; zero where it does not tell.
-fn ran(ledgers: &[Arc<Ledger>]) -> Duration {
-    let of = |ledger: &Arc<Ledger>| {
-        let file = format!("/proc/self/task/{}/schedstat", ledger.thread.get());
-        let text = std::fs::read_to_string(file).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    };
-    Duration::from_nanos(ledgers.iter().filter_map(of).sum())
 }
 
 #[cfg(test)]

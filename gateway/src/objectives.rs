@@ -4,16 +4,13 @@
 use base::{Moment, Share};
 use monitor::expose::{Family, Labels};
 use monitor::objective::{Alert, Change, Tally, Track, Window};
-use monitor::{Ledger, Merged};
+use monitor::{Merged, Total};
 use serde_json::{Value, json};
 use settings::{Route, show};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// How often counters are looked at.
-const EVERY: Duration = Duration::from_secs(1);
 
 /// One promise of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +39,18 @@ impl Goal {
         }
     }
 
+    /// How it has gone so far.
+    fn tally(self, total: &Total, durations: &Merged<7>) -> Tally {
+        match self {
+            Self::Latency(_, time) => {
+                let all = durations.count();
+                Tally { total: all, bad: all.saturating_sub(durations.at_most(time)) }
+            }
+            // Without an answer, the client had gone: that is nobody's failure.
+            Self::Success(_) => Tally { total: total.answered, bad: total.errors },
+        }
+    }
+
     const fn target(self) -> Share {
         match self {
             Self::Latency(share, _) | Self::Success(share) => share,
@@ -64,7 +73,6 @@ pub struct Objectives(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    looked: Option<Moment>,
     /// By the route's name and the promise.
     tracks: BTreeMap<(String, Goal), Track>,
 }
@@ -74,23 +82,20 @@ impl Objectives {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at what has been counted, if it is time, and says what alerts began and ended.
-    pub fn turn(&self, routes: &[Route], ledgers: &[Arc<Ledger>], now: Moment) {
+    /// Looks at what has been counted, once a second, and says what alerts began and ended.
+    pub fn turn(&self, routes: &[Route], totals: &BTreeMap<String, Total>, now: Moment) {
         let mut state = self.state();
-        if state.looked.is_some_and(|looked| now.since(looked) < EVERY) {
-            return;
-        }
-        state.looked = Some(now);
-        state.tracks.retain(|(name, goal), _| {
-            let route = routes.iter().find(|route| route.name == *name);
-            route.is_some_and(|route| goals(route).any(|own| own == *goal))
-        });
+        let promises = |route| goals(route).map(move |goal: Goal| (route.name.clone(), goal));
+        let promised: BTreeSet<_> = routes.iter().flat_map(promises).collect();
+        state.tracks.retain(|promise, _| promised.contains(promise));
+        let none = Total::default();
         for route in routes.iter().filter(|route| route.objective.is_some()) {
-            let counted = Counted::of(&route.name, ledgers);
+            let total = totals.get(&route.name).unwrap_or(&none);
+            let durations = total.all();
             for goal in goals(route) {
                 let track = state.tracks.entry((route.name.clone(), goal));
                 let track = track.or_insert_with(|| Track::new(goal.target()));
-                if let Some(change) = track.turn(counted.tally(goal), now) {
+                if let Some(change) = track.turn(goal.tally(total, &durations), now) {
                     say(&route.name, goal, track, change, now);
                 }
             }
@@ -152,38 +157,6 @@ fn rounded(value: f64) -> Value {
     json!((value * 1e4).round() / 1e4)
 }
 
-/// What threads have counted of a route together.
-struct Counted {
-    durations: Merged<7>,
-    total: u64,
-    failed: u64,
-}
-
-impl Counted {
-    fn of(name: &str, ledgers: &[Arc<Ledger>]) -> Self {
-        let mut counted = Self { durations: Merged::default(), total: 0, failed: 0 };
-        for (_, meter) in ledgers.iter().flat_map(|l| l.routes()).filter(|(n, _)| n == name) {
-            meter.add_to(&mut counted.durations);
-            // Without an answer, the client had gone: that is nobody's failure.
-            for (status, n) in meter.by_status().filter(|(status, _)| *status != 0) {
-                counted.total += n;
-                counted.failed += if status >= 500 { n } else { 0 };
-            }
-        }
-        counted
-    }
-
-    fn tally(&self, goal: Goal) -> Tally {
-        match goal {
-            Goal::Latency(_, time) => {
-                let total = self.durations.count();
-                Tally { total, bad: total.saturating_sub(self.durations.at_most(time)) }
-            }
-            Goal::Success(_) => Tally { total: self.total, bad: self.failed },
-        }
-    }
-}
-
 fn say(route: &str, goal: Goal, track: &Track, change: Change, now: Moment) {
     let goal = goal.text();
     let left = track.left(now) * 100.0;
@@ -207,8 +180,10 @@ fn say(route: &str, goal: Goal, track: &Track, change: Change, now: Moment) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use monitor::Facts;
+    use crate::reporter::Reading;
     use monitor::settings::Objective;
+    use monitor::{Facts, Ledger};
+    use std::sync::Arc;
 
     fn route(objective: Objective) -> Route {
         let pattern = settings::pattern::parse("*").unwrap();
@@ -225,7 +200,8 @@ mod tests {
         let mut routes = [route(Objective { latency, success: Some(Share(9_990)) })];
         let at = |second: u64| Moment::from_nanos(second * 1_000_000_000);
         let ledgers = [Arc::clone(&ledger)];
-        objectives.turn(&routes, &ledgers, at(1));
+        let totals = || Reading::of(&ledgers).totals;
+        objectives.turn(&routes, &totals(), at(1));
         for second in 0..600 {
             for n in 0..100_u64 {
                 let begun = at(second);
@@ -235,7 +211,7 @@ mod tests {
                 facts.timeline.enter(monitor::Phase::Gateway, begun + took);
                 ledger.record(Some(&ledger.route("items")), &facts);
             }
-            objectives.turn(&routes, &ledgers, at(second + 2));
+            objectives.turn(&routes, &totals(), at(second + 2));
         }
         let told = objectives.json(at(601));
         assert_eq!(told[0]["objective"], "p99 <= 200ms");
@@ -253,7 +229,7 @@ mod tests {
         assert_eq!((burn.samples.len(), left.samples.len()), (10, 2));
         // What is no longer promised is forgotten.
         routes[0].objective = None;
-        objectives.turn(&routes, &ledgers, at(700));
+        objectives.turn(&routes, &totals(), at(700));
         assert_eq!(objectives.json(at(700)), json!([]));
     }
 }

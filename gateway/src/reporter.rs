@@ -1,23 +1,26 @@
 //! Who reads what threads have counted: takes their records and what they have kept, and remembers
 //! both for a while.
 //!
-//! One task of the second runtime, four times a second. Nothing that it does is waited for by a
-//! request; what it cannot take in time is lost and counted (`monitor::Basket`).
+//! One task of the second runtime, four times a second; every fourth time it reads the counters as
+//! well, once for all who want to know. Nothing that it does is waited for by a request; what it
+//! cannot take in time is lost and counted (`monitor::Basket`).
 
 use crate::gateway::Gateway;
 use base::Moment;
 use monitor::keep::Why;
-use monitor::{Kept, Ledger, Merged, Record};
+use monitor::{Kept, Ledger, Merged, Record, Total, why};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// How often threads' baskets are emptied.
+/// How often threads' baskets are emptied …
 const TURN: Duration = Duration::from_millis(250);
-/// How long records are remembered, and how many at most.
+/// … and every how many turns counters are read.
+const TURNS_OF_READING: u64 = 4;
+/// How long records are remembered, and how many at most: what an explanation looks at.
 pub const WINDOW: Duration = Duration::from_mins(1);
-const RECORDS_MAX: usize = 131_072;
+const RECORDS_MAX: usize = why::COUNT_MAX;
 const TURNS_IN_WINDOW: usize = (WINDOW.as_millis() / TURN.as_millis()) as usize;
 /// How many of those that were kept because their callers record them are remembered at once: anybody
 /// can ask, and what failed or was slow must not be forgotten for it.
@@ -26,9 +29,7 @@ const ASKED_MAX: usize = 256;
 const KEPT_MAX: usize = 1_024;
 /// Kept exchanges that whoever listens may have left to hear.
 const HEARD_MAX: usize = 2_048;
-/// What is slow is found anew so often …
-const SLOW_EVERY: Duration = Duration::from_secs(1);
-/// … from so many stretches of this length …
+/// What is slow is found from so many stretches of this length …
 const STRETCHES: usize = 6;
 const STRETCH: Duration = Duration::from_secs(10);
 /// … where there were so many requests at least.
@@ -51,13 +52,11 @@ pub struct State {
     /// How many more there were before: the number of the first of those that are left.
     pub kept_gone: u64,
     asked: usize,
-    slow: Slow,
 }
 
 /// What each route's durations were at the ends of the last stretches.
 #[derive(Debug, Default)]
 struct Slow {
-    looked: Option<Moment>,
     ended: Option<Moment>,
     stretches: VecDeque<BTreeMap<String, Merged<7>>>,
 }
@@ -81,7 +80,7 @@ impl Reporter {
     /// Takes what threads have for it.
     pub fn turn(&self, ledgers: &[Arc<Ledger>], now: Moment) {
         let records: Vec<Vec<Record>> = ledgers.iter().map(|l| l.records.take()).collect();
-        let share = RECORDS_MAX / TURNS_IN_WINDOW / ledgers.len().max(1);
+        let share = (RECORDS_MAX / TURNS_IN_WINDOW / ledgers.len().max(1)).max(1);
         for (ledger, records) in ledgers.iter().zip(&records) {
             // More than the window holds is not worth the memory that it would go through.
             let ended = records.len() as u64 * ledger.record_every();
@@ -99,7 +98,46 @@ impl Reporter {
             let _nobody_listens = self.kept.send(Arc::clone(&kept));
             state.remember(kept);
         }
-        state.slow.look(ledgers, now);
+    }
+}
+
+/// What has been counted so far, by all threads together, and what the kernel's scheduler says of each.
+#[derive(Debug)]
+pub struct Reading {
+    /// Of each route.
+    pub totals: BTreeMap<String, Total>,
+    /// Of each thread, in their order.
+    pub threads: Vec<Scheduled>,
+}
+
+/// How a thread has fared (Documentation/scheduler/sched-stats.rst of the kernel).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scheduled {
+    /// How long it has run.
+    pub ran: Duration,
+    /// How long it could have run and had no core.
+    pub waited: Duration,
+}
+
+impl Reading {
+    /// Reads all counters.
+    pub fn of(ledgers: &[Arc<Ledger>]) -> Self {
+        let mut totals: BTreeMap<String, Total> = BTreeMap::new();
+        for (name, meter) in ledgers.iter().flat_map(|ledger| ledger.routes()) {
+            totals.entry(name).or_default().add(&meter);
+        }
+        Self { totals, threads: ledgers.iter().map(|l| Scheduled::of(l.thread.get())).collect() }
+    }
+}
+
+impl Scheduled {
+    /// Nothing where the kernel does not tell.
+    fn of(thread: u64) -> Self {
+        let told = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat"));
+        let told = told.unwrap_or_default();
+        let mut figures = told.split_whitespace().map(|nanos| nanos.parse().unwrap_or(0));
+        let mut next = || Duration::from_nanos(figures.next().unwrap_or(0));
+        Self { ran: next(), waited: next() }
     }
 }
 
@@ -126,22 +164,17 @@ impl Default for Reporter {
 
 impl Slow {
     /// Tells the threads what 99 of 100 requests of a route took at most, in the last minute.
-    fn look(&mut self, ledgers: &[Arc<Ledger>], now: Moment) {
-        if self.looked.is_some_and(|looked| now.since(looked) < SLOW_EVERY) {
-            return;
-        }
-        self.looked = Some(now);
-        let mut routes: BTreeMap<String, Merged<7>> = BTreeMap::new();
-        let meters: Vec<_> = ledgers.iter().flat_map(|ledger| ledger.routes()).collect();
-        for (name, meter) in &meters {
-            meter.add_to(routes.entry(name.clone()).or_default());
-        }
-        for (name, meter) in &meters {
+    fn look(&mut self, totals: &BTreeMap<String, Total>, ledgers: &[Arc<Ledger>], now: Moment) {
+        let routes: BTreeMap<String, Merged<7>> =
+            totals.iter().map(|(name, total)| (name.clone(), total.all())).collect();
+        let slow = |(name, all): (&String, &Merged<7>)| {
             let before = self.stretches.front().and_then(|stretch| stretch.get(name));
-            let all = &routes[name];
             let lately = before.map_or_else(|| all.clone(), |before| all.since(before));
-            let known = lately.count() >= SLOW_COUNT_MIN;
-            meter.set_slow(if known { lately.quantile(0.99) } else { Duration::ZERO });
+            (lately.count() >= SLOW_COUNT_MIN).then(|| (name.clone(), lately.quantile(0.99)))
+        };
+        let slow: BTreeMap<String, Duration> = routes.iter().filter_map(slow).collect();
+        for (name, meter) in ledgers.iter().flat_map(|ledger| ledger.routes()) {
+            meter.set_slow(slow.get(&name).copied().unwrap_or_default());
         }
         if self.ended.is_none_or(|ended| now.since(ended) >= STRETCH) {
             self.ended = Some(now);
@@ -157,13 +190,18 @@ impl Slow {
 pub async fn run(gateway: Weak<Gateway>) {
     let mut turns = tokio::time::interval(TURN);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    let mut slow = Slow::default();
+    for turn in 0_u64.. {
         turns.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
         let (ledgers, now) = (gateway.ledgers(), Moment::now());
         gateway.reporter.turn(&ledgers, now);
-        gateway.live.turn(&ledgers, now);
-        gateway.objectives.turn(&gateway.snapshot().settings.routes, &ledgers, now);
-        gateway.why.look(&ledgers, now);
+        if turn.is_multiple_of(TURNS_OF_READING) {
+            let reading = Reading::of(&ledgers);
+            slow.look(&reading.totals, &ledgers, now);
+            gateway.why.look(&reading.threads, now);
+            gateway.objectives.turn(&gateway.snapshot().settings.routes, &reading.totals, now);
+            gateway.live.turn(reading, &ledgers, now);
+        }
     }
 }

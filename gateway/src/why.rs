@@ -2,13 +2,14 @@
 //! reporter remembers, with the names that belong to them and what our own threads had of their cores.
 //!
 //! Worked out when somebody asks, on a thread that may block, and remembered for a second: many who
-//! ask make one explanation. The kernel's word on threads (`schedstat`) is read once a second.
+//! ask make one explanation.
 
 use crate::gateway::Gateway;
-use crate::{reporter, telling};
+use crate::reporter::{self, Scheduled};
+use crate::telling;
 use base::Moment;
 use monitor::why::{self, Context, Explanation, Names};
-use monitor::{Kept, Ledger, Record};
+use monitor::{Kept, Record};
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
@@ -17,9 +18,7 @@ use std::time::Duration;
 
 /// How long an explanation is good enough.
 const GOOD_FOR: Duration = Duration::from_secs(1);
-/// How often threads are looked at …
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// … and how many looks are remembered: a minute of them.
+/// How many looks at the threads are remembered: a minute of them.
 const LOOKS_MAX: usize = 61;
 /// A thread waited for its core for the largest share of so many looks in a row.
 const STRETCH: usize = 10;
@@ -39,16 +38,13 @@ struct Beside {
 }
 
 impl Why {
-    /// Looks at the threads, if it is time to.
-    pub fn look(&self, ledgers: &[Arc<Ledger>], now: Moment) {
+    /// Remembers how the threads have fared: once a second.
+    pub fn look(&self, threads: &[Scheduled], now: Moment) {
         let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        if beside.looks.back().is_some_and(|(last, _)| now.since(*last) < LOOK_EVERY) {
-            return;
-        }
         if beside.looks.len() == LOOKS_MAX {
             beside.looks.pop_front();
         }
-        let waited = ledgers.iter().map(|ledger| waited(ledger.thread.get())).collect();
+        let waited = threads.iter().map(|thread| thread.waited.as_nanos() as u64).collect();
         beside.looks.push_back((now, waited));
     }
 
@@ -85,14 +81,6 @@ impl Why {
     }
 }
 
-/// How long this thread of ours has waited for a core so far (Documentation/scheduler/sched-stats.rst
-/// of the kernel: the second figure, in nanoseconds); zero where that is not told.
-fn waited(thread: u64) -> u64 {
-    let told = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat"));
-    let told = told.unwrap_or_default();
-    told.split_whitespace().nth(1).and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
-}
-
 /// For each thread the largest share of a stretch in which it waited for a core.
 fn delays(looks: &VecDeque<(Moment, Vec<u64>)>) -> Vec<f64> {
     let threads = looks.back().map_or(0, |(_, waited)| waited.len());
@@ -111,8 +99,7 @@ fn delays(looks: &VecDeque<(Moment, Vec<u64>)>) -> Vec<f64> {
 fn remembered(gateway: &Gateway) -> (Vec<Record>, Vec<Arc<Kept>>) {
     let generation = gateway.snapshot().generation;
     let state = gateway.reporter.state();
-    let newest = state.records.len().saturating_sub(why::COUNT_MAX);
-    let records = state.records.iter().skip(newest);
+    let records = state.records.iter();
     let records = records.filter(|record| record.beside.generation == generation);
     (records.cloned().collect(), state.kept.iter().cloned().collect())
 }

@@ -17,8 +17,6 @@ mod sketch;
 
 pub use sketch::{Sketch, cell, duration};
 
-/// Shortest slice; readings that come sooner are left out.
-const SECOND: Duration = Duration::from_millis(990);
 /// How many of a second are remembered: a quarter of an hour.
 const SECONDS: usize = 900;
 /// So many of those make one of the longer ones.
@@ -41,7 +39,9 @@ pub struct Total {
     pub store: Merged<7>,
     /// Durations of what a service was asked for.
     pub service: Merged<7>,
-    /// Answers of 500 and more.
+    /// Requests that were answered at all …
+    pub answered: u64,
+    /// … and of those with 500 and more.
     pub errors: u64,
     /// Requests by what the cache had to do with them.
     pub cached: [u64; Cached::ALL.len()],
@@ -54,18 +54,28 @@ impl Total {
     pub fn add(&mut self, meter: &RouteMeter) {
         meter.from_store.add_to(&mut self.store);
         meter.from_service.add_to(&mut self.service);
-        let errors = meter.by_status().filter(|(status, _)| *status >= 500);
-        self.errors += errors.map(|(_, n)| n).sum::<u64>();
+        for (status, n) in meter.by_status().filter(|(status, _)| *status != 0) {
+            self.answered += n;
+            self.errors += if status >= 500 { n } else { 0 };
+        }
         self.cached.iter_mut().zip(meter.by_cached()).for_each(|(sum, (_, n))| *sum += n);
         for (sum, phase) in self.phases.iter_mut().zip(Phase::ALL) {
             *sum += meter.phase(*phase).sum().as_nanos() as u64;
         }
     }
 
+    /// Durations of all.
+    pub fn all(&self) -> Merged<7> {
+        let mut all = self.store.clone();
+        all.merge(&self.service);
+        all
+    }
+
     fn since(&self, earlier: &Self) -> Self {
         let mut new = self.clone();
         new.store = self.store.since(&earlier.store);
         new.service = self.service.since(&earlier.service);
+        new.answered = self.answered.saturating_sub(earlier.answered);
         new.errors = self.errors.saturating_sub(earlier.errors);
         less(&mut new.cached, &earlier.cached);
         less(&mut new.phases, &earlier.phases);
@@ -75,6 +85,7 @@ impl Total {
     fn merge(&mut self, other: &Self) {
         self.store.merge(&other.store);
         self.service.merge(&other.service);
+        self.answered += other.answered;
         self.errors += other.errors;
         more(&mut self.cached, &other.cached);
         more(&mut self.phases, &other.phases);
@@ -222,11 +233,6 @@ struct Route {
 }
 
 impl History {
-    /// Is it time for another reading?
-    pub fn is_due(&self, now: Moment) -> bool {
-        self.read.is_none_or(|read| now.since(read) >= SECOND)
-    }
-
     /// Takes a reading: what each route has counted so far, and what the threads that serve have run.
     /// Routes that are not there any more are forgotten.
     pub fn read(&mut self, totals: BTreeMap<String, Total>, cpu: Duration, now: Moment) {
