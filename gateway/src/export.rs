@@ -35,7 +35,7 @@ impl Export {
     pub fn start(gateway: &Arc<Gateway>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let variable = |name: &str| std::env::var(name).ok();
-        let environment = environment::read(variable, SERVICE).unwrap_or_else(|wrong| {
+        let environment = environment::read(variable, Otlp::SERVICE).unwrap_or_else(|wrong| {
             complain(Moment::now(), format_args!("otlp: {wrong}; nothing is sent"));
             None
         });
@@ -55,9 +55,6 @@ impl Export {
         let _panicked = self.task.await;
     }
 }
-
-/// What `service.name` says where nothing else is said.
-const SERVICE: &str = "fleetfoot";
 
 struct Exporting {
     gateway: Weak<Gateway>,

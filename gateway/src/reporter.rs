@@ -82,9 +82,11 @@ impl Reporter {
         let records: Vec<Vec<Record>> = ledgers.iter().map(|l| l.records.take()).collect();
         let share = (RECORDS_MAX / TURNS_IN_WINDOW / ledgers.len().max(1)).max(1);
         for (ledger, records) in ledgers.iter().zip(&records) {
-            // More than the window holds is not worth the memory that it would go through.
-            let ended = records.len() as u64 * ledger.record_every();
-            ledger.set_record_every(ended / share as u64);
+            // More than the window holds is not worth the memory that it would go through. A turn in
+            // which a small share is none by chance is no reason to record all of the next.
+            let every = ledger.record_every();
+            let ended = records.len() as u64 * every;
+            ledger.set_record_every((ended / share as u64).max(every / 2));
         }
         let kept: Vec<_> = ledgers.iter().flat_map(|ledger| ledger.kept.take()).collect();
         let mut state = self.state();
@@ -202,6 +204,76 @@ pub async fn run(gateway: Weak<Gateway>) {
             gateway.why.look(&reading.threads, now);
             gateway.objectives.turn(&gateway.snapshot().settings.routes, &reading.totals, now);
             gateway.live.turn(reading, &ledgers, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monitor::Facts;
+    use monitor::record::Beside;
+
+    fn at(ms: u64) -> Moment {
+        Moment::from_nanos(ms * 1_000_000)
+    }
+
+    fn kept(why: Why) -> Kept {
+        Kept {
+            why,
+            facts: Facts::begin(at(0)),
+            client: String::new(),
+            method: String::new(),
+            host: String::new(),
+            target: String::new(),
+            protocol: "HTTP/1.1",
+            tls: false,
+            user_agent: String::new(),
+            route: None,
+            service: None,
+            tries: Vec::new(),
+            request_id: None,
+        }
+    }
+
+    #[test]
+    fn what_callers_record_does_not_push_out_what_failed() {
+        let (reporter, ledger) = (Reporter::new(), Arc::new(Ledger::default()));
+        ledger.kept.put(kept(Why::Failed));
+        for turn in 0..20 {
+            for _ in 0..1_000 {
+                ledger.kept.put(kept(Why::Asked));
+            }
+            reporter.turn(&[Arc::clone(&ledger)], at(turn * 250));
+        }
+        let state = reporter.state();
+        assert_eq!(state.kept.len(), ASKED_MAX + 1);
+        assert_eq!(state.kept[0].why, Why::Failed);
+    }
+
+    #[test]
+    fn as_much_is_recorded_as_is_remembered() {
+        for threads in [1, 2, 2_000] {
+            let reporter = Reporter::new();
+            let ledgers: Vec<Arc<Ledger>> = (0..threads).map(|_| Arc::default()).collect();
+            let busy = &ledgers[0];
+            for turn in 0..40 {
+                let begun = at(turn * 250);
+                for id in 0..8_192_u128 {
+                    let mut facts = Facts::begin(begun);
+                    facts.trace.id = (u128::from(turn) << 32 | id) + 1;
+                    if busy.wants_record(&facts) {
+                        busy.records.put(Record::of(&facts, Beside::default()));
+                    }
+                }
+                reporter.turn(&ledgers, begun);
+            }
+            // Ten seconds are remembered whole, within a factor of two of the thread's share.
+            let share = RECORDS_MAX / TURNS_IN_WINDOW / threads;
+            let found = reporter.state().records.len();
+            assert!(found <= 8_192 + 40 * (share + share / 2).max(2), "{threads}: {found}");
+            assert!(found >= 8_192 + 39 * share / 3, "{threads}: {found}");
+            assert_eq!(reporter.state().records[0].begun, at(0));
         }
     }
 }

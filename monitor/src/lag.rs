@@ -40,10 +40,8 @@ pub fn expect(due: Moment) {
 pub fn look(now: Moment) {
     let due = DUE.get();
     if now > due + GRAIN {
-        let begun = STALL.get();
-        // One stall that is looked at again is still one.
-        let from = if begun.0 == due { begun.0 } else { due };
-        STALL.set((from, now));
+        // Looked at again before the timer is set anew, one stall is still one.
+        STALL.set((due, now));
     }
 }
 

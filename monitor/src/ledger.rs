@@ -317,19 +317,24 @@ mod tests {
     #[test]
     fn a_share_of_records_is_of_whole_traces() {
         let ledger = Ledger::default();
-        let facts = |id| {
-            let mut facts = Facts::begin(Moment::from_nanos(0));
-            facts.trace.id = id;
+        let facts = |id, span| {
+            let mut facts = Facts::begin(Moment::from_nanos(u64::from(span) * 1_000));
+            facts.trace = crate::Trace::begin(None, (id, u64::from(span)), false);
             facts
         };
-        let wanted = || (1..=100_000).filter(|id| ledger.wants_record(&facts(*id))).count();
+        let wanted = || (1..=100_000).filter(|id| ledger.wants_record(&facts(*id, 1_u32))).count();
         assert_eq!(wanted(), 100_000);
         for (every, share) in [(3, 4), (16, 16), (100, 128)] {
             ledger.set_record_every(every);
             assert_eq!(ledger.record_every(), share);
             let found = wanted() as u64 * share;
             assert!((80_000..120_000).contains(&found), "{found}");
-            assert_eq!(ledger.wants_record(&facts(7)), ledger.wants_record(&facts(7)));
+            // Whichever exchange of a trace is asked for, the answer is that of the trace.
+            let of_trace = |id| (1..50).map(move |span| facts(id, span));
+            for id in 1..200 {
+                let count = of_trace(id).filter(|facts| ledger.wants_record(facts)).count();
+                assert!(count == 0 || count == 49, "{count} of 49");
+            }
         }
     }
 

@@ -30,10 +30,12 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Told {
         let mut pieces = split(part, b';').map(<[u8]>::trim_ascii);
         let name = pieces.next().unwrap_or_default();
         let is = |names: &[&[u8]]| names.iter().any(|known| starts_with_word(name, known));
-        let sum = match () {
-            () if is(&DB) => &mut told.db,
-            () if is(&CACHE) => &mut told.cache,
-            () => continue,
+        let sum = if is(&DB) {
+            &mut told.db
+        } else if is(&CACHE) {
+            &mut told.cache
+        } else {
+            continue;
         };
         *sum = sum.saturating_add(pieces.find_map(duration).unwrap_or_default());
     }
