@@ -1,4 +1,5 @@
-//! Waking up in time: to some ten microseconds, where the runtime's own timer has a millisecond.
+//! Waking up in time: as soon as there is a core, where the runtime's own timer has a grain of a
+//! millisecond.
 //!
 //! A `timerfd` beside the sockets: no thread of its own, no spinning on a core that the target may
 //! need. Gaps too short for the kernel are waited for by letting other tasks run.
