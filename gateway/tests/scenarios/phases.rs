@@ -15,8 +15,11 @@ use std::time::Duration;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const HELD: Duration = Duration::from_millis(50);
-/// What of it must be found in its phase.
-const FOUND_MS: f64 = 47.5;
+/// Where the gateway learns only a little later that it is held up, or before: so that the little is
+/// less than the twentieth part on a machine that is busy.
+const HELD_LONGER: Duration = Duration::from_millis(400);
+/// What must be found in the phase.
+const FOUND: f64 = 0.95;
 
 const LOGGED: &str = "[monitor]\naccess_log = \"access.log\"";
 
@@ -59,8 +62,13 @@ fn phase(line: &Value, name: &str) -> f64 {
 /// Is what was held up found in this phase, and do all phases sum to the total?
 #[track_caller]
 fn check(gateway: &Gateway, target: &str, name: &str) {
+    check_for(HELD, gateway, target, name);
+}
+
+#[track_caller]
+fn check_for(held: Duration, gateway: &Gateway, target: &str, name: &str) {
     let line = line_of(gateway, target);
-    assert!(phase(&line, name) >= FOUND_MS, "{name}: {line}");
+    assert!(phase(&line, name) >= held.as_secs_f64() * 1e3 * FOUND, "{name}: {line}");
     let phases = line["phases_ms"].as_object().expect("phases");
     let sum: f64 = phases.values().filter_map(Value::as_f64).sum();
     let total = line["total_ms"].as_f64().expect("a total");
@@ -75,16 +83,16 @@ fn a_slow_head_and_a_slow_body_are_the_clients() {
     let gateway = start(&before(&origin));
     let mut client = gateway.client();
     client.send("GET /head HTTP/1.1\r\nHost: sho");
-    hold();
+    thread::sleep(HELD_LONGER);
     client.send("p.test\r\n\r\n");
     assert_eq!(client.response("GET").status, 200);
-    check(&gateway, "/head", "receive");
+    check_for(HELD_LONGER, &gateway, "/head", "receive");
     client.send("POST /body HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 4\r\n\r\nab");
     origin.head(2);
-    hold();
+    thread::sleep(HELD_LONGER);
     client.send("cd");
     assert_eq!(client.response("POST").status, 200);
-    check(&gateway, "/body", "receive");
+    check_for(HELD_LONGER, &gateway, "/body", "receive");
 }
 
 #[test]
@@ -240,7 +248,7 @@ fn who_waits_for_anothers_fetch_has_collapsed() {
     for line in lines {
         // The first has waited for the server; the second for the first.
         let name = if line["cache"] == "collapsed" { "collapse" } else { "server" };
-        assert!(phase(&line, name) >= FOUND_MS, "{line}");
+        assert!(phase(&line, name) >= HELD.as_secs_f64() * 1e3 * FOUND, "{line}");
     }
 }
 
@@ -263,7 +271,7 @@ fn a_slow_tier_is_the_caches() {
 fn to(url: &str) -> String {
     format!(
         "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nthreads = 1\ncache = false\n{LOGGED}\n\
-         [service.shop]\nservers = [\"{url}\"]\nconnect_time = \"50ms\"\nretry = false\n"
+         [service.shop]\nservers = [\"{url}\"]\nconnect_time = \"400ms\"\nretry = false\n"
     )
 }
 
@@ -273,7 +281,7 @@ fn a_server_without_a_handshake_is_tls() {
     let url = format!("https://{}", listener.local_addr().expect("bound"));
     let gateway = Gateway::start_with(&FLEETFOOT, &to(&url), &[]);
     assert_eq!(gateway.client().get("/a").status, 504);
-    check(&gateway, "/a", "tls");
+    check_for(HELD_LONGER, &gateway, "/a", "tls");
 }
 
 #[test]
@@ -288,7 +296,7 @@ fn a_server_that_lets_nobody_in_is_connect() {
     let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).take(64).collect();
     let gateway = Gateway::start_with(&FLEETFOOT, &to(&format!("http://{address}")), &[]);
     assert_eq!(gateway.client().get("/a").status, 504);
-    check(&gateway, "/a", "connect");
+    check_for(HELD_LONGER, &gateway, "/a", "connect");
     drop(waiting);
 }
 
@@ -310,7 +318,7 @@ fn a_resolver_that_does_not_answer_is_resolve() {
     command.args(["--mount", "sh", "-c", &format!("{mount} && {exec}")]);
     let gateway = Gateway::spawn(command, folder);
     assert_eq!(gateway.client().get("/a").status, 504);
-    check(&gateway, "/a", "resolve");
+    check_for(HELD_LONGER, &gateway, "/a", "resolve");
 }
 
 #[test]
