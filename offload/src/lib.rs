@@ -1,0 +1,21 @@
+//! Slow work leaves the request path: later, but surely.
+//!
+//! A request whose route says so becomes a [`Job`](job), is durable before its 202 leaves, and is
+//! delivered at the pace of its service. The room owns the promise and its words; HTTP is the
+//! gateway's, brokers are `broker`'s behind [`queue::Queue`].
+//!
+//! - [`job`]: what a job is, its id, its states and ends.
+//! - [`record`]: what the log says of jobs, as bytes.
+//! - [`log`]: records made durable by groups, on a disk that may fail.
+//! - [`book`]: all live jobs in memory, and which is next (pure, in simulated time).
+//! - [`pace`]: how fast a service may be asked (pure).
+//! - [`queue`]: queues elsewhere, behind one trait.
+//! - [`settings`]: what the room is told.
+
+pub mod book;
+pub mod job;
+pub mod log;
+pub mod pace;
+pub mod queue;
+pub mod record;
+pub mod settings;

@@ -1,0 +1,1 @@
+//! Records made durable by groups, on a disk that may fail.
