@@ -13,6 +13,7 @@
 //! - [`settings`]: what the room is told.
 
 pub mod book;
+pub mod cold;
 pub mod job;
 pub mod log;
 pub mod pace;

@@ -22,6 +22,8 @@ pub struct Summary<'a> {
     pub service: &'a str,
     /// The route that accepted it.
     pub route: &'a str,
+    /// Who is told when it is over: a URL, or empty.
+    pub callback: &'a str,
     /// Not before this time; 0: at once.
     pub due: Wall,
     /// Not after this time; 0: whenever.
@@ -153,7 +155,7 @@ impl Record<'_> {
 
 impl Summary<'_> {
     fn write(&self, out: &mut Vec<u8>) {
-        for name in [self.queue, self.service, self.route] {
+        for name in [self.queue, self.service, self.route, self.callback] {
             text(out, name);
         }
         for time in [self.due, self.expires, self.claimed_until] {
@@ -204,6 +206,7 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>, NoRecord> {
 
 fn summary<'a>(id: JobId, reader: &mut Reader<'a>) -> Result<Summary<'a>, NoRecord> {
     let (queue, service, route) = (reader.text()?, reader.text()?, reader.text()?);
+    let callback = reader.text()?;
     let (due, expires, claimed_until) = (reader.wall()?, reader.wall()?, reader.wall()?);
     let priority = reader.byte()?;
     let replay = match reader.byte()? {
@@ -219,6 +222,7 @@ fn summary<'a>(id: JobId, reader: &mut Reader<'a>) -> Result<Summary<'a>, NoReco
         queue,
         service,
         route,
+        callback,
         due,
         expires,
         claimed_until,
@@ -291,6 +295,7 @@ mod tests {
             queue: "mail",
             service: "mailer",
             route: "POST /é",
+            callback: "https://a.example/b",
             due: Wall(5),
             expires: Wall(6),
             priority: 9,
