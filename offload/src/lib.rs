@@ -9,6 +9,7 @@
 //! - [`log`]: records made durable by groups, on a disk that may fail.
 //! - [`book`]: all live jobs in memory, and which is next (pure, in simulated time).
 //! - [`pace`]: how fast a service may be asked (pure).
+//! - [`retry`]: whether a try that failed is followed by another, and when (pure).
 //! - [`queue`]: queues elsewhere, behind one trait.
 //! - [`settings`]: what the room is told.
 
@@ -19,4 +20,5 @@ pub mod log;
 pub mod pace;
 pub mod queue;
 pub mod record;
+pub mod retry;
 pub mod settings;

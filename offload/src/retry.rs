@@ -1,0 +1,1 @@
+//! Whether a try that failed is followed by another, and when. Pure.
