@@ -8,13 +8,20 @@
 //! - [`record`]: what the log says of jobs, as bytes.
 //! - [`log`]: records made durable by groups, on a disk that may fail.
 //! - [`book`]: all live jobs in memory, and which is next (pure, in simulated time).
+//! - [`core`]: one turn of log and book together, without threads or clocks.
+//! - [`cold`]: what is kept of jobs that are over.
+//! - [`engine`]: the room at work, with its threads.
 //! - [`pace`]: how fast a service may be asked (pure).
 //! - [`retry`]: whether a try that failed is followed by another, and when (pure).
 //! - [`queue`]: queues elsewhere, behind one trait.
 //! - [`settings`]: what the room is told.
 
 pub mod book;
+pub mod callback;
 pub mod cold;
+pub mod core;
+pub mod engine;
+pub mod figures;
 pub mod job;
 pub mod log;
 pub mod pace;

@@ -1,0 +1,830 @@
+//! One turn of the queue in the log: what was asked and what is due becomes one batch of records,
+//! is made durable, and only then is true.
+//!
+//! No thread, no clock, no network: the [`engine`](crate::engine) gives it time and acts on its
+//! [`Effects`]; a simulation does the same with a disk that fails. The order of a turn:
+//!
+//! 1. jobs whose turn it is are marked, those that are over by themselves are ended;
+//! 2. what was asked is decided, each job at most once a turn (what concerns one already decided, or
+//!    a claim that is on its way to the disk, waits for the next turn);
+//! 3. all of it is written and synced as one batch;
+//! 4. the book learns it, who waits is told, deliveries begin.
+//!
+//! A batch that the disk has no room for fails the jobs that were to be accepted, and is written
+//! without them into the reserve. A disk that fails ends the room: nothing is accepted, started or
+//! settled any more, for what a failed sync has written nobody knows.
+
+use crate::book::{
+    Admission, Book, Cancel, Ending, Full, LEVEL_UP, Limits, NewJob, Picked, Place, Tried, Verdict,
+};
+use crate::cold::{Claim, Over};
+use crate::job::{JobId, Node, Reason, State};
+use crate::log::{Disk, Entry, Log, LogError, Options, Position, Reader, Recovered};
+use crate::record::{self, Record, Summary};
+use crate::settings::{Queue, Settings};
+use base::Wall;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A request on its way in.
+#[derive(Clone, Debug, Default)]
+pub struct New {
+    /// The queue it is for.
+    pub queue: String,
+    /// The service it is for.
+    pub service: String,
+    /// The route that it came by.
+    pub route: String,
+    /// Who is told when it is over; empty: nobody.
+    pub callback: String,
+    /// Not before; 0: at once.
+    pub due: Wall,
+    /// Not after; 0: whenever.
+    pub expires: Wall,
+    /// 9 goes first, 0 last.
+    pub priority: u8,
+    /// Hash of its order key, or 0.
+    pub order: u64,
+    /// Hash of its debounce key, or 0.
+    pub debounce: u64,
+    /// Hash of its name, or 0.
+    pub claim: u128,
+    /// Hash of what it asks.
+    pub print: u128,
+    /// How long its name holds.
+    pub claimed_until: Wall,
+    /// The job that it replays or calls back for.
+    pub origin: JobId,
+    /// Is it a replay?
+    pub replay: bool,
+}
+
+/// What became of a request on its way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is durable.
+    Yes(JobId),
+    /// It was accepted before, under the same name.
+    Same(JobId),
+    /// Its name belongs to another request.
+    Mismatch,
+    /// There is no room: what is full, and when to try again.
+    Full(Full, Duration),
+    /// The disk has no room.
+    DiskFull,
+    /// The room is closed, for this reason.
+    Broken(String),
+}
+
+/// What became of the wish to take a job back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is cancelled.
+    Yes,
+    /// It is being delivered, or is over.
+    TooLate(State),
+    /// No such job waits here.
+    Unknown,
+    /// The room is closed.
+    Broken,
+}
+
+/// What is asked of the room.
+#[derive(Debug)]
+pub enum Ask {
+    /// To keep a request.
+    Accept {
+        /// What is known of it.
+        new: Box<New>,
+        /// The request itself.
+        request: Vec<u8>,
+        /// Who waits.
+        reply: oneshot::Sender<Accepted>,
+    },
+    /// To note what came of a try.
+    Tried {
+        /// Which job.
+        id: JobId,
+        /// Which try: what another try has overtaken is not heard.
+        attempt: u16,
+        /// What came of it.
+        tried: Tried,
+        /// The answer, where there is one.
+        answer: Vec<u8>,
+        /// Told when it is durable, or of no use.
+        reply: Option<oneshot::Sender<()>>,
+    },
+    /// To take a job back.
+    Cancel {
+        /// Which.
+        id: JobId,
+        /// Who waits.
+        reply: oneshot::Sender<Cancelled>,
+    },
+    /// To make a job that waits for its next try due now.
+    Hurry {
+        /// Which.
+        id: JobId,
+        /// Who waits: was there such a job?
+        reply: oneshot::Sender<bool>,
+    },
+    /// To go by other settings.
+    Settle(Vec<Queue>, Limits),
+}
+
+/// A job that is over, on its way into the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Which.
+    pub id: JobId,
+    /// How.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// The status of the last answer, or 0.
+    pub status: u16,
+    /// When.
+    pub at: Wall,
+    /// How long it is remembered.
+    pub until: Wall,
+    /// Tries begun.
+    pub attempts: u16,
+    /// Where its first record is.
+    pub accepted: Place,
+    /// Where its last record is.
+    pub ended: Place,
+}
+
+/// What follows from a turn.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Deliveries that begin.
+    pub begun: Vec<Picked>,
+    /// Jobs that are over, in the order of the log.
+    pub ended: Vec<Ended>,
+    /// Jobs whose state has changed.
+    pub changed: Vec<JobId>,
+    /// Requests accepted.
+    pub accepted: usize,
+    /// Records written.
+    pub written: usize,
+    /// Who waits for an answer, and for what.
+    answers: Vec<(oneshot::Sender<Accepted>, Accepted)>,
+    cancelled: Vec<(oneshot::Sender<Cancelled>, Cancelled)>,
+    hurried: Vec<(oneshot::Sender<bool>, bool)>,
+    noted: Vec<oneshot::Sender<()>>,
+}
+
+impl Effects {
+    /// Tells everybody who waits.
+    pub fn tell(&mut self) {
+        for (reply, answer) in self.answers.drain(..) {
+            let _gone = reply.send(answer);
+        }
+        for (reply, answer) in self.cancelled.drain(..) {
+            let _gone = reply.send(answer);
+        }
+        for (reply, answer) in self.hurried.drain(..) {
+            let _gone = reply.send(answer);
+        }
+        for reply in self.noted.drain(..) {
+            let _gone = reply.send(());
+        }
+    }
+}
+
+/// What a restart found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Of the log.
+    pub log: Recovered,
+    /// Jobs that are over and not in the store yet.
+    pub ended: Vec<Ended>,
+    /// Records that say nothing we know: written by a newer version, or damaged in memory.
+    pub unread: u64,
+}
+
+/// The room is closed: the disk failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the log of jobs is closed: {0}")]
+pub struct Broken(pub String);
+
+/// Most records of a batch.
+const BATCH_RECORDS_MAX: usize = 1_024;
+/// Most bytes of a batch, but for the last record in it.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Most jobs that are carried in a turn from a segment that is to be freed.
+const CARRY_MAX: usize = 64;
+/// Below so many bytes of log nothing is carried.
+const CARRY_FROM: u64 = 64 << 20;
+
+/// One record of a batch, before it is written.
+struct Line {
+    summary: (usize, usize),
+    bulk: Vec<u8>,
+    settles: bool,
+    then: Then,
+}
+
+/// What is to happen when a record is durable.
+enum Then {
+    Accepted(oneshot::Sender<Accepted>),
+    Begun(Picked),
+    Noted(Option<oneshot::Sender<()>>),
+    Cancelled(oneshot::Sender<Cancelled>),
+    Hurried(oneshot::Sender<bool>),
+    Nothing,
+}
+
+#[derive(Default)]
+struct Batch {
+    summaries: Vec<u8>,
+    lines: Vec<Line>,
+    bytes: usize,
+    jobs: HashSet<JobId>,
+}
+
+impl Batch {
+    fn push(&mut self, record: &Record<'_>, bulk: Vec<u8>, settles: bool, then: Then) {
+        let from = self.summaries.len();
+        record.write(&mut self.summaries);
+        self.bytes += self.summaries.len() - from + bulk.len();
+        self.jobs.insert(record.id());
+        let summary = (from, self.summaries.len());
+        self.lines.push(Line { summary, bulk, settles, then });
+    }
+
+    fn is_full(&self) -> bool {
+        self.lines.len() >= BATCH_RECORDS_MAX || self.bytes >= BATCH_BYTES_MAX
+    }
+
+    fn record(&self, line: &Line) -> Record<'_> {
+        let summary = &self.summaries[line.summary.0..line.summary.1];
+        record::read(summary).expect("it was written here")
+    }
+}
+
+/// The log with the book that follows it.
+pub struct Core<D: Disk> {
+    log: Log<D>,
+    reader: Reader<D>,
+    keep: Duration,
+    keep_dead: Duration,
+    bytes_max: u64,
+    /// Bytes of the records that began the jobs that live.
+    live_bytes: u64,
+    rng: fastrand::Rng,
+    /// What has to wait for the next turn.
+    later: VecDeque<Ask>,
+    /// What the disk had no room for although it must be written.
+    stuck: Batch,
+    positions: Vec<Position>,
+}
+
+/// What is known of jobs in memory: one lock, so that a job is always in one place or the other.
+pub struct Held {
+    /// Jobs that live.
+    pub book: Book,
+    /// Jobs that are over and not in the store yet.
+    pub recent: HashMap<JobId, Arc<Over>>,
+}
+
+/// What is known, whoever has panicked with it in hand.
+pub fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the book is told of the room.
+pub fn limits(settings: &Settings) -> Limits {
+    Limits {
+        node: Node::named(&settings.node),
+        jobs_max: settings.jobs_max,
+        claims_max: CLAIMS_MAX,
+        level_up: LEVEL_UP,
+    }
+}
+
+/// Most names of requests that are remembered: some 50 bytes each.
+const CLAIMS_MAX: usize = 10_000_000;
+
+impl<D: Disk> Core<D> {
+    /// Opens the log and fills the book from it. `applied` is the last record that is in the store.
+    ///
+    /// # Errors
+    /// The log's.
+    pub fn open(
+        disk: D,
+        options: &Options,
+        settings: &Settings,
+        book: &mut Book,
+        applied: Option<(u32, u32)>,
+        seed: u64,
+    ) -> Result<(Self, Found), LogError> {
+        let mut found = Found::default();
+        let mut live_bytes = 0;
+        let (log, recovered) = Log::open(disk, options, |position, visit| {
+            let Ok(record) = record::read(visit.summary) else {
+                found.unread += 1;
+                return;
+            };
+            let place = place(position, visit.summary.len(), visit.bulk_len as usize);
+            let over = ended(book, &record, place);
+            if let Some(over) = over
+                && applied.is_none_or(|applied| (position.segment, position.offset) > applied)
+            {
+                found.ended.push(over);
+            }
+            count(&mut live_bytes, book, &record, place);
+            book.apply(&record, place, false);
+        })?;
+        found.log = recovered;
+        let core = Self {
+            reader: log.reader(),
+            log,
+            keep: settings.keep,
+            keep_dead: settings.keep_dead,
+            bytes_max: settings.bytes_max.0,
+            live_bytes,
+            rng: fastrand::Rng::with_seed(seed),
+            later: VecDeque::new(),
+            stuck: Batch::default(),
+            positions: Vec::new(),
+        };
+        Ok((core, found))
+    }
+
+    /// Is there anything left to do at once?
+    pub fn is_behind(&self) -> bool {
+        !self.later.is_empty()
+    }
+
+    /// Does the disk lack room for what must be written?
+    pub fn is_stuck(&self) -> bool {
+        !self.stuck.lines.is_empty()
+    }
+
+    /// The log itself.
+    pub fn log(&self) -> &Log<D> {
+        &self.log
+    }
+
+    /// One turn; `deliver`: whether jobs may begin.
+    ///
+    /// # Errors
+    /// The disk failed: the room is closed.
+    pub fn turn(
+        &mut self,
+        held: &Mutex<Held>,
+        asks: &mut VecDeque<Ask>,
+        (now, deliver): (Wall, bool),
+        effects: &mut Effects,
+    ) -> Result<(), Broken> {
+        if self.is_stuck() {
+            let stuck = std::mem::take(&mut self.stuck);
+            self.write(held, stuck, effects)?;
+            if self.is_stuck() {
+                self.refuse(asks, effects);
+                return Ok(());
+            }
+        }
+        let mut batch = Batch::default();
+        {
+            let mut held = lock(held);
+            let book = &mut held.book;
+            if deliver {
+                pick(book, now, &mut batch);
+            }
+            for ending in book.endings(now, BATCH_RECORDS_MAX) {
+                let Ending { id, state, reason } = ending;
+                self.finish(&mut batch, id, (state, reason, 0), now, Vec::new(), Then::Nothing);
+            }
+            let waiting = self.later.len();
+            for turn in 0..waiting + asks.len() {
+                if batch.is_full() {
+                    break;
+                }
+                let next = if turn < waiting { self.later.pop_front() } else { asks.pop_front() };
+                let Some(ask) = next else { break };
+                self.decide(ask, book, now, &mut batch, effects);
+            }
+        }
+        self.write(held, batch, effects)
+    }
+
+    fn finish(
+        &self,
+        batch: &mut Batch,
+        id: JobId,
+        (state, reason, status): (State, Reason, u16),
+        now: Wall,
+        answer: Vec<u8>,
+        then: Then,
+    ) {
+        let keep = if state == State::Dead { self.keep_dead } else { self.keep };
+        let record = Record::Finish { id, state, reason, status, at: now, until: now + keep };
+        batch.push(&record, answer, true, then);
+    }
+
+    fn decide(
+        &mut self,
+        ask: Ask,
+        book: &mut Book,
+        now: Wall,
+        batch: &mut Batch,
+        effects: &mut Effects,
+    ) {
+        let concerns = match &ask {
+            Ask::Tried { id, .. } | Ask::Cancel { id, .. } | Ask::Hurry { id, .. } => Some(id),
+            Ask::Accept { .. } | Ask::Settle(..) => None,
+        };
+        if concerns.is_some_and(|id| batch.jobs.contains(id)) {
+            self.later.push_back(ask);
+            return;
+        }
+        match ask {
+            Ask::Accept { new, request, reply } => {
+                self.accept(new, request, reply, (book, now), batch, effects);
+            }
+            Ask::Tried { id, attempt, tried, answer, reply } => {
+                let is_current = book.view(id, now).is_some_and(|view| view.attempts == attempt);
+                let verdict =
+                    if is_current { book.outcome(id, &tried, now, &mut self.rng) } else { None };
+                self.note(id, verdict, (status(&tried), answer, reply), now, batch, effects);
+            }
+            Ask::Cancel { id, reply } => match book.cancel(id) {
+                Cancel::Yes => {
+                    let how = (State::Cancelled, Reason::Cancelled, 0);
+                    self.finish(batch, id, how, now, Vec::new(), Then::Cancelled(reply));
+                }
+                Cancel::Unknown => effects.cancelled.push((reply, Cancelled::Unknown)),
+                Cancel::Running | Cancel::Handed | Cancel::Ending => {
+                    let state = book.view(id, now).map_or(State::Running, |view| view.state);
+                    effects.cancelled.push((reply, Cancelled::TooLate(state)));
+                }
+            },
+            Ask::Hurry { id, reply } => {
+                let waits = book.view(id, now).filter(|view| view.state == State::Scheduled);
+                if let Some(view) = waits {
+                    let (reason, status) = (view.reason, view.status);
+                    let again = Record::Again { id, due: now, reason, status };
+                    batch.push(&again, Vec::new(), true, Then::Hurried(reply));
+                } else {
+                    effects.hurried.push((reply, false));
+                }
+            }
+            Ask::Settle(queues, limits) => book.settle(&queues, limits),
+        }
+    }
+
+    /// Notes what came of a try.
+    fn note(
+        &self,
+        id: JobId,
+        verdict: Option<Verdict>,
+        (status, answer, reply): (u16, Vec<u8>, Option<oneshot::Sender<()>>),
+        now: Wall,
+        batch: &mut Batch,
+        effects: &mut Effects,
+    ) {
+        let then = Then::Noted(reply);
+        match verdict {
+            Some(Verdict::Again { due, reason }) => {
+                batch.push(&Record::Again { id, due, reason, status }, Vec::new(), true, then);
+            }
+            Some(Verdict::Done { state, reason }) => {
+                self.finish(batch, id, (state, reason, status), now, answer, then);
+            }
+            Some(Verdict::Dead { reason }) => {
+                self.finish(batch, id, (State::Dead, reason, status), now, answer, then);
+            }
+            None => {
+                if let Then::Noted(Some(reply)) = then {
+                    effects.noted.push(reply);
+                }
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        new: Box<New>,
+        request: Vec<u8>,
+        reply: oneshot::Sender<Accepted>,
+        (book, now): (&mut Book, Wall),
+        batch: &mut Batch,
+        effects: &mut Effects,
+    ) {
+        let answer = if self.log.bytes_used() >= self.bytes_max {
+            Accepted::DiskFull
+        } else {
+            let id = book.mint(now, &mut self.rng);
+            match book.may_accept(&new.asks(id), now) {
+                Admission::Yes => {
+                    let record = Record::Accept(new.summary(id));
+                    batch.push(&record, request, false, Then::Accepted(reply));
+                    return;
+                }
+                Admission::Coming(_) => {
+                    self.later.push_back(Ask::Accept { new, request, reply });
+                    return;
+                }
+                Admission::Same(id) => Accepted::Same(id),
+                Admission::Mismatch => Accepted::Mismatch,
+                Admission::Full { what, retry_after } => Accepted::Full(what, retry_after),
+            }
+        };
+        effects.answers.push((reply, answer));
+    }
+
+    /// Makes a batch durable, and then true.
+    fn write(
+        &mut self,
+        held: &Mutex<Held>,
+        mut batch: Batch,
+        effects: &mut Effects,
+    ) -> Result<(), Broken> {
+        let mut appended = self.append(&batch);
+        if let Err(LogError::Full { .. }) = appended {
+            turn_away(held, &mut batch, effects);
+            appended = self.append(&batch);
+        }
+        match appended {
+            Ok(()) => {}
+            Err(LogError::Full { .. }) => {
+                self.stuck = batch;
+                return Ok(());
+            }
+            Err(error) => return Err(broke(batch, effects, &error)),
+        }
+        effects.written += batch.lines.len();
+        let mut held = lock(held);
+        let lines = std::mem::take(&mut batch.lines);
+        for (line, at) in lines.into_iter().zip(&self.positions) {
+            let record = batch.record(&line);
+            let at = place(*at, line.summary.1 - line.summary.0, line.bulk.len());
+            count(&mut self.live_bytes, &held.book, &record, at);
+            apply(&mut held, &record, at, line, effects);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), LogError> {
+        self.positions.clear();
+        if batch.lines.is_empty() {
+            return Ok(());
+        }
+        let entries: Vec<Entry<'_>> = batch
+            .lines
+            .iter()
+            .map(|line| Entry {
+                summary: &batch.summaries[line.summary.0..line.summary.1],
+                bulk: &line.bulk,
+                settles: line.settles,
+            })
+            .collect();
+        self.log.append(&entries, &mut self.positions)
+    }
+
+    /// While the disk is full nothing is decided; who wants to come in is told so.
+    fn refuse(&mut self, asks: &mut VecDeque<Ask>, effects: &mut Effects) {
+        let mut waits = std::mem::take(&mut self.later);
+        waits.append(asks);
+        for ask in waits {
+            match ask {
+                Ask::Accept { reply, .. } => effects.answers.push((reply, Accepted::DiskFull)),
+                other => self.later.push_back(other),
+            }
+        }
+    }
+
+    /// Frees what nobody needs any more; of the oldest segment carries what is left, if more than
+    /// half of the log is of no use. `applied` is the last record that is in the store. Answers
+    /// whether there is more to do.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn tidy(
+        &mut self,
+        held: &Mutex<Held>,
+        applied: Option<(u32, u32)>,
+        effects: &mut Effects,
+    ) -> Result<bool, Broken> {
+        let (oldest, newest) = (self.log.oldest(), self.log.newest());
+        // Behind the last record in the store there may be ends that are not in it.
+        let live = lock(held).book.oldest_segment();
+        let stored = applied.map_or(oldest, |(segment, _)| segment);
+        let free = live.unwrap_or(newest).min(stored).min(newest);
+        if free > oldest {
+            self.log.free_before(free);
+            return Ok(true);
+        }
+        let used = self.log.bytes_used();
+        if oldest >= stored || self.is_stuck() || used < CARRY_FROM || self.live_bytes * 2 > used {
+            return Ok(false);
+        }
+        let live = lock(held).book.oldest_live(oldest, CARRY_MAX);
+        if live.is_empty() {
+            return Ok(false);
+        }
+        self.carry(held, &live, effects)?;
+        Ok(!self.is_stuck())
+    }
+
+    /// Writes jobs again, as they stand.
+    fn carry(
+        &mut self,
+        held: &Mutex<Held>,
+        live: &[JobId],
+        effects: &mut Effects,
+    ) -> Result<(), Broken> {
+        let mut batch = Batch::default();
+        for id in live {
+            let Some(place) = lock(held).book.place(*id) else { continue };
+            let read = self.reader.read(position(place), length(place));
+            let Ok(read) = read else {
+                // Whoever would deliver it finds out, and until then the segment stays.
+                continue;
+            };
+            let Ok(Record::Accept(summary)) = record::read(&read.summary) else { continue };
+            let Some(carried) = lock(held).book.carried(summary) else { continue };
+            let accept = Record::Accept(carried.accept);
+            batch.push(&accept, read.bulk.to_vec(), true, Then::Nothing);
+            for record in &carried.then {
+                batch.push(record, Vec::new(), true, Then::Nothing);
+            }
+            if batch.is_full() {
+                break;
+            }
+        }
+        self.write(held, batch, effects)
+    }
+}
+
+/// Begins what is due.
+fn pick(book: &mut Book, now: Wall, batch: &mut Batch) {
+    while !batch.is_full()
+        && let Some(picked) = book.pick(now)
+    {
+        let (id, at) = (picked.id, now);
+        let record = if picked.hand { Record::Hand { id, at } } else { Record::Start { id, at } };
+        batch.push(&record, Vec::new(), true, Then::Begun(picked));
+    }
+}
+
+/// Takes out of a batch what the disk has no room for, and tells who waits.
+fn turn_away(held: &Mutex<Held>, batch: &mut Batch, effects: &mut Effects) {
+    let mut held = lock(held);
+    let lines = std::mem::take(&mut batch.lines);
+    for line in lines {
+        if line.settles {
+            batch.lines.push(line);
+            continue;
+        }
+        if let Record::Accept(summary) = batch.record(&line) {
+            held.book.not_accepted(&asks(&summary));
+        }
+        if let Then::Accepted(reply) = line.then {
+            effects.answers.push((reply, Accepted::DiskFull));
+        }
+    }
+}
+
+/// Tells all who wait that the room is closed.
+fn broke(batch: Batch, effects: &mut Effects, error: &LogError) -> Broken {
+    let why = error.to_string();
+    for line in batch.lines {
+        match line.then {
+            Then::Accepted(reply) => effects.answers.push((reply, Accepted::Broken(why.clone()))),
+            Then::Cancelled(reply) => effects.cancelled.push((reply, Cancelled::Broken)),
+            Then::Hurried(reply) => effects.hurried.push((reply, false)),
+            Then::Begun(_) | Then::Noted(_) | Then::Nothing => {}
+        }
+    }
+    Broken(why)
+}
+
+/// The end of a job that lives, if the record is one.
+fn ended(book: &Book, record: &Record<'_>, ended: Place) -> Option<Ended> {
+    let Record::Finish { id, state, reason, status, at, until } = *record else { return None };
+    let view = book.view(id, at)?;
+    let (attempts, accepted) = (view.attempts, view.place);
+    Some(Ended { id, state, reason, status, at, until, attempts, accepted, ended })
+}
+
+/// Keeps account of the bytes of jobs that live; before the book learns the record.
+fn count(live_bytes: &mut u64, book: &Book, record: &Record<'_>, at: Place) {
+    let before = book.place(record.id()).map_or(0, |place| length(place) as u64);
+    match record {
+        Record::Accept(_) => *live_bytes = *live_bytes - before + length(at) as u64,
+        Record::Finish { .. } => *live_bytes -= before,
+        Record::Start { .. } | Record::Hand { .. } | Record::Again { .. } => {}
+    }
+}
+
+/// The book learns what is durable, and who waits is told.
+fn apply(held: &mut Held, record: &Record<'_>, at: Place, line: Line, effects: &mut Effects) {
+    let id = record.id();
+    if let Some(over) = ended(&held.book, record, at) {
+        effects.ended.push(over);
+        let queue = held.book.view(id, over.at).map_or("", |view| held.book.name(view.queue));
+        held.recent.insert(id, Arc::new(over.over(queue.to_owned(), line.bulk)));
+    }
+    held.book.apply(record, at, true);
+    effects.changed.push(id);
+    match line.then {
+        Then::Accepted(reply) => {
+            effects.accepted += 1;
+            effects.answers.push((reply, Accepted::Yes(id)));
+        }
+        Then::Begun(picked) => effects.begun.push(picked),
+        Then::Noted(reply) => effects.noted.extend(reply),
+        Then::Cancelled(reply) => effects.cancelled.push((reply, Cancelled::Yes)),
+        Then::Hurried(reply) => effects.hurried.push((reply, true)),
+        Then::Nothing => {}
+    }
+}
+
+impl Ended {
+    /// The job with what it was answered; what its first record alone knows is left out.
+    pub fn over(&self, queue: String, answer: Vec<u8>) -> Over {
+        Over {
+            id: self.id,
+            state: self.state,
+            reason: self.reason,
+            status: self.status,
+            attempts: self.attempts,
+            queue,
+            route: String::new(),
+            ended: self.at,
+            until: self.until,
+            origin: JobId::NONE,
+            answer,
+            request: None,
+        }
+    }
+}
+
+impl New {
+    /// What the log says of it.
+    pub fn summary(&self, id: JobId) -> Summary<'_> {
+        Summary {
+            id,
+            queue: &self.queue,
+            service: &self.service,
+            route: &self.route,
+            callback: &self.callback,
+            due: self.due,
+            expires: self.expires,
+            priority: self.priority,
+            order: self.order,
+            debounce: self.debounce,
+            claim: self.claim,
+            print: self.print,
+            claimed_until: self.claimed_until,
+            attempts: 0,
+            lost: 0,
+            origin: self.origin,
+            replay: self.replay,
+        }
+    }
+
+    fn asks(&self, id: JobId) -> NewJob<'_> {
+        asks(&self.summary(id))
+    }
+}
+
+fn asks<'a>(summary: &Summary<'a>) -> NewJob<'a> {
+    let Summary { id, queue, claim, print, claimed_until, .. } = *summary;
+    NewJob { id, queue, claim, print, claimed_until }
+}
+
+/// The claim of an accepted job, if it made one.
+pub fn claim(summary: &Summary<'_>) -> Option<Claim> {
+    let Summary { id, claim, print, claimed_until: until, .. } = *summary;
+    (claim != 0).then_some(Claim { claim, print, id, until })
+}
+
+/// The status that a service answered with, or 0.
+fn status(tried: &Tried) -> u16 {
+    match tried {
+        Tried::Answered { status, .. } => *status,
+        Tried::Failed(_) => 0,
+    }
+}
+
+fn place(position: Position, summary_len: usize, bulk_len: usize) -> Place {
+    let Position { segment, offset } = position;
+    Place { segment, offset, summary_len: summary_len as u32, bulk_len: bulk_len as u32 }
+}
+
+/// Where the log has a record.
+pub fn position(place: Place) -> Position {
+    Position { segment: place.segment, offset: place.offset }
+}
+
+/// Its bytes.
+pub fn length(place: Place) -> usize {
+    place.summary_len as usize + place.bulk_len as usize
+}

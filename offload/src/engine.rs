@@ -1,0 +1,734 @@
+//! The room at work: the log's thread, the store's, those that read what is to be delivered.
+//!
+//! | thread | what it does |
+//! | --- | --- |
+//! | `offload-log` | takes all that was asked, makes it one batch, waits for the disk, tells who waits |
+//! | `offload-store` | writes jobs that are over into the store, asks for their callbacks, forgets |
+//! | `offload-read` (two) | read requests from the log and give them to whoever delivers |
+//! | `offload-room` | makes segments ready, so that the log's thread never has to |
+//!
+//! There is no timer between a request and the disk: alone it waits for one sync, and with others
+//! they share one. Nobody waits for a lock that is held over a sync.
+
+use crate::book::{Book, JobView, Picked, Tried};
+use crate::cold::{Claim, Cold, ColdError, Over};
+use crate::core::{self, Accepted, Ask, Cancelled, Core, Effects, Ended, Held, New, lock};
+use crate::figures::Figures;
+use crate::job::{JobId, Minter, Node, Reason, State};
+use crate::log::{Keeper, LogError, Options, Reader, RealDisk, Record as Whole};
+use crate::record::{self, Record};
+use crate::settings::Settings;
+use base::{Moment, Wall};
+use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// A job on its way to whoever delivers it.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// Which job.
+    pub id: JobId,
+    /// Which try.
+    pub attempt: u16,
+    /// Its first record.
+    pub record: Bytes,
+    /// Its request.
+    pub request: Bytes,
+    /// It goes to the broker of its queue.
+    pub handed: bool,
+}
+
+/// Takes a parcel; may block while there are too many.
+pub type Hands = Arc<dyn Fn(Parcel) + Send + Sync>;
+
+/// What is known of a job.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// It lives.
+    Live(JobView),
+    /// It is over.
+    Over(Arc<Over>),
+}
+
+/// Why the room cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log.
+    #[error("cannot open the log of jobs (`store` of [offload])")]
+    Log(#[from] LogError),
+    /// The store.
+    #[error(transparent)]
+    Cold(#[from] ColdError),
+    /// The directory or the secret in it.
+    #[error("cannot use the directory {path} (`store` of [offload])")]
+    Directory {
+        /// Which.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread.
+    #[error("cannot start a thread of [offload]")]
+    Thread(#[source] io::Error),
+}
+
+/// Jobs that are over and not in the store yet beyond which no delivery begins.
+const RECENT_MAX: usize = 100_000;
+/// Jobs between the log and the readers.
+const BEGUN_MAX: usize = 4_096;
+/// Jobs that are over between the log and the store; more wait in the log's thread.
+const ENDED_MAX: usize = 65_536;
+/// Most jobs that are written into the store at once.
+const WRITE_MAX: usize = 2_048;
+/// How long the store waits for more before it writes.
+const WRITE_PAUSE: Duration = Duration::from_millis(20);
+/// How often is looked for what can be freed, forgotten or made ready.
+const TIDY: Duration = Duration::from_millis(250);
+/// How often a store that fails is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Most that is forgotten at once.
+const SWEEP_MAX: usize = 5_000;
+/// How long an answer to a callback is remembered, and its claim.
+const CALLBACK_CLAIM: Duration = Duration::from_hours(24 * 7);
+/// The queue of callbacks.
+pub const CALLBACKS: &str = "callbacks";
+/// Threads that read.
+const READERS: usize = 2;
+
+#[derive(Default)]
+struct Inbox {
+    asks: VecDeque<Ask>,
+    wakes: bool,
+    stopping: bool,
+}
+
+struct Shared {
+    settings: Settings,
+    inbox: Mutex<Inbox>,
+    wake: Condvar,
+    held: Mutex<Held>,
+    watchers: Mutex<HashMap<JobId, watch::Sender<()>>>,
+    cold: Cold,
+    reader: Reader,
+    minter: Minter,
+    node: Node,
+    /// The last record that is in the store: segment and offset; all ones: none.
+    applied: AtomicU64,
+    closed: OnceLock<String>,
+    hands: OnceLock<Hands>,
+    draining: AtomicBool,
+    stopped: AtomicBool,
+    low: AtomicBool,
+    figures: Figures,
+    say: Say,
+}
+
+/// How the room tells the operator.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The room.
+pub struct Engine {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("store", &self.shared.settings.store).finish()
+    }
+}
+
+impl Engine {
+    /// Opens the room: reads the log, starts the threads. Nothing is delivered before
+    /// [`Engine::attach`].
+    ///
+    /// # Errors
+    /// What could not be had.
+    pub fn start(settings: &Settings, say: Say) -> Result<Self, StartError> {
+        let begun = Moment::now();
+        let directory = &settings.store;
+        let failed =
+            |source| StartError::Directory { path: directory.display().to_string(), source };
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        let disk = RealDisk::at(directory, settings.durability)?;
+        let options = Options::new(settings.bytes_max.0);
+        let mut book = Book::new(&settings.queues, core::limits(settings));
+        let cold = Cold::open(directory)?;
+        let applied_before = cold.applied()?;
+        let seed = fastrand::u64(..);
+        let (core, found) = Core::open(disk, &options, settings, &mut book, applied_before, seed)?;
+        let now = Moment::now().wall_ms();
+        cold.claims(now, |c| book.claim(c.claim, c.print, c.id, c.until))?;
+        let secret = match &settings.secret {
+            Some(secret) => secret.clone().into_bytes(),
+            None => secret(directory).map_err(failed)?,
+        };
+        book.recovered(now);
+        let reader = core.log().reader();
+        let keeper = core.log().keeper();
+        tell_found(&found, book.len(), Moment::now().since(begun), &say);
+        let shared = Arc::new(Shared {
+            settings: settings.clone(),
+            inbox: Mutex::default(),
+            wake: Condvar::new(),
+            held: Mutex::new(Held { book, recent: HashMap::new() }),
+            watchers: Mutex::default(),
+            cold,
+            reader,
+            minter: Minter::new(&secret),
+            node: Node::named(&settings.node),
+            applied: AtomicU64::new(applied_before.map_or(u64::MAX, pack)),
+            closed: OnceLock::new(),
+            hands: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            low: AtomicBool::new(false),
+            figures: Figures::default(),
+            say,
+        });
+        let (begun_in, begun_out) = sync_channel(BEGUN_MAX);
+        let (ended_in, ended_out) = sync_channel(ENDED_MAX);
+        let begun_out = Arc::new(Mutex::new(begun_out));
+        let mut threads = Vec::new();
+        let mut spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+            thread.map(|thread| threads.push(thread)).map_err(StartError::Thread)
+        };
+        let mine = Arc::clone(&shared);
+        spawn("offload-store", Box::new(move || mine.keep_store(&ended_out, found.ended)))?;
+        for _ in 0..READERS {
+            let (mine, from) = (Arc::clone(&shared), Arc::clone(&begun_out));
+            spawn("offload-read", Box::new(move || mine.read_parcels(&from)))?;
+        }
+        let mine = Arc::clone(&shared);
+        spawn("offload-room", Box::new(move || mine.keep_room(&keeper)))?;
+        let mine = Arc::clone(&shared);
+        spawn("offload-log", Box::new(move || mine.keep_log(core, &begun_in, &ended_in)))?;
+        Ok(Self { shared, threads: Mutex::new(threads) })
+    }
+
+    /// Lets deliveries begin.
+    pub fn attach(&self, hands: Hands) {
+        let _there_before = self.shared.hands.set(hands);
+        self.shared.nudge();
+    }
+
+    /// Asks for a request to be kept; answered when it is durable.
+    pub fn accept(&self, new: Box<New>, request: Vec<u8>) -> oneshot::Receiver<Accepted> {
+        let (reply, answer) = oneshot::channel();
+        if let Some(why) = self.shared.closed.get() {
+            let _nobody = reply.send(Accepted::Broken(why.clone()));
+        } else if self.shared.low.load(Ordering::Relaxed) {
+            let _nobody = reply.send(Accepted::DiskFull);
+        } else {
+            self.shared.ask(Ask::Accept { new, request, reply });
+        }
+        answer
+    }
+
+    /// Tells what came of a try.
+    pub fn tried(
+        &self,
+        id: JobId,
+        attempt: u16,
+        tried: Tried,
+        answer: Vec<u8>,
+    ) -> oneshot::Receiver<()> {
+        let (reply, noted) = oneshot::channel();
+        self.shared.ask(Ask::Tried { id, attempt, tried, answer, reply: Some(reply) });
+        noted
+    }
+
+    /// Takes a job back, if it is not being delivered.
+    pub fn cancel(&self, id: JobId) -> oneshot::Receiver<Cancelled> {
+        let (reply, answer) = oneshot::channel();
+        if self.shared.closed.get().is_some() {
+            let _nobody = reply.send(Cancelled::Broken);
+        } else {
+            self.shared.ask(Ask::Cancel { id, reply });
+        }
+        answer
+    }
+
+    /// Makes a job that waits due now; was there one?
+    pub fn hurry(&self, id: JobId) -> oneshot::Receiver<bool> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.ask(Ask::Hurry { id, reply });
+        answer
+    }
+
+    /// What is known of a job in memory; `None`: ask [`Engine::stored`].
+    pub fn look(&self, id: JobId) -> Option<Look> {
+        let held = lock(&self.shared.held);
+        match held.book.view(id, Moment::recent().wall_ms()) {
+            Some(view) => Some(Look::Live(view)),
+            None => held.recent.get(&id).map(|over| Look::Over(Arc::clone(over))),
+        }
+    }
+
+    /// What the store knows of a job; waits for the disk.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn stored(&self, id: JobId) -> Result<Option<Over>, ColdError> {
+        self.shared.cold.get(id)
+    }
+
+    /// The store itself; its calls wait for the disk.
+    pub fn store(&self) -> &Cold {
+        &self.shared.cold
+    }
+
+    /// Is told whenever the job's state changes.
+    pub fn watch(&self, id: JobId) -> watch::Receiver<()> {
+        let mut watchers = self.shared.watchers();
+        watchers.entry(id).or_insert_with(|| watch::channel(()).0).subscribe()
+    }
+
+    /// Hands out what is known of all jobs, under its lock: be brief.
+    pub fn with_book<T>(&self, with: impl FnOnce(&mut Book) -> T) -> T {
+        with(&mut lock(&self.shared.held).book)
+    }
+
+    /// The tokens of status addresses.
+    pub fn minter(&self) -> &Minter {
+        &self.shared.minter
+    }
+
+    /// Who this gateway is among those that share a queue.
+    pub fn node(&self) -> Node {
+        self.shared.node
+    }
+
+    /// What it was started with.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// What it counts.
+    pub fn figures(&self) -> &Figures {
+        &self.shared.figures
+    }
+
+    /// Why it is closed, if it is.
+    pub fn closed(&self) -> Option<&str> {
+        self.shared.closed.get().map(String::as_str)
+    }
+
+    /// Has the disk too little room?
+    pub fn is_low(&self) -> bool {
+        self.shared.low.load(Ordering::Relaxed)
+    }
+
+    /// Goes by other queues from now on.
+    pub fn settle(&self, settings: &Settings) {
+        self.shared.ask(Ask::Settle(settings.queues.clone(), core::limits(settings)));
+    }
+
+    /// Begins no delivery any more.
+    pub fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Deliveries under way here.
+    pub fn running(&self) -> usize {
+        self.with_book(|book| book.stats(Moment::now().wall_ms()).iter().map(|s| s.running).sum())
+    }
+
+    /// Ends the threads when all that was asked is durable.
+    pub fn stop(&self) {
+        self.drain();
+        self.shared.inbox().stopping = true;
+        self.shared.wake.notify_all();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, HashMap<JobId, watch::Sender<()>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, ask: Ask) {
+        let mut inbox = self.inbox();
+        inbox.asks.push_back(ask);
+        let wakes = std::mem::replace(&mut inbox.wakes, true);
+        drop(inbox);
+        if !wakes {
+            self.wake.notify_all();
+        }
+    }
+
+    fn nudge(&self) {
+        self.inbox().wakes = true;
+        self.wake.notify_all();
+    }
+
+    /// Waits for something to be asked, for so long at most; is it time to stop?
+    fn wait(&self, patience: Duration, asks: &mut VecDeque<Ask>) -> bool {
+        let mut inbox = self.inbox();
+        if !inbox.wakes && !inbox.stopping && !patience.is_zero() {
+            let waited = self
+                .wake
+                .wait_timeout_while(inbox, patience, |inbox| !inbox.wakes && !inbox.stopping);
+            inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        inbox.wakes = false;
+        asks.append(&mut inbox.asks);
+        inbox.stopping
+    }
+
+    fn applied(&self) -> Option<(u32, u32)> {
+        let applied = self.applied.load(Ordering::Acquire);
+        (applied != u64::MAX).then_some(((applied >> 32) as u32, applied as u32))
+    }
+
+    /// The log's thread.
+    fn keep_log(
+        &self,
+        mut core: Core<RealDisk>,
+        begun: &SyncSender<Picked>,
+        ended: &SyncSender<Ended>,
+    ) {
+        let mut asks = VecDeque::new();
+        let mut backlog = VecDeque::new();
+        let mut effects = Effects::default();
+        let mut patience = Duration::ZERO;
+        let mut tidies = Moment::now();
+        loop {
+            let stopping = self.wait(patience, &mut asks);
+            let now = Moment::now();
+            let wall = now.wall_ms();
+            let room = lock(&self.held).recent.len() < RECENT_MAX && backlog.is_empty();
+            let deliver =
+                room && self.hands.get().is_some() && !self.draining.load(Ordering::Relaxed);
+            let turned = core.turn(&self.held, &mut asks, (wall, deliver), &mut effects);
+            self.figures.turned(&effects, now);
+            let mut result = turned;
+            if result.is_ok() && now >= tidies {
+                tidies = now + TIDY;
+                self.figures.log_bytes.store(core.log().bytes_used(), Ordering::Relaxed);
+                self.look_at_room(&core);
+                result = core.tidy(&self.held, self.applied(), &mut effects).map(|more| {
+                    if more {
+                        tidies = now;
+                    }
+                });
+            }
+            self.follow(&mut effects, begun, ended, &mut backlog);
+            if let Err(core::Broken(why)) = result {
+                self.close(&why, &mut asks);
+                return;
+            }
+            let behind = core.is_behind() || !asks.is_empty();
+            if stopping && !behind {
+                self.stopped.store(true, Ordering::Release);
+                return;
+            }
+            patience = if behind {
+                Duration::ZERO
+            } else if core.is_stuck() || !backlog.is_empty() {
+                TIDY
+            } else {
+                self.patience(wall, deliver)
+            };
+        }
+    }
+
+    /// How long nothing will happen by itself.
+    fn patience(&self, now: Wall, deliver: bool) -> Duration {
+        let mut held = lock(&self.held);
+        let pick = if deliver { held.book.next_wake(now) } else { None };
+        let next = pick.into_iter().chain(held.book.next_ending()).min();
+        next.map_or(TIDY, |next| next.since(now).clamp(Duration::from_millis(1), TIDY))
+    }
+
+    /// Acts on what a turn has done.
+    fn follow(
+        &self,
+        effects: &mut Effects,
+        begun: &SyncSender<Picked>,
+        ended: &SyncSender<Ended>,
+        backlog: &mut VecDeque<Ended>,
+    ) {
+        effects.tell();
+        for job in effects.begun.drain(..) {
+            let _stopped = begun.send(job);
+        }
+        backlog.extend(effects.ended.drain(..));
+        while let Some(next) = backlog.pop_front() {
+            if let Err(TrySendError::Full(next) | TrySendError::Disconnected(next)) =
+                ended.try_send(next)
+            {
+                backlog.push_front(next);
+                break;
+            }
+        }
+        if !effects.changed.is_empty() {
+            let mut watchers = self.watchers();
+            for id in effects.changed.drain(..) {
+                if let Some(watcher) = watchers.get(&id)
+                    && watcher.send(()).is_err()
+                {
+                    watchers.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// The disk failed: whoever asks from now on is told why.
+    fn close(&self, why: &str, asks: &mut VecDeque<Ask>) {
+        let _first = self.closed.set(why.to_owned());
+        (self.say)(&format!(
+            "the log of jobs is closed, because {why}; what was accepted is kept, and is delivered \
+             after a restart"
+        ));
+        loop {
+            let stopping = self.wait(AGAIN, asks);
+            for ask in asks.drain(..) {
+                match ask {
+                    Ask::Accept { reply, .. } => {
+                        let _gone = reply.send(Accepted::Broken(why.to_owned()));
+                    }
+                    Ask::Cancel { reply, .. } => {
+                        let _gone = reply.send(Cancelled::Broken);
+                    }
+                    Ask::Tried { .. } | Ask::Hurry { .. } | Ask::Settle(..) => {}
+                }
+            }
+            if stopping {
+                self.stopped.store(true, Ordering::Release);
+                return;
+            }
+        }
+    }
+
+    /// A thread that reads what is to be delivered.
+    fn read_parcels(&self, from: &Mutex<Receiver<Picked>>) {
+        loop {
+            let next = from.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(Picked { id, place, attempt, hand: handed, .. }) = next else { return };
+            let read = self.reader.read(core::position(place), core::length(place));
+            match (read, self.hands.get()) {
+                (Ok(Whole { summary: record, bulk: request }), Some(hands)) => {
+                    hands(Parcel { id, attempt, record, request, handed });
+                }
+                (Err(error), _) => {
+                    (self.say)(&format!("job {id}: its request cannot be read: {error}"));
+                    let (tried, answer) = (Tried::Failed(Reason::Damaged), Vec::new());
+                    self.ask(Ask::Tried { id, attempt, tried, answer, reply: None });
+                }
+                (Ok(_), None) => {}
+            }
+        }
+    }
+
+    /// The thread that makes segments ready.
+    fn keep_room(&self, keeper: &Keeper<RealDisk>) {
+        let mut told = String::new();
+        keeper.run(|error| {
+            let failed = error.to_string();
+            if failed != told {
+                (self.say)(&format!("a segment of the log cannot be made ready: {failed}"));
+            }
+            told = failed;
+        });
+    }
+
+    /// Looks whether the disk has room.
+    fn look_at_room(&self, core: &Core<RealDisk>) {
+        let free_min = self.settings.free_min;
+        let low = core.log().free_space().is_ok_and(|free| free < free_min.0);
+        if low != self.low.swap(low, Ordering::Relaxed) {
+            (self.say)(&if low {
+                format!("the disk has less than {free_min} left: nothing more is accepted")
+            } else {
+                "the disk has room again".to_owned()
+            });
+        }
+    }
+
+    /// The store's thread.
+    fn keep_store(self: &Arc<Self>, ended: &Receiver<Ended>, found: Vec<Ended>) {
+        let mut waiting = VecDeque::from(found);
+        let mut swept = Moment::now();
+        loop {
+            if waiting.is_empty() {
+                match ended.recv_timeout(TIDY) {
+                    Ok(job) => {
+                        waiting.push_back(job);
+                        thread::park_timeout(WRITE_PAUSE); // others come meanwhile
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+            waiting.extend(ended.try_iter().take(WRITE_MAX));
+            let batch: Vec<Ended> = waiting.iter().take(WRITE_MAX).copied().collect();
+            if !batch.is_empty() {
+                if self.store_batch(&batch) {
+                    waiting.drain(..batch.len());
+                } else {
+                    thread::park_timeout(AGAIN);
+                    if self.stopped.load(Ordering::Acquire) {
+                        return; // the log has it, and the next start goes on
+                    }
+                }
+            }
+            let now = Moment::now();
+            if now.since(swept) >= AGAIN {
+                swept = now;
+                self.sweep(now.wall_ms());
+            }
+        }
+    }
+
+    fn sweep(&self, now: Wall) {
+        lock(&self.held).book.forget_claims(now, SWEEP_MAX);
+        match self.cold.sweep(now, SWEEP_MAX) {
+            Ok(_) => {}
+            Err(error) => (self.say)(&error.to_string()),
+        }
+        match self.cold.dead() {
+            Ok(dead) => self.figures.dead_now(dead),
+            Err(error) => (self.say)(&error.to_string()),
+        }
+    }
+
+    /// Writes jobs that are over into the store; has it worked?
+    fn store_batch(&self, batch: &[Ended]) -> bool {
+        let mut over = Vec::with_capacity(batch.len());
+        let mut claims = Vec::new();
+        let mut called = Vec::new();
+        for job in batch {
+            let (whole, claim, callback) = self.whole(job);
+            claims.extend(claim);
+            if let Some(url) = callback {
+                called.push(self.call_back(job, &whole, &url));
+            }
+            over.push(whole);
+        }
+        // A callback is a promise like any other: the job is not put away before it is durable.
+        for call in called {
+            match call.blocking_recv() {
+                Ok(Accepted::Yes(_) | Accepted::Same(_)) => {}
+                Ok(answer) => {
+                    (self.say)(&format!("a callback cannot be queued yet: {answer:?}"));
+                    return false;
+                }
+                Err(_) => return false,
+            }
+        }
+        let Some(last) = batch.last() else { return true };
+        let last = (last.ended.segment, last.ended.offset);
+        if let Err(error) = self.cold.write(&over, &claims, last) {
+            (self.say)(&error.to_string());
+            return false;
+        }
+        self.applied.store(pack(last), Ordering::Release);
+        let mut held = lock(&self.held);
+        for job in batch {
+            held.recent.remove(&job.id);
+        }
+        true
+    }
+
+    /// A job that is over as the store keeps it; its claim; its callback's URL.
+    fn whole(&self, job: &Ended) -> (Over, Option<Claim>, Option<String>) {
+        let read = |at| self.reader.read(core::position(at), core::length(at));
+        let recent = lock(&self.held).recent.get(&job.id).cloned();
+        let answer = match recent {
+            Some(over) => over.answer.clone(),
+            None if job.ended.bulk_len == 0 => Vec::new(),
+            None => read(job.ended).map(|whole| whole.bulk.to_vec()).unwrap_or_default(),
+        };
+        let mut over = job.over(String::new(), answer);
+        let Ok(first) = read(job.accepted) else { return (over, None, None) };
+        let Ok(Record::Accept(summary)) = record::read(&first.summary) else {
+            return (over, None, None);
+        };
+        summary.queue.clone_into(&mut over.queue);
+        summary.route.clone_into(&mut over.route);
+        over.origin = summary.origin;
+        if job.state == State::Dead {
+            over.request = Some((first.summary.to_vec(), first.bulk.to_vec()));
+        }
+        let callback = (!summary.callback.is_empty()).then(|| summary.callback.to_owned());
+        (over, core::claim(&summary), callback)
+    }
+
+    /// Asks for a job's callback: a job itself, once, however often it is asked for.
+    fn call_back(&self, job: &Ended, over: &Over, url: &str) -> oneshot::Receiver<Accepted> {
+        let (reply, answer) = oneshot::channel();
+        let request = crate::callback::request(over, url);
+        let claim = u128::from_be_bytes(job.id.0) ^ u128::MAX;
+        let new = Box::new(New {
+            queue: CALLBACKS.to_owned(),
+            route: over.route.clone(),
+            claim,
+            print: 1,
+            claimed_until: job.at + CALLBACK_CLAIM,
+            priority: 5,
+            origin: job.id,
+            ..New::default()
+        });
+        self.ask(Ask::Accept { new, request, reply });
+        answer
+    }
+}
+
+fn pack((segment, offset): (u32, u32)) -> u64 {
+    u64::from(segment) << 32 | u64::from(offset)
+}
+
+/// The secret of a store: made once.
+fn secret(directory: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = directory.join("secret");
+    match std::fs::read(&path) {
+        Ok(secret) if secret.len() >= 32 => return Ok(secret),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut secret = vec![0; 32];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut secret)
+        .map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    let new = directory.join("secret.new");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(&secret)?;
+    file.sync_all()?;
+    std::fs::rename(&new, &path)?;
+    std::fs::File::open(directory)?.sync_all()?;
+    Ok(secret)
+}
+
+fn tell_found(found: &core::Found, jobs: usize, took: Duration, say: &Say) {
+    if jobs > 0 || !found.ended.is_empty() {
+        say(&format!("{jobs} jobs are waiting; the log was read in {} ms", took.as_millis()));
+    }
+    for damage in &found.log.quarantined {
+        let (at, why) = (damage.position, damage.why.name());
+        say(&format!("segment {} of the log, byte {}: {why}", at.segment, at.offset));
+    }
+    if found.unread > 0 {
+        say(&format!("{} records of the log say nothing this version knows", found.unread));
+    }
+}
