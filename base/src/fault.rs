@@ -72,6 +72,26 @@ kinds! {
     Overloaded = "overloaded", Gateway;
     /// More requests than a rate of the route allows.
     RateLimited = "rate_limited", Client;
+    /// A malformed `Idempotency-Key`, or none where one is needed.
+    BadIdempotencyKey = "bad_idempotency_key", Client;
+    /// The `Idempotency-Key` belongs to another request.
+    IdempotencyMismatch = "idempotency_mismatch", Client;
+    /// No job has this address.
+    NoJob = "no_job", Client;
+    /// What became of the job is forgotten.
+    JobGone = "job_gone", Client;
+    /// The job cannot be taken back, or is not over yet.
+    JobBusy = "job_busy", Client;
+    /// The job is over without an answer, or with one that was too large to be kept.
+    NoResult = "no_result", Client;
+    /// No room for another job in its queue.
+    QueueFull = "queue_full", Gateway;
+    /// No room for another job on the disk.
+    StoreFull = "store_full", Gateway;
+    /// The log of jobs takes nothing: its disk failed.
+    StoreClosed = "store_closed", Gateway;
+    /// The gateway that accepted the job cannot be asked.
+    PeerAway = "peer_away", Gateway;
     /// What was left of the deadline could not suffice.
     DeadlineShort = "deadline_short", Gateway;
     /// Our own bug.

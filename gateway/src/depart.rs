@@ -83,12 +83,18 @@ pub fn problem(fault: &Fault) -> Response {
     problem.insert("title".into(), base::head::reason_phrase(status).into());
     problem.insert("status".into(), status.into());
     problem.insert("reason".into(), fault.kind.name().into());
-    if fault.kind.side() == Side::Client && !fault.detail.is_empty() {
+    let is_told = fault.kind.side() == Side::Client || is_about_jobs(fault.kind);
+    if is_told && !fault.detail.is_empty() {
         problem.insert("detail".into(), fault.detail.clone().into());
     }
     let mut content = serde_json::Value::Object(problem).to_string().into_bytes();
     content.push(b'\n');
     Response::whole(head, content)
+}
+
+/// Says the detail nothing of services, and of whoever runs the gateway what its client has to know?
+const fn is_about_jobs(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::QueueFull | FaultKind::PeerAway)
 }
 
 /// The same for a client that speaks gRPC: an answer that is nothing but trailers. Its status would
@@ -125,13 +131,16 @@ const fn grpc_status_of(kind: FaultKind) -> u8 {
 pub const fn status_of(kind: FaultKind) -> u16 {
     use FaultKind as K;
     match kind {
-        K::BadRequest | K::BadBody => 400,
-        K::NoRoute => 404,
+        K::BadRequest | K::BadBody | K::BadIdempotencyKey => 400,
+        K::NoRoute | K::NoJob | K::NoResult => 404,
         K::MethodNotAllowed | K::ConnectRefused => 405,
         K::HeadTimeout | K::BodyTimeout => 408,
+        K::JobBusy => 409,
+        K::JobGone => 410,
         K::BodyTooLarge => 413,
         K::TargetTooLong => 414,
         K::BadExpectation => 417,
+        K::IdempotencyMismatch => 422,
         K::ClientGone => 499, // nobody's but the log's
         K::HeadTooLarge | K::TooManyFields => 431,
         K::Internal => 500,
@@ -143,7 +152,14 @@ pub const fn status_of(kind: FaultKind) -> u16 {
         | K::BadResponse
         | K::ResponseCut => 502,
         K::RateLimited => 429,
-        K::TooManyConnections | K::ServiceFull | K::NoServer | K::Overloaded => 503,
+        K::TooManyConnections
+        | K::ServiceFull
+        | K::NoServer
+        | K::Overloaded
+        | K::QueueFull
+        | K::StoreFull
+        | K::StoreClosed
+        | K::PeerAway => 503,
         K::NotCached
         | K::DeadlineShort
         | K::ConnectTimeout

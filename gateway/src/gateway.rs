@@ -12,12 +12,13 @@ use arc_swap::ArcSwap;
 use base::{Deadline, Moment};
 use cache::Cache;
 use monitor::{Ledger, expose};
+use offload::engine::{Engine, Hands};
 use settings::{Report, Settings};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, oneshot};
 
@@ -147,15 +148,19 @@ impl Gateway {
         });
         let cache = Cache::start(&settings.cache, &tokio::runtime::Handle::current(), say);
         let cache = Arc::new(cache.map_err(NotReady::Disk)?);
-        let snapshot = Arc::new(Snapshot::new(settings, cache, None)?);
+        let offload = settings.offload.as_ref().map(open).transpose()?;
+        let snapshot = Arc::new(Snapshot::new(settings, cache, offload.clone(), None)?);
         // Before the doors open: who comes meanwhile waits at them, and finds servers.
         let watch = Watch::start(Arc::clone(&snapshot)).map_err(StartError::Thread)?;
-        let workers = sockets
+        let workers: Vec<Handle> = sockets
             .into_iter()
             .enumerate()
             .map(|(turn, sockets)| worker::start(Arc::clone(&snapshot), sockets, turn, threads))
             .collect::<io::Result<_>>()
             .map_err(StartError::Thread)?;
+        if let Some(engine) = offload {
+            engine.attach(hands(&workers));
+        }
         Ok(Self {
             snapshot: ArcSwap::new(snapshot),
             source,
@@ -221,10 +226,29 @@ impl Gateway {
         if settings.threads.unwrap_or_else(cores) != self.workers.len() {
             return Err(ReloadError::Restart("threads"));
         }
+        let offload = match (&before.offload, &settings.offload) {
+            (Some(engine), Some(asked)) => {
+                if let Some(differs) = needs_restart(engine.settings(), asked) {
+                    return Err(ReloadError::Restart(differs));
+                }
+                engine.settle(asked);
+                Some(Arc::clone(engine))
+            }
+            // Jobs that wait are kept and delivered, whatever the settings say now.
+            (Some(engine), None) => Some(Arc::clone(engine)),
+            (None, Some(asked)) => {
+                let asked = asked.clone();
+                let engine = self.read(move || open(&asked)).await?;
+                let engine = engine?;
+                engine.attach(hands(&self.workers));
+                Some(engine)
+            }
+            (None, None) => None,
+        };
         let turn = self.watch.turn().await.ok_or(ReloadError::Unwatched)?;
         let cache = Arc::clone(&before.cache);
         cache.settle(&settings.cache);
-        let ready = self.read(move || Snapshot::new(settings, cache, Some(&before))).await?;
+        let ready = self.read(move || Snapshot::new(settings, cache, offload, Some(&before))).await?;
         let snapshot = Arc::new(ready?);
         turn.settle(Arc::clone(&snapshot)).await;
         let mut settled = Vec::new();
@@ -266,6 +290,10 @@ impl Gateway {
     /// how many connections were still open then.
     pub async fn drain(&self) -> u64 {
         self.draining.store(true, Ordering::Relaxed);
+        let offload = self.snapshot().offload.clone();
+        if let Some(engine) = &offload {
+            engine.drain();
+        }
         let grace = self.snapshot().settings.grace;
         let by = Deadline::after(Moment::now(), grace);
         let closing = async {
@@ -282,8 +310,9 @@ impl Gateway {
         };
         let _in_time = tokio::time::timeout(grace + CLOSE_TIME, closing).await;
         loop {
+            let running = offload.as_ref().map_or(0, |engine| engine.running());
             let open = self.open();
-            if open == 0 || by.passed(Moment::now()) {
+            if (open == 0 && running == 0) || by.passed(Moment::now()) {
                 return open;
             }
             tokio::time::sleep(DRAIN_LOOK).await;
@@ -294,6 +323,7 @@ impl Gateway {
     /// process.
     pub async fn stop(self: Arc<Self>, patience: Duration) {
         let log = self.snapshot().log.clone();
+        let offload = self.snapshot().offload.clone();
         let ending = async {
             for worker in &self.workers {
                 let _ended = worker.commands.send(Command::Stop).await;
@@ -304,6 +334,9 @@ impl Gateway {
                     gateway.workers.into_iter().for_each(Handle::join);
                 });
                 let _panicked = joining.await;
+            }
+            if let Some(engine) = offload {
+                let _panicked = tokio::task::spawn_blocking(move || engine.stop()).await;
             }
             if let Some(log) = log {
                 let _panicked = tokio::task::spawn_blocking(move || log.flush()).await;
@@ -338,6 +371,37 @@ impl Gateway {
             uptime: Moment::now().since(self.begun),
         }
     }
+}
+
+/// Opens the room of jobs.
+fn open(settings: &offload::settings::Settings) -> Result<Arc<Engine>, NotReady> {
+    let say: offload::engine::Say = Arc::new(|text: &str| {
+        monitor::log::complain(Moment::now(), format_args!("offload: {text}"));
+    });
+    Ok(Arc::new(Engine::start(settings, say)?))
+}
+
+/// Gives each job to one of the threads in turn.
+fn hands(workers: &[Handle]) -> Hands {
+    let threads: Vec<_> = workers.iter().map(|worker| worker.parcels.clone()).collect();
+    let next = AtomicUsize::new(0);
+    Arc::new(move |parcel| {
+        let turn = next.fetch_add(1, Ordering::Relaxed) % threads.len();
+        // A thread that has ended leaves its jobs to the next start.
+        let _ended = threads[turn].blocking_send(parcel);
+    })
+}
+
+/// What of `[offload]` only a restart can change.
+fn needs_restart(
+    now: &offload::settings::Settings,
+    asked: &offload::settings::Settings,
+) -> Option<&'static str> {
+    let queues = asked.queues.clone();
+    if (offload::settings::Settings { queues, ..now.clone() }) == *asked {
+        return None;
+    }
+    Some("offload")
 }
 
 /// How often a drain looks whether it is done.

@@ -13,6 +13,7 @@ use monitor::keep::Keeper;
 use monitor::log::Log;
 use monitor::settings::AccessLog;
 use monitor::{Ledger, RouteMeter};
+use offload::engine::Engine;
 use rustls::ServerConfig;
 use service::{Service, Shared};
 use settings::Settings;
@@ -43,6 +44,8 @@ pub struct Snapshot {
     pub rates: Rates,
     /// What is stored, whatever settings are in force.
     pub cache: Arc<Cache>,
+    /// The jobs that are kept, whatever settings are in force.
+    pub offload: Option<Arc<Engine>>,
     /// Where the access log goes.
     pub log: Option<Log>,
     /// Its lines that could not be written since the process started.
@@ -93,6 +96,9 @@ pub enum NotReady {
     /// The cache's disk.
     #[error("cannot use the disk of [cache]")]
     Disk(#[source] io::Error),
+    /// The jobs.
+    #[error(transparent)]
+    Offload(#[from] offload::engine::StartError),
     /// The access log.
     #[error("cannot open the access log {path} (`access_log` of [monitor])")]
     Log {
@@ -104,14 +110,15 @@ pub enum NotReady {
 }
 
 impl Snapshot {
-    /// Makes settings ready: reads certificates, opens the log. `cache` is what was stored under
-    /// former settings; services keep what they have learned `before`.
+    /// Makes settings ready: reads certificates, opens the log. `cache` and `offload` are what was kept
+    /// under former settings; services keep what they have learned `before`.
     ///
     /// # Errors
     /// What could not be had.
     pub fn new(
         settings: Settings,
         cache: Arc<Cache>,
+        offload: Option<Arc<Engine>>,
         before: Option<&Self>,
     ) -> Result<Self, NotReady> {
         let now = Moment::now();
@@ -141,6 +148,7 @@ impl Snapshot {
             rates: Rates::new(&settings, before.map(|before| &before.rates)),
             caches: settings.routes.iter().any(|route| route.cache.enabled),
             cache,
+            offload,
             log: log.map_err(|source| NotReady::Log { path: log_path, source })?,
             log_failed,
             via: Via::new(&settings.forward.via),

@@ -18,6 +18,7 @@ pub mod listen;
 pub mod live;
 pub mod metrics;
 pub mod objectives;
+pub mod offloading;
 pub mod purge;
 pub mod rates;
 pub mod reporter;

@@ -12,10 +12,11 @@
 //!                 2 answer    what we answer ourselves: CONNECT, TRACE and OPTIONS that end here
 //!                 3 cache     an answer from store, or one fetch for all who want the same
 //!                 4 forward   what crosses the hop and what must not
-//!                 5 service   be let in, choose a server, ask it, ask again, ask twice
-//!                 6 depart    a fault becomes a status; the answer's own fields
+//!                 5 offload   kept for later, and answered 202      else 413, 422, 503
+//!                 6 service   be let in, choose a server, ask it, ask again, ask twice
+//!                 7 depart    a fault becomes a status; the answer's own fields
 //! client ◄────────┘
-//!                 7 monitor   counted and logged when the last byte is out (in `connection`)
+//!                 8 monitor   counted and logged when the last byte is out (in `connection`)
 //! ```
 
 use crate::caching::fetch::{Fetched, fetch};
@@ -23,6 +24,7 @@ use crate::caching::{self, Look};
 use crate::depart;
 use crate::forward::{self, Crossing, Hop};
 use crate::house::House;
+use crate::offloading;
 use crate::rates;
 use crate::route::Found;
 use crate::shadow;
@@ -119,6 +121,10 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         let detail = "this gateway is no forward proxy";
         return Err(Fault::new(FaultKind::ConnectRefused, detail));
     }
+    if offloading::is_status(house, exchange) {
+        let answer = Box::pin(offloading::resource::answer(house, exchange)).await;
+        return answer.map(Answered::Response);
+    }
     // 1 route
     let mut lowered = [0; 256];
     let host = exchange.head.fields.get(FieldName::Host).unwrap_or_default();
@@ -161,7 +167,15 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
     // 4 forward
     let hop = Hop { peer: exchange.peer, framing: exchange.framing, expects: exchange.expects };
     let crossing = forward::request(&mut exchange.head, hop, snapshot, route);
-    // 5 service
+    // 5 offload
+    if let Some(rule) = &route.offload
+        && crossing == Crossing::Plain
+        && let Some(answer) =
+            Box::pin(offloading::take(house, exchange, route, rule)).await?
+    {
+        return Ok(Answered::Response(answer));
+    }
+    // 6 service
     let relay = &mut *exchange.interim;
     let mut interim = |mut head: ResponseHead| {
         forward::interim(&mut head);

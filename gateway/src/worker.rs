@@ -6,8 +6,10 @@
 use crate::connection;
 use crate::house::{House, Snapshot};
 use crate::listen;
+use crate::offloading;
 use base::{Deadline, Moment};
 use monitor::{Count, Ledger, lag};
+use offload::engine::Parcel;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -31,6 +33,8 @@ pub enum Command {
 
 /// Commands that may wait; more than one reload at a time makes no sense.
 const COMMANDS_MAX: usize = 8;
+/// Jobs that may wait for their delivery to begin; queues bound how many are under way.
+const PARCELS_MAX: usize = 1_024;
 /// How often idle connections to services are looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How long a worker waits when the system has no file descriptor left for it.
@@ -61,13 +65,15 @@ pub struct Handle {
     pub ledger: Arc<Ledger>,
     /// Where it is told.
     pub commands: mpsc::Sender<Command>,
+    /// Where it gets jobs to deliver.
+    pub parcels: mpsc::Sender<Parcel>,
     thread: thread::JoinHandle<()>,
 }
 
 impl Handle {
     /// Waits for the thread's end.
     pub fn join(self) {
-        drop(self.commands);
+        drop((self.commands, self.parcels));
         let _panicked = self.thread.join();
     }
 }
@@ -84,6 +90,7 @@ pub fn start(
 ) -> std::io::Result<Handle> {
     let ledger = Arc::new(Ledger::default());
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+    let (parcels, jobs) = mpsc::channel(PARCELS_MAX);
     let mine = Arc::clone(&ledger);
     let (begun, begins) = std::sync::mpsc::sync_channel(1);
     let thread = thread::Builder::new().name(format!("worker-{turn}")).spawn(move || {
@@ -99,18 +106,18 @@ pub fn start(
         };
         let _nobody_waits = begun.send(result);
         let Some(runtime) = runtime else { return };
-        runtime.block_on(run(snapshot, mine, sockets, inbox, (turn, threads)));
+        runtime.block_on(run(snapshot, mine, sockets, (inbox, jobs), (turn, threads)));
         runtime.shutdown_background();
     })?;
     begins.recv().map_err(std::io::Error::other)??;
-    Ok(Handle { ledger, commands, thread })
+    Ok(Handle { ledger, commands, parcels, thread })
 }
 
 async fn run(
     snapshot: Arc<Snapshot>,
     ledger: Arc<Ledger>,
     sockets: Vec<Socket>,
-    mut inbox: mpsc::Receiver<Command>,
+    (mut inbox, jobs): (mpsc::Receiver<Command>, mpsc::Receiver<Parcel>),
     (turn, threads): (usize, usize),
 ) {
     let house = House::new(snapshot, &ledger, None, turn);
@@ -125,6 +132,7 @@ async fn run(
     tokio::task::spawn_local(timer::sweep());
     tokio::task::spawn_local(keep_house(Rc::clone(&worker)));
     tokio::task::spawn_local(keep_watch(Rc::clone(&worker)));
+    tokio::task::spawn_local(deliver(Rc::clone(&worker), jobs));
     worker.ledger.thread.add(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs().into());
     let mut doors = Vec::new();
     for (socket, tls) in sockets {
@@ -161,6 +169,13 @@ async fn run(
             }
             Command::Stop => return,
         }
+    }
+}
+
+/// Delivers the jobs that are given to this thread, each as a task.
+async fn deliver(worker: Rc<Worker>, mut jobs: mpsc::Receiver<Parcel>) {
+    while let Some(parcel) = jobs.recv().await {
+        tokio::task::spawn_local(offloading::deliver::deliver(worker.house(), parcel));
     }
 }
 

@@ -40,6 +40,8 @@ phases! {
     Queue = "queue";
     /// Looking into a tier of the cache: the disk, or Redis or Memcached.
     Cache = "cache";
+    /// A job becomes durable, or its end is waited for.
+    Offload = "offload";
     /// Waiting for an answer that is fetched for another client.
     Collapse = "collapse";
     /// Waiting for a connection that somebody else makes, or for a stream on one.

@@ -64,6 +64,7 @@ const fn colour(phase: Phase) -> u8 {
         Phase::Lag => 98,
         Phase::Queue => 185,
         Phase::Cache => 36,
+        Phase::Offload => 179,
         Phase::Collapse => 117,
         Phase::Pool => 137,
         Phase::Resolve => 149,

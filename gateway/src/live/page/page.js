@@ -7,11 +7,11 @@ const WHY_EVERY = 5000;
 const COLUMN = { "5m": 1, "1h": 10, "24h": 240 };
 const SECONDS = { "5m": 300, "1h": 3600, "24h": 86400 };
 // Listed as the gateway does (monitor::Phase): the order in which a request usually meets them.
-const PHASES = ["receive", "gateway", "lag", "queue", "cache", "collapse", "pool", "resolve", "connect", "tls",
+const PHASES = ["receive", "gateway", "lag", "queue", "cache", "offload", "collapse", "pool", "resolve", "connect", "tls",
   "send", "server", "db", "server_cache", "transfer", "write", "retry", "hedge"];
 const PHASE_SAYS = {
   receive: "the client sends its body", gateway: "our own work", lag: "our own threads are late",
-  queue: "waiting to be let in", cache: "looking into disk or Redis", collapse: "another client fetches it",
+  queue: "waiting to be let in", cache: "looking into disk or Redis", offload: "the job becomes durable, or is waited for", collapse: "another client fetches it",
   pool: "waiting for a connection", resolve: "finding the address", connect: "connecting", tls: "TLS handshake",
   send: "sending the request", server: "the server works", db: "its database", server_cache: "its cache",
   transfer: "the rest of the answer", write: "the client takes the answer", retry: "tries that failed", hedge: "before the second server",
