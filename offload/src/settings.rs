@@ -167,8 +167,8 @@ pub struct Rule {
     pub idempotency_time: Duration,
     /// Jobs wait at least so long.
     pub delay: Duration,
-    /// May clients ask for a delay (`Offload-Delay`) or a time (`Offload-At`)?
-    pub client_delay: bool,
+    /// The longest delay that clients may ask for (`Offload-Delay`, `Offload-At`); `None`: they may not.
+    pub client_delay: Option<Duration>,
     /// How long a job may wait; over the queue's.
     pub expires: Option<Duration>,
     /// 9 goes first, 0 last.

@@ -37,6 +37,7 @@ pub fn for_url(to: &[String], listen: &[String], admin: Option<&str>) -> Result<
         cache: cache::settings::Settings::standard(),
         deadlines: service::settings::Deadlines::standard(),
         rate_redis: None,
+        offload: None,
         services: vec![service::settings::Settings::standard("origin".to_owned(), spots)],
         routes: vec![everything(cache::settings::Rules::standard())],
     })

@@ -4,6 +4,7 @@ mod balance;
 mod bound;
 mod caching;
 pub(crate) mod monitor;
+pub(crate) mod offload;
 pub(crate) mod rates;
 pub(crate) mod routes;
 mod servers;
@@ -40,10 +41,13 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
     let counting = Counting::new(reader, &root, &cache);
     let zone = reader.parsed(&root, "zone", servers::zone).map(|found| found.value);
     let services = services::services(reader, &root, zone.as_ref());
-    let ground = Ground { services: &services, rules: &cache.rules, counting: &counting };
+    let office = offload::office(reader, &root);
+    let rules = &cache.rules;
+    let ground = Ground { services: &services, rules, counting: &counting, office: &office };
     let routes = routes::routes(reader, &root, &ground);
     check_listeners(reader, &root, listen.as_deref());
     let routes = routes?;
+    let offload = office.settings(reader, &root, &routes);
     let shared = routes.iter().any(|route| route.rates.iter().any(|rate| rate.shared));
     let standard = Listener { address: Settings::LISTEN, tls: false };
     Some(Settings {
@@ -59,6 +63,7 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
         cache,
         deadlines: deadlines.unwrap_or_else(Deadlines::standard),
         rate_redis: counting.redis(shared),
+        offload,
         services: services.into_iter().map(|service| service.settings).collect::<Option<_>>()?,
         routes,
     })

@@ -30,6 +30,8 @@ pub struct Settings {
     pub deadlines: service::settings::Deadlines,
     /// The Redis that counts shared rates; `None`: each gateway counts its own.
     pub rate_redis: Option<String>,
+    /// What becomes of requests that are offloaded; `None`: none is.
+    pub offload: Option<offload::settings::Settings>,
     /// The services, in the order of the file.
     pub services: Vec<service::settings::Settings>,
     /// The routes, in the order of the file.
@@ -137,6 +139,8 @@ pub struct Route {
     pub server_timing: Option<bool>,
     /// What it promises its users.
     pub objective: Option<monitor::settings::Objective>,
+    /// Whether its requests become jobs; `Some` goes with `Settings::offload`.
+    pub offload: Option<offload::settings::Rule>,
 }
 
 impl Route {
@@ -162,6 +166,7 @@ impl Route {
             cache,
             server_timing: None,
             objective: None,
+            offload: None,
         }
     }
 }

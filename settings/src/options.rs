@@ -7,6 +7,7 @@
 mod balance;
 mod caching;
 mod monitor;
+mod offload;
 mod route;
 mod service;
 mod table;
@@ -14,6 +15,7 @@ mod table;
 pub(crate) use balance::*;
 pub(crate) use caching::*;
 pub(crate) use monitor::*;
+pub(crate) use offload::*;
 pub(crate) use route::*;
 pub(crate) use service::*;
 pub(crate) use table::*;
@@ -82,6 +84,8 @@ pub(crate) enum Kind {
     /// A table, or in its place the value of its key `key`, which is a string; `false` too where it
     /// switches something off.
     Short { key: &'static str, section: &'static Section, or_false: bool },
+    /// What [`Kind::Short`] allows, or `true` or `false` for the whole of it.
+    ShortSwitch { key: &'static str, section: &'static Section },
     /// An array of what [`Kind::Short`] allows, or one alone.
     Shorts { key: &'static str, section: &'static Section },
     /// A table.
@@ -146,6 +150,10 @@ impl Kind {
                 let or = if *or_false { ", or false" } else { "" };
                 let short = section.key(key).map(|key| key.kind.allowed()).unwrap_or_default();
                 format!("{short}, or a table of {}{or}", names(section))
+            }
+            Self::ShortSwitch { key, section } => {
+                let short = section.key(key).map(|key| key.kind.allowed()).unwrap_or_default();
+                format!("true, false, {short}, or a table of {}", names(section))
             }
             Self::Shorts { key, section } => {
                 let short = section.key(key).map(|key| key.kind.allowed()).unwrap_or_default();

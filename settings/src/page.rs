@@ -2,9 +2,10 @@
 
 use crate::options::{
     BALANCE, CACHE, CACHE_DISK, CACHE_KEY, CERTIFICATE, CLASS, DEADLINE, DISCOVER, Default, EJECT,
-    FORWARD, HEALTH, HEDGE, Key, Kind, LIMIT, LIMITS, MONITOR, OTLP, RATE, RETRY, ROOT, ROUTE,
-    ROUTE_CACHE, ROUTE_KEY, ROUTE_RATE, SERVER, SERVER_TIMING, SERVICE_TLS, SERVICES, SHADOW,
-    Section, TLS, duration,
+    FORWARD, HEALTH, HEDGE, Key, Kind, LIMIT, LIMITS, MONITOR, OFFLOAD, OFFLOAD_CALLBACK, OTLP,
+    QUEUE_RETRY, QUEUES, RATE, RETRY, ROOT, ROUTE, ROUTE_CACHE, ROUTE_CALLBACK, ROUTE_KEY,
+    ROUTE_OFFLOAD, ROUTE_RATE, SERVER, SERVER_TIMING, SERVICE_TLS, SERVICES, SHADOW, Section, TLS,
+    duration,
 };
 use std::fmt::Write;
 
@@ -128,6 +129,39 @@ cache = false
   are shown as `********` wherever settings are shown.
 ";
 
+const JOBS: &str = "
+### Routes, queues and jobs
+
+```toml
+[offload]
+store = \"/var/lib/fleetfoot/jobs\"
+
+[queue.mail]
+at_once = 4
+rate = \"50/s\"
+retry = { tries = 20, backoff = \"5s\" }
+
+[service.mailer]
+servers = [\"http://localhost:3000\"]
+
+[[route]]
+match = \"POST /mail/{account}\"
+to = \"mailer\"
+offload = { queue = \"mail\", order = \"{account}\", drop = [\"authorization\"] }
+
+[[route]]
+match = \"*\"
+to = \"mailer\"
+```
+
+- The queue `default` is there without being set; `[queue.default]` says how it is.
+- `order` and `debounce` may hold `{parameters}` of the route's `match` and `{header.NAME}`, as
+  `tags` of the cache do; text between them stands as it is. Each route counts by itself.
+- A route that offloads always is not cached and has no `shadow`.
+- Secrets (`secret`, `key`, `secrets`, passwords in `broker`) are shown as `********`. Of these the first
+  three have to be put in again before such a file is read: nothing is signed with asterisks.
+";
+
 /// The page, in Markdown.
 pub fn reference() -> String {
     let mut page = HEAD.to_owned();
@@ -157,6 +191,12 @@ pub fn reference() -> String {
         table(&mut page, section);
     }
     page.push_str(RULES);
+    for section in
+        [&OFFLOAD, &OFFLOAD_CALLBACK, &QUEUES, &QUEUE_RETRY, &ROUTE_OFFLOAD, &ROUTE_CALLBACK]
+    {
+        table(&mut page, section);
+    }
+    page.push_str(JOBS);
     page
 }
 
@@ -227,6 +267,10 @@ fn kind(kind: &Kind) -> (String, String) {
             let or = if *or_false { ", or `false`" } else { "" };
             let (name, bounds) = short(key, section);
             (format!("{name} or table{or}"), bounds)
+        }
+        Kind::ShortSwitch { key, section } => {
+            let (name, bounds) = short(key, section);
+            (format!("{name}, table or boolean"), bounds)
         }
         Kind::Shorts { key, section } => {
             let (name, bounds) = short(key, section);

@@ -224,6 +224,8 @@ impl<'s> Reader<'s> {
             .into_iter()
             .chain([&crate::options::MONITOR, &crate::options::SERVICES, &crate::options::ROUTE])
             .chain([&crate::options::CACHE, &crate::options::BALANCE, &crate::options::RETRY])
+            .chain([&crate::options::OFFLOAD, &crate::options::QUEUES])
+            .chain([&crate::options::ROUTE_OFFLOAD, &crate::options::QUEUE_RETRY])
             .find(|section| section.key(name).is_some());
         let near = closest(name, table.section.keys.iter().map(|key| key.name));
         let meant = table.section.aliases.iter().find(|(alias, _)| *alias == name);

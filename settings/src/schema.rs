@@ -131,6 +131,11 @@ fn kind(kind: &Kind) -> Map<String, Value> {
             }
             json!({ "anyOf": any })
         }
+        Kind::ShortSwitch { key, section } => {
+            let mut any = either(key, section);
+            any.push(json!({ "type": "boolean" }));
+            json!({ "anyOf": any })
+        }
         Kind::Shorts { key, section } => {
             let mut any = either(key, section);
             any.push(json!({ "type": "array", "items": { "anyOf": any } }));

@@ -2,10 +2,12 @@
 //!
 //! What [`show`] writes, [`crate::parse`] reads back to equal settings, wherever the file is put:
 //! paths are absolute by then, and variables have been put in. Of the cache's rules a route shows
-//! those that are not as in `[cache]`. Secrets are not shown: `********` stands in their place.
+//! those that are not as in `[cache]`. Secrets are not shown: `********` stands in their place, and what
+//! would be signed or encrypted with asterisks is not read back before it is put in again.
 
 mod caching;
 mod monitor;
+mod offload;
 mod services;
 
 use crate::model::{Pattern, Route, Settings};
@@ -56,12 +58,18 @@ pub fn show(settings: &Settings) -> String {
         file.text("redis", &caching::without_password(redis));
     }
     file.cache(&settings.cache);
+    if let Some(offload) = &settings.offload {
+        file.offload(offload);
+    }
     for service in &settings.services {
         file.service(service);
     }
     for route in &settings.routes {
         file.route(route, &|index| &settings.services[index].name);
         file.changed_rules(&route.cache, &settings.cache.rules);
+        if let Some((rule, offload)) = route.offload.as_ref().zip(settings.offload.as_ref()) {
+            file.rule(rule, &offload.queues);
+        }
     }
     file.0
 }

@@ -5,6 +5,7 @@ mod caching;
 mod laws;
 mod messages;
 mod monitor;
+mod offload;
 mod patterns;
 mod rates;
 mod reference;

@@ -3,6 +3,8 @@
 mod rules;
 pub(super) mod shared;
 
+pub(super) use rules::known_parameter;
+
 use super::value;
 use crate::model::Pattern;
 use crate::reader::{At, Reader, Scope, Table};

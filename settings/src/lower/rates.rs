@@ -166,7 +166,7 @@ pub(crate) fn period(per: Duration) -> String {
 }
 
 /// Reads `100/s` or `5/10s`.
-fn limit(text: &str) -> Result<(u32, Duration), Wrong> {
+pub(super) fn limit(text: &str) -> Result<(u32, Duration), Wrong> {
     const ALLOWED: &str = "a number, a slash and a time, such as 100/s, 5/10s or 1000/h";
     let Some((number, time)) = text.split_once('/') else {
         let wrong = Wrong::all(text, format!("\"{text}\" has no time"), ALLOWED);

@@ -2,6 +2,7 @@
 
 use super::caching;
 use super::monitor;
+use super::offload::{self, Office};
 use super::rates::{self, Counting};
 use super::services::Service;
 use super::targets::{self, Targets};
@@ -21,6 +22,7 @@ pub(super) struct Ground<'g, 's> {
     /// The rules of `[cache]`.
     pub(super) rules: &'g Rules,
     pub(super) counting: &'g Counting,
+    pub(super) office: &'g Office,
 }
 
 /// A route and where its pattern and its name stand.
@@ -118,6 +120,8 @@ fn route<'s>(
     let cache = caching::of_route(reader, &table, &label, pattern.as_ref(), ground.rules);
     let server_timing = reader.flag(&table, "server_timing");
     let objective = monitor::objective(reader, &table);
+    let at = (label.as_str(), pattern.as_ref());
+    let offload = offload::rule(reader, &table, at, ground.office, cache.enabled);
     let unnamed = text.map(|text| At { value: text.value, span: text.span });
     let name = named.or(unnamed).unwrap_or(At { value: String::new(), span });
     let route = targets.zip(pattern.clone()).map(|(targets, pattern)| Route {
@@ -131,6 +135,7 @@ fn route<'s>(
         timeout: timeout.map(|found| found.value),
         server_timing,
         objective,
+        offload,
         ..Route::plain(name.value.clone(), pattern.value, targets.service, cache)
     });
     Found { route, pattern, name }
@@ -146,7 +151,7 @@ fn name(text: &str) -> Result<String, Wrong> {
 }
 
 /// Reads what `strip` and `prepend` hold.
-fn prefix(text: &str) -> Result<String, Wrong> {
+pub(super) fn prefix(text: &str) -> Result<String, Wrong> {
     const ALLOWED: &str = "a path that starts with / and does not end in it";
     if text.is_empty() || text == "/" {
         return Err(

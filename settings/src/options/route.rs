@@ -2,6 +2,7 @@
 
 use super::caching::{FIELD, ROUTE_CACHE};
 use super::monitor::OBJECTIVE;
+use super::offload::ROUTE_OFFLOAD;
 use super::service::SERVICE_NAME;
 use super::table::MILLISECOND;
 use super::{Default, Form, Key, Kind, Section};
@@ -21,7 +22,7 @@ const PREFIX: Form = Form {
     what: "a path that starts with / and does not end in it",
     pattern: r"^/([^ ?#{}*]*[^ ?#{}*/])$",
 };
-const RATE_FORM: Form = Form {
+pub(super) const RATE_FORM: Form = Form {
     what: "a number, a slash and a time: 100/s, 5/10s, 1000/h",
     pattern: r"^\s*[0-9]{1,10}\s*/[0-9.\sa-zµ]+$",
 };
@@ -73,6 +74,13 @@ pub(crate) static ROUTE: Section = Section {
         ("target_latency", "objective"),
         ("timing", "server_timing"),
         ("server-timing", "server_timing"),
+        ("async", "offload"),
+        ("respond_async", "offload"),
+        ("background", "offload"),
+        ("queue", "offload"),
+        ("job", "offload"),
+        ("jobs", "offload"),
+        ("defer", "offload"),
     ],
     keys: &[
         Key {
@@ -165,6 +173,13 @@ pub(crate) static ROUTE: Section = Section {
             default: Default::Words("none"),
             doc: "What it promises its users: `p99` that 99 % of all requests take this time at most (any percentile: `p50`, `p99.9`), `success` that this share of requests is not answered with 5xx. How fast the budget for what breaks it is used up is told, and alerted.",
             examples: &["{ p99 = \"200ms\", success = \"99.9%\" }"],
+        },
+        Key {
+            name: "offload",
+            kind: Kind::ShortSwitch { key: "queue", section: &ROUTE_OFFLOAD },
+            default: Default::Value("false"),
+            doc: ROUTE_OFFLOAD.doc,
+            examples: &["true", "{ when = \"prefer\", priority = 9 }"],
         },
     ],
 };

@@ -2,6 +2,7 @@
 
 use super::caching::{CACHE, FIELD, REDIS};
 use super::monitor::MONITOR;
+use super::offload::{OFFLOAD, QUEUES};
 use super::route::ROUTE;
 use super::service::SERVICES;
 use super::{Default, Form, Key, Kind, Section};
@@ -23,7 +24,7 @@ pub(super) const FILE: Form =
     Form { what: "a file's path, relative to the settings file", pattern: r"^.+$" };
 pub(super) const ZONE: Form =
     Form { what: "1 to 64 letters, digits, -, _ and .", pattern: r"^[A-Za-z0-9._-]{1,64}$" };
-const NETWORK: Form = Form {
+pub(super) const NETWORK: Form = Form {
     what: "a network in CIDR notation or an address",
     pattern: r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$",
 };
@@ -66,6 +67,15 @@ pub(crate) static ROOT: Section = Section {
         ("rates", "rate"),
         ("rate_limit", "rate"),
         ("ratelimit", "rate"),
+        ("async", "offload"),
+        ("job", "offload"),
+        ("jobs", "offload"),
+        ("background", "offload"),
+        ("queues", "queue"),
+        ("broker", "queue"),
+        ("brokers", "queue"),
+        ("dlq", "queue"),
+        ("dead_letter", "queue"),
     ],
     keys: &[
         Key {
@@ -151,6 +161,20 @@ pub(crate) static ROOT: Section = Section {
             default: Default::Words("each gateway counts alone"),
             doc: RATE.doc,
             examples: &[],
+        },
+        Key {
+            name: "offload",
+            kind: Kind::Table(&OFFLOAD),
+            default: Default::Words("the standard way, where a route or a queue needs it"),
+            doc: OFFLOAD.doc,
+            examples: &[],
+        },
+        Key {
+            name: "queue",
+            kind: Kind::Named(&QUEUES),
+            default: Default::Words("`default` alone, the standard way"),
+            doc: QUEUES.doc,
+            examples: &["{ mail = { at_once = 4 } }"],
         },
         Key {
             name: "service",

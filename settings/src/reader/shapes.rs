@@ -17,8 +17,8 @@ impl<'s> Reader<'s> {
         scope: Scope,
     ) -> Option<Table<'s>> {
         let value = Self::value(table, key)?;
-        let Some(Kind::Short { key: own, section, .. }) =
-            table.section.key(key).map(|option| option.kind)
+        let (Kind::Short { key: own, section, .. } | Kind::ShortSwitch { key: own, section }) =
+            table.section.key(key).map(|option| option.kind)?
         else {
             return None;
         };
@@ -28,6 +28,19 @@ impl<'s> Reader<'s> {
             self.mistyped(table, key, value);
         }
         found
+    }
+
+    /// `Ok` is what [`Reader::short`] has, and `Err` the truth that stands there in its place.
+    pub(crate) fn short_switch(
+        &mut self,
+        table: &Table<'s>,
+        key: &str,
+        scope: Scope,
+    ) -> Option<Result<Table<'s>, bool>> {
+        match Self::value(table, key)?.get_ref() {
+            DeValue::Boolean(truth) => Some(Err(*truth)),
+            _ => self.short(table, key, scope).map(Ok),
+        }
     }
 
     /// The tables at a key as [`Reader::short`] has each of them, of an array or of one alone.

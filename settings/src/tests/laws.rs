@@ -1,5 +1,6 @@
 //! Laws that hold for all settings and all text.
 
+mod offload;
 mod service;
 
 use super::{read, settings};
@@ -242,12 +243,14 @@ fn route(index: usize, services: usize) -> impl Strategy<Value = Route> {
             cache,
             server_timing,
             objective,
+            offload: None,
         },
     )
 }
 
 /// The settings without what contradicts the rest of them.
 fn fitted(mut all: Settings, zone: Option<&String>) -> Settings {
+    offload::fit(&mut all);
     for service in &mut all.services {
         service.balance.zone = zone.cloned();
     }
@@ -393,10 +396,15 @@ fn any_settings() -> impl Strategy<Value = Settings> {
     let redis = option::of((1..9_u16).prop_map(|port| format!("redis://me:********@h:{port}/1")));
     let gateway = (option::of("[a-zA-Z0-9._-]{1,5}"), service::deadlines(), redis);
     let sections = (limits(), tls(), any::<bool>(), forward(), cache(), services, routes);
-    (top, sections, gateway).prop_flat_map(
-        |(top, (limits, tls, keep, forward, cache, services, (_, count)), gateway)| {
+    let jobs = option::of((offload::settings(), vec(option::of(offload::rule()), 6)));
+    (top, sections, gateway, jobs).prop_flat_map(
+        |(top, (limits, tls, keep, forward, cache, services, (_, count)), gateway, jobs)| {
             let routes: Vec<_> = (0..count).map(|index| route(index, services.len())).collect();
-            routes.prop_map(move |routes| {
+            routes.prop_map(move |mut routes| {
+                let (offload, rules) = jobs.clone().unzip();
+                for (route, rule) in routes.iter_mut().zip(rules.unwrap_or_default()) {
+                    route.offload = rule;
+                }
                 let keep = keep || top.0.iter().any(|listener| listener.tls);
                 let (zone, deadlines, rate_redis) = gateway.clone();
                 let all = Settings {
@@ -411,6 +419,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
                     cache: cache.clone(),
                     deadlines,
                     rate_redis,
+                    offload,
                     services: services.clone(),
                     routes,
                 };
@@ -436,8 +445,8 @@ proptest! {
         lines in vec(
             prop_oneof![
                 "[\\PC\n]{0,20}",
-                "(listen|admin|grace|zone|servers|match|to|strip|host|tls|discover|balance|health|retry|hedge|limit|shadow|class|rate|url|by|statuses|srv|redact|otlp|objective|fields|server_timing) ?= ?[\"'\\[{]?[a-z0-9:/*.{}%${\u{e9} -]{0,12}[\"'\\]}]?",
-                "\\[{1,2}(limits|tls|route|service|service\\.a|monitor|monitor\\.otlp|route\\.objective|deadline|rate|service\\.a\\.(balance|retry|discover|health)|route\\.(rate|shadow))\\]{1,2}",
+                "(listen|admin|grace|zone|servers|match|to|strip|host|tls|discover|balance|health|retry|hedge|limit|shadow|class|rate|url|by|statuses|srv|redact|otlp|objective|fields|server_timing|offload|queue|broker|peers|node|key|secret|order|callback|encrypt) ?= ?[\"'\\[{]?[a-z0-9:/*.{}%${\u{e9} -]{0,12}[\"'\\]}]?",
+                "\\[{1,2}(limits|tls|route|service|service\\.a|monitor|monitor\\.otlp|route\\.objective|deadline|rate|service\\.a\\.(balance|retry|discover|health)|route\\.(rate|shadow|offload)|offload|queue\\.a|queue\\.a\\.retry)\\]{1,2}",
             ],
             0..12,
         ),

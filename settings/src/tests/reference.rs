@@ -28,7 +28,19 @@ fn file_with(header: &str) -> String {
         "[[route.rate]]" => {
             format!("rate.redis = \"redis://a\"\n{ROUTED}{own}\nlimit = \"1/s\"\n")
         }
+        "[route.offload]" => {
+            let key = "ab".repeat(16) + &"cd".repeat(16);
+            let routed = ROUTED.replace('*', "/{id}");
+            format!("offload.key = \"{key}\"\nqueue.mail = {{}}\n{routed}{own}\n")
+        }
+        "[route.offload.callback]" => format!("{ROUTED}{own}\nurl = \"https://a\"\n"),
         header if header.starts_with("[route.") => format!("{ROUTED}{own}\n"),
+        "[offload]" => {
+            format!("{SHOP}{own}\nnode = \"z\"\nsecret = \"sixteen-or-more-of-them\"\n")
+        }
+        "[queue.NAME]" => format!(
+            "offload = {{ node = \"a\", secret = \"sixteen-or-more-\", jobs_max = 100000000 }}\n{SHOP}{own}\n"
+        ),
         "[monitor.server_timing]" => format!("{SHOP}{own}\ntoken = \"long-enough\"\n"),
         "[monitor.otlp]" => format!("{SHOP}{own}\nurl = \"http://a\"\n"),
         "[tls]" => format!("{SHOP}{own}\ncertificates = [{{ chain = \"a\", key = \"b\" }}]\n"),
@@ -47,7 +59,9 @@ fn every_key(visit: &mut dyn FnMut(&Section, &Key)) {
                 | Kind::Tables(inner)
                 | Kind::Named(inner)
                 | Kind::Switch(inner) => walk(inner, visit),
-                Kind::Short { section: inner, .. } | Kind::Shorts { section: inner, .. } => {
+                Kind::Short { section: inner, .. }
+                | Kind::ShortSwitch { section: inner, .. }
+                | Kind::Shorts { section: inner, .. } => {
                     visit(section, key);
                     walk(inner, visit);
                 }
@@ -79,6 +93,9 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         ("[service.NAME.limit]", "least") => ("start = 1000000\nmost = 1000000\n", ""),
         ("[service.NAME.limit]", "start") => ("least = 1\nmost = 1000000\n", ""),
         ("[service.NAME.discover]", "file" | "srv" | "kubernetes") => ("", "name = "),
+        ("[queue.NAME]", "takes" | "away") => ("broker = \"nats://a\"\n", ""),
+        ("[queue.NAME.retry]", "lost_max") => ("tries = 1000\n", ""),
+        ("[route.offload.callback]", "field") => ("", "url = "),
         ("[service.NAME.discover]", "scheme") => ("srv = \"_http._tcp.a\"\n", "name = "),
         ("[service.NAME.discover]", "namespace" | "port" | "api" | "token" | "trust") => {
             ("kubernetes = \"a\"\n", "name = ")
@@ -178,6 +195,13 @@ fn the_schema_knows_every_key_and_no_other() {
             "[route.class]" => short("/properties/route/items", "class"),
             "[[route.rate]]" => short("/properties/route/items", "rate"),
             "[[route]]" => "/properties/route/items".to_owned(),
+            "[queue.NAME]" => "/properties/queue/additionalProperties".to_owned(),
+            "[queue.NAME.retry]" => short("/properties/queue/additionalProperties", "retry"),
+            "[offload.callback]" => "/properties/offload/properties/callback".to_owned(),
+            "[route.offload]" => short("/properties/route/items", "offload"),
+            "[route.offload.callback]" => {
+                short(&short("/properties/route/items", "offload"), "callback")
+            }
             "[monitor.server_timing]" => short("/properties/monitor", "server_timing"),
             "[monitor.otlp]" => short("/properties/monitor", "otlp"),
             "[[tls.certificates]]" => "/properties/tls/properties/certificates/items".to_owned(),

@@ -177,7 +177,16 @@ fn known(name: &str, part: std::ops::Range<usize>, of: Of<'_>) -> Result<(), Wro
         let hint = "give the tag to the routes: cache = { tags = [...] }";
         return Err(Wrong::part(part, what, "a tag without parameters").hint(hint));
     };
-    let Some(pattern) = pattern else { return Ok(()) }; // It is wrong itself.
+    // One that is missing is wrong itself.
+    pattern.map_or(Ok(()), |pattern| known_parameter(name, part, pattern))
+}
+
+/// Has the pattern such a parameter?
+pub(in crate::lower) fn known_parameter(
+    name: &str,
+    part: std::ops::Range<usize>,
+    pattern: &At<Pattern>,
+) -> Result<(), Wrong> {
     let names: Vec<&str> = pattern.value.path.iter().filter_map(name_of).collect();
     if names.contains(&name) {
         return Ok(());
