@@ -92,11 +92,7 @@ pub async fn take(
 }
 
 /// Waits until a job is over, or for so long.
-async fn ended(
-    engine: &Engine,
-    id: JobId,
-    by: Deadline,
-) -> Option<Arc<offload::cold::Over>> {
+async fn ended(engine: &Engine, id: JobId, by: Deadline) -> Option<Arc<offload::cold::Over>> {
     let mut watch = engine.watch(id);
     loop {
         match engine.look(id) {
@@ -167,7 +163,9 @@ fn new(
         Some(name) => (name.claim(&route.name, exchange), name::print(exchange, body)),
         None => (0, 0),
     };
-    let delay = if rule.client_delay { prefer::delay(&exchange.head.fields, now)? } else { None };
+    let longest = rule.client_delay;
+    let delay = longest.map(|longest| prefer::delay(&exchange.head.fields, now, longest));
+    let delay = delay.transpose()?.flatten();
     let due = delay.unwrap_or(now + rule.delay);
     let expires = rule.expires.or(engine_queue(house, rule).expires);
     let callback = match &rule.callback {

@@ -170,8 +170,7 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
     // 5 offload
     if let Some(rule) = &route.offload
         && crossing == Crossing::Plain
-        && let Some(answer) =
-            Box::pin(offloading::take(house, exchange, route, rule)).await?
+        && let Some(answer) = Box::pin(offloading::take(house, exchange, route, rule)).await?
     {
         return Ok(Answered::Response(answer));
     }

@@ -9,11 +9,13 @@ use crate::depart::http_date;
 use crate::forward;
 use crate::house::House;
 use crate::path::Exchange;
-use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall};
+use base::{
+    Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall,
+};
 use bytes::Bytes;
+use monitor::Facts;
 use monitor::facts::Cause;
 use monitor::trace::{self, Trace};
-use monitor::Facts;
 use offload::book::Tried;
 use offload::engine::{Engine, Parcel};
 use offload::job::{JobId, Reason};

@@ -13,9 +13,6 @@ pub struct Preference {
     pub wait: Option<Duration>,
 }
 
-/// Longest delay that a client may ask for.
-const DELAY_MAX: Duration = Duration::from_hours(24 * 30);
-
 /// Reads `Prefer`; what is malformed or unknown is passed over, as §2 wants it. Of a preference that
 /// is named twice the first counts.
 pub fn read(fields: &Fields) -> Preference {
@@ -44,7 +41,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// `BadRequest`: neither a number nor a date, or too far.
-pub fn delay(fields: &Fields, now: Wall) -> Result<Option<Wall>, Fault> {
+pub fn delay(fields: &Fields, now: Wall, longest: Duration) -> Result<Option<Wall>, Fault> {
     let bad = |detail: &str| Fault::new(FaultKind::BadRequest, detail.to_owned());
     let due = if let Some(delay) = fields.find(b"offload-delay") {
         let seconds = wire::h1::framing::decimal(delay);
@@ -57,8 +54,8 @@ pub fn delay(fields: &Fields, now: Wall) -> Result<Option<Wall>, Fault> {
     } else {
         return Ok(None);
     };
-    if due > now + DELAY_MAX {
-        return Err(bad("a job cannot wait for more than 30 days"));
+    if due > now + longest {
+        return Err(bad("later than a job of this route may be asked for (client_delay)"));
     }
     Ok(Some(due))
 }
@@ -92,10 +89,13 @@ mod tests {
         let asked = |name: &[u8], value: &[u8]| {
             let mut fields = Fields::new();
             fields.push(name, value);
-            delay(&fields, now).map_err(|fault| fault.kind)
+            delay(&fields, now, Duration::from_hours(720)).map_err(|fault| fault.kind)
         };
         assert_eq!(asked(b"Offload-Delay", b"90"), Ok(Some(Wall(now.0 + 90_000))));
-        assert_eq!(asked(b"Offload-At", b"Sun, 09 Sep 2001 01:47:40 GMT"), Ok(Some(Wall(now.0 + 60_000))));
+        assert_eq!(
+            asked(b"Offload-At", b"Sun, 09 Sep 2001 01:47:40 GMT"),
+            Ok(Some(Wall(now.0 + 60_000)))
+        );
         assert_eq!(asked(b"X", b"90"), Ok(None));
         for bad in [&b"-1"[..], b"soon", b"", b"99999999"] {
             assert_eq!(asked(b"Offload-Delay", bad), Err(FaultKind::BadRequest));

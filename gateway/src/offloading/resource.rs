@@ -213,7 +213,11 @@ fn view(engine: &Engine, found: &Look) -> Value {
 }
 
 fn last(reason: &str, status: u16) -> Value {
-    if status > 0 { json!({ "reason": reason, "status": status }) } else { json!({ "reason": reason }) }
+    if status > 0 {
+        json!({ "reason": reason, "status": status })
+    } else {
+        json!({ "reason": reason })
+    }
 }
 
 fn told(engine: &Engine, found: &Look) -> Response {
