@@ -1,7 +1,8 @@
 //! From files to a log.
 //!
-//! All names and the newest segment are made durable before anything of them is shown: what was read
-//! from the kernel's memory after a `kill -9` must not be gone after the next power cut.
+//! The last batch is written and synced once more, and all names are synced: what the kernel shows after
+//! the end of a process need not be on the disk, not even if a sync succeeds now, where an earlier one
+//! has failed. All batches before the last one were acknowledged after a sync of their own.
 
 use super::disk::Disk;
 use super::errors::LogError;
@@ -152,7 +153,7 @@ pub(super) fn open<D: Disk>(
         Opening { disk, options: *options, each, recovered, after: None, greatest: 0 };
     let (names, found) = opening.list()?;
     let newest = opening.newest(&found).map_err(|e| opening.fail("read the log", e))?;
-    opening.make_durable(&found, newest)?;
+    opening.disk.sync_dir().map_err(|error| opening.fail("sync the directory", error))?;
     let survey = opening.show_all(&found, newest)?;
     let (state, live, ready) = opening.sort_out(found, newest, &names)?;
     let Opening { disk, recovered, greatest, .. } = opening;
@@ -278,14 +279,6 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
         Ok(None)
     }
 
-    fn make_durable(&self, found: &[Opened<D>], newest: Option<usize>) -> Result<(), LogError> {
-        if let Some(newest) = newest {
-            let file = &found[newest].segment.file;
-            self.disk.sync_data(file).map_err(|e| self.fail("sync the newest segment", e))?;
-        }
-        self.disk.sync_dir().map_err(|error| self.fail("sync the directory", error))
-    }
-
     /// Shows all records. Answers what the newest segment holds, if there may be more written to it.
     fn show_all(
         &mut self,
@@ -315,10 +308,20 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
             let bytes =
                 self.load(&opened.segment, last).map_err(|e| self.fail("read the log", e))?;
             let found = self.show_segment(&bytes, &opened.segment.head, last);
-            self.recovered.torn_bytes += u64::from(found.torn);
-            survey = last.then_some(found);
+            if last {
+                self.recovered.torn_bytes += u64::from(found.torn);
+                self.write_again(&opened.segment, &bytes, found)
+                    .map_err(|error| self.fail("make the end of the log durable", error))?;
+                survey = Some(found);
+            }
         }
         Ok(survey)
+    }
+
+    fn write_again(&self, segment: &Segment<D>, bytes: &[u8], found: Survey) -> io::Result<()> {
+        let last = &bytes[found.last as usize..found.end as usize];
+        self.disk.write_at(&segment.file, last, u64::from(found.last))?;
+        self.disk.sync_data(&segment.file)
     }
 
     fn show_hint(&mut self, bytes: &[u8], head: &Head) {

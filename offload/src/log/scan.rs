@@ -23,6 +23,8 @@ pub enum Found<'a> {
 pub struct Survey {
     /// Where the next batch goes.
     pub end: u32,
+    /// Where the last batch begins.
+    pub last: u32,
     /// The sequence numbers of the first and the last batch.
     pub sequences: Option<(u64, u64)>,
     /// Bytes of a torn batch at `end`.
@@ -54,7 +56,7 @@ pub fn scan<'a>(
     show: &mut dyn FnMut(Found<'a>),
 ) -> Survey {
     let mut scan = Scan { bytes, head, after, survey: Survey::default(), show };
-    scan.survey.end = SECTOR;
+    (scan.survey.last, scan.survey.end) = (SECTOR, SECTOR);
     while scan.step(last) {}
     scan.survey
 }
@@ -91,7 +93,7 @@ impl<'a> Scan<'a, '_> {
             self.survey.damaged = true;
             self.rescue(at, &batch);
         }
-        self.survey.end = end;
+        (self.survey.last, self.survey.end) = (at, end);
         true
     }
 

@@ -3,7 +3,7 @@
 //! `OFFLOAD_CRASHES=100000 cargo test -p offload crash` for so many crashes; `OFFLOAD_SEED` repeats one
 //! history.
 
-use super::super::sim::SimDisk;
+use super::super::sim::{Faults, SimDisk};
 use super::super::{Keeper, Log, LogError, Options, Position, Reader};
 use super::{Sample, Shown, append, open, options};
 
@@ -64,6 +64,10 @@ impl History {
     fn live(&mut self) {
         if self.dice.u8(..10) > 0 {
             self.disk.crash_after(self.dice.u64(..80));
+        }
+        if self.dice.u8(..4) == 0 {
+            let syncs = Some(self.dice.u64(..30));
+            self.disk.set_faults(Faults { syncs, ..Faults::default() });
         }
         match open(&self.disk, &self.options) {
             Err(LogError::Unusable { .. } | LogError::Broken { .. }) => {}
