@@ -7,11 +7,12 @@
 //! - [`url`]: which broker a URL means.
 //! - [`amqp`]: `RabbitMQ`.
 //! - [`nats`]: NATS `JetStream`.
-//! - [`backoff`]: pauses between attempts, for all.
+//! - [`backoff`] and [`text`]: pauses between attempts, and text in headers, for all.
 
 pub mod amqp;
 pub mod backoff;
 pub mod nats;
+pub mod text;
 pub mod url;
 
 pub use url::{BrokerError, Options, open, open_bus};
