@@ -3,6 +3,7 @@
 mod crashes;
 mod damage;
 mod faults;
+mod real;
 
 use super::sim::SimDisk;
 use super::{Entry, Log, LogError, Options, Position, Recovered};
