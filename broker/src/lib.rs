@@ -7,11 +7,13 @@
 //! - [`url`]: which broker a URL means.
 //! - [`amqp`]: `RabbitMQ`.
 //! - [`nats`]: NATS `JetStream`.
-//! - [`backoff`] and [`text`]: pauses between attempts, and text in headers, for all.
+//! - [`backoff`], [`text`] and [`queue`]: pauses between attempts, text in headers, errors of batches:
+//!   for all.
 
 pub mod amqp;
 pub mod backoff;
 pub mod nats;
+pub mod queue;
 pub mod text;
 pub mod url;
 

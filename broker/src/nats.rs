@@ -85,7 +85,9 @@ impl Nats {
         });
         let made = match made.await.unwrap_or_else(|_| Err(self.link.away("it is not ready"))) {
             Ok(made) => made,
-            Err(error) => return messages.iter().map(|_| Err(again(&error))).collect(),
+            Err(error) => {
+                return messages.iter().map(|_| Err(crate::queue::again(&error))).collect();
+            }
         };
         let subject = self.stream.subject(channel);
         let mut sent = Vec::with_capacity(messages.len());
@@ -170,24 +172,6 @@ impl Nats {
 
     fn payload_max(&self) -> usize {
         self.link.payload_max().saturating_sub(HEADERS_MAX)
-    }
-}
-
-/// The same error for another message.
-fn again(error: &QueueError) -> QueueError {
-    match error {
-        QueueError::Refused { queue, why } => {
-            QueueError::Refused { queue: queue.clone(), why: why.clone() }
-        }
-        QueueError::Full { queue, why } => {
-            QueueError::Full { queue: queue.clone(), why: why.clone() }
-        }
-        QueueError::Away { queue, why } | QueueError::Unknown { queue, why } => {
-            QueueError::Away { queue: queue.clone(), why: why.clone() }
-        }
-        QueueError::TooLarge { queue, bytes, max } => {
-            QueueError::TooLarge { queue: queue.clone(), bytes: *bytes, max: *max }
-        }
     }
 }
 
