@@ -5,6 +5,7 @@
 use base::Moment;
 use offload::log::{Entry, Log, Options, RealDisk, Recovered};
 use offload::settings::Durability;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,6 +43,23 @@ fn append(log: &mut Log, records: usize, batches: u64, keep: Option<u32>) -> Vec
     times
 }
 
+/// What the disk makes of the same without a log: one file, written over and over.
+fn bare(path: &Path, bytes: usize, batches: u64) -> Vec<Duration> {
+    const SIZE: u64 = 16 << 20;
+    let file = std::fs::File::create(path.join("bare")).expect("it can be made");
+    file.write_all_at(&vec![0; SIZE as usize], 0).and_then(|()| file.sync_all()).expect("room");
+    let content = vec![7; bytes];
+    let mut times = Vec::new();
+    for batch in 0..batches {
+        let start = Moment::now();
+        let at = batch * bytes as u64 % (SIZE - bytes as u64);
+        file.write_all_at(&content, at).and_then(|()| file.sync_data()).expect("it is written");
+        times.push(Moment::now().since(start));
+    }
+    times.sort_unstable();
+    times
+}
+
 fn tell(what: &str, records: usize, times: &[Duration]) {
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     let all: Duration = times.iter().sum();
@@ -60,8 +78,12 @@ fn main() {
     let keeper = log.keeper();
     keeper.prepare().expect("there is room");
     let thread = std::thread::spawn(move || keeper.run(|error| println!("keeper: {error}")));
-    tell("1 record a batch", 1, &append(&mut log, 1, 5_000, Some(2)));
-    tell("64 records a batch", 64, &append(&mut log, 64, 20_000, Some(2)));
+    for _ in 0..2 {
+        tell("bare: 1 record a batch", 1, &bare(path, 1_536, 2_500));
+        tell("1 record a batch", 1, &append(&mut log, 1, 2_500, Some(2)));
+        tell("bare: 64 records a batch", 64, &bare(path, 64 * 1_206, 5_000));
+        tell("64 records a batch", 64, &append(&mut log, 64, 5_000, Some(2)));
+    }
     tell("256 records a batch", 256, &append(&mut log, 256, 5_000, Some(2)));
     log.free_before(u32::MAX);
     tell("64 records a batch, all kept", 64, &append(&mut log, 64, JOBS / 64, None));
