@@ -10,10 +10,12 @@
 //! - [`book`]: all live jobs in memory, and which is next (pure, in simulated time).
 //! - [`pace`]: how fast a service may be asked (pure).
 //! - [`retry`]: whether a try that failed is followed by another, and when (pure).
+//! - [`history`]: was the promise kept? A checker for tests of all kinds.
 //! - [`queue`]: queues elsewhere, behind one trait.
 //! - [`settings`]: what the room is told.
 
 pub mod book;
+pub mod history;
 pub mod job;
 pub mod log;
 pub mod pace;
