@@ -10,9 +10,12 @@
 //! - [`book`]: all live jobs in memory, and which is next (pure, in simulated time).
 //! - [`pace`]: how fast a service may be asked (pure).
 //! - [`queue`]: queues elsewhere, behind one trait.
+//! - [`event`]: facts that everybody hears, as `CloudEvents`.
 //! - [`settings`]: what the room is told.
 
+pub mod base64;
 pub mod book;
+pub mod event;
 pub mod job;
 pub mod log;
 pub mod pace;
