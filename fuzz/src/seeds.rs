@@ -422,3 +422,22 @@ pub fn services() -> Vec<Vec<u8>> {
     ];
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
+
+/// Where `cloudevents` begins: one, several, and one in fields.
+pub fn cloudevents() -> Vec<Vec<u8>> {
+    [
+        "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/a\",\"type\":\"t\",\"subject\":\"7\",\"x\":-5,\"data\":{\"a\":[1.50]}}",
+        "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"urn:a\",\"type\":\"t\",\"time\":\"2018-04-05T17:31:00Z\",\"datacontenttype\":\"text/xml\",\"data\":\"<a/>\"}",
+        "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/a\",\"type\":\"t\",\"data_base64\":\"AAEC\"}",
+        "[{\"specversion\":\"1.0\",\"id\":\"\\ud83d\\ude00\",\"source\":\"/a\",\"type\":\"t\",\"a\":null,\"b\":true}]",
+        "ce-specversion: 1.0\nCe-Id: %e2%82%ac\nce-source: /a\nce-type: \"t \\\"a\"\ncontent-type: text/plain\n\nx",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+/// Words of `cloudevents`.
+pub const EVENT_WORDS: &[&str] = &[
+    "\"data\":", "\"data_base64\":", "\"datacontenttype\":", "\"subject\":", "\"dataschema\":", "\"time\":", "null",
+    "application/json", "text/plain", "ce-x: ", "ce-id: ", "content-type: ", "%25", "\\u0000", "\\ud800", "=\"", "+json",
+];

@@ -82,6 +82,7 @@ fn is_media_type(text: &str) -> bool {
     let pair = essence.trim_end().split_once('/');
     let printable = |c: char| c.is_ascii_graphic() || c == ' ';
     pair.is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+        && text.trim() == text
         && parameters.is_none_or(|text| text.chars().all(printable))
 }
 

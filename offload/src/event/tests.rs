@@ -166,6 +166,7 @@ fn uris_times_and_media_types() {
         ("datacontenttype", "json"),
         ("datacontenttype", "text/"),
         ("datacontenttype", "a b/c"),
+        ("datacontenttype", "a/b; c=d "),
     ];
     let one = |name: &str, value: &str| {
         let mut event = Event::new("1".to_owned(), "/a".to_owned(), "t".to_owned());
