@@ -2,6 +2,7 @@
 
 mod balance;
 mod caching;
+mod events;
 mod jobs;
 mod laws;
 mod messages;

@@ -4,7 +4,8 @@ mod queues;
 mod rule;
 mod secrets;
 
-pub(super) use rule::rule;
+pub(super) use queues::{rest_of_broker, unknown_scheme};
+pub(super) use rule::{rule, template, url};
 
 use super::bound::{Bound, count};
 use super::routes::prefix;
@@ -40,6 +41,11 @@ pub(super) struct Office {
 }
 
 impl Office {
+    /// May URLs that are called be `http`?
+    pub(super) fn calls_plain(&self) -> bool {
+        self.settings.callback_http
+    }
+
     fn queues(&self) -> &[Queue] {
         &self.settings.queues
     }

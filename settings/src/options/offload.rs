@@ -27,7 +27,7 @@ const PATH: Form = Form {
     pattern: r"^/([^ ?#{}*]*[^ ?#{}*/])$",
 };
 const QUEUE_NAME: Form = Form { what: "the name of a queue", pattern: SERVICE_NAME };
-const TEMPLATE: Form = Form {
+pub(super) const TEMPLATE: Form = Form {
     what: "text with {parameters} of the route's match or {header.NAME} in it",
     pattern: r"^[^\u0000-\u001f\u007f]{1,256}$",
 };

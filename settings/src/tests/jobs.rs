@@ -42,13 +42,13 @@ fn words_of_other_programs() {
     insta::assert_snapshot!(route("async = true"), @r#"
     gateway.toml:6:1: route "POST /mail/{id}": unknown key "async"
     6 | async = true
-      | ^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: did you mean "offload"?
     "#);
     insta::assert_snapshot!(behind("[jobs]\nstore = \"a\""), @r#"
     gateway.toml:3:2: unknown key "jobs"
     3 | [jobs]
-      |  ^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      |  ^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     hint: did you mean "offload"?
     "#);
     insta::assert_snapshot!(behind("[queue.mail]\nvisibility = \"30s\"\ndlq = \"dead\""), @r#"
@@ -93,7 +93,7 @@ fn words_of_other_programs() {
     insta::assert_snapshot!(route("at_once = 3"), @r#"
     gateway.toml:6:1: route "POST /mail/{id}": unknown key "at_once"
     6 | at_once = 3
-      | ^^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: "at_once" belongs in [queue.NAME]
     "#);
 }

@@ -205,13 +205,23 @@ fn broker(text: &str) -> Result<String, Wrong> {
     if !SCHEMES.contains(&lower.as_str()) {
         return Err(unknown_scheme(scheme, &lower, ALLOWED));
     }
+    rest_of_broker(text, &lower, rest, ALLOWED)
+}
+
+/// Reads what follows the scheme of a broker.
+pub(in crate::lower) fn rest_of_broker(
+    text: &str,
+    scheme: &str,
+    rest: &str,
+    allowed: &'static str,
+) -> Result<String, Wrong> {
     if text.len() > URL_MAX {
         return Err(Wrong::all(text, format!("{} characters", text.len()), "at most 1024"));
     }
-    let start = scheme.len() + 3;
+    let start = text.len() - rest.len();
     if let Some((at, c)) = rest.char_indices().find(|(_, c)| !c.is_ascii_graphic() || *c == '#') {
         let part = start + at..start + at + c.len_utf8();
-        let wrong = Wrong::part(part, "a character that this URL cannot have", ALLOWED);
+        let wrong = Wrong::part(part, "a character that this URL cannot have", allowed);
         return Err(wrong.hint("in a password, write % and two hexadecimal digits for it"));
     }
     let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
@@ -222,10 +232,10 @@ fn broker(text: &str) -> Result<String, Wrong> {
             .map_err(|wrong| Wrong { part: wrong.part.start + at..wrong.part.end + at, ..wrong })?;
         at += host.len() + 1;
     }
-    Ok(format!("{lower}://{rest}"))
+    Ok(format!("{scheme}://{rest}"))
 }
 
-fn unknown_scheme(scheme: &str, lower: &str, allowed: &str) -> Wrong {
+pub(in crate::lower) fn unknown_scheme(scheme: &str, lower: &str, allowed: &str) -> Wrong {
     let wrong = Wrong::part(0..scheme.len(), format!("scheme \"{scheme}\""), allowed);
     let near =
         match lower {

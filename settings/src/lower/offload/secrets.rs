@@ -30,7 +30,8 @@ pub(super) fn key(text: &str) -> Result<[u8; 32], Wrong> {
     };
     let bytes = match hexadecimal(text) {
         Some(bytes) if text.len() == 64 => bytes,
-        _ => decode(text.as_bytes()).ok_or_else(|| wrong("neither Base64 nor hexadecimal".to_owned()))?,
+        _ => decode(text.as_bytes())
+            .ok_or_else(|| wrong("neither Base64 nor hexadecimal".to_owned()))?,
     };
     let count = bytes.len();
     let bytes: [u8; 32] = bytes.try_into().map_err(|_| wrong(format!("{count} bytes")))?;
