@@ -190,7 +190,8 @@ fn pace(text: &str) -> Result<Pace, Wrong> {
 /// Reads the URL of a broker: a scheme, perhaps a user, one host or several, perhaps a path and a
 /// query. What is wrong with it is said without a user or password.
 fn broker(text: &str) -> Result<String, Wrong> {
-    const ALLOWED: &str = "amqp, amqps, nats, tls, kafka, kafkas, sqs or pubsub, ://, and a host: amqp://10.0.0.5:5672";
+    const ALLOWED: &str = "amqp, amqps, nats, tls, kafka, kafkas, sqs or pubsub, ://, and a host: \
+                           amqp://10.0.0.5:5672";
     let Some((scheme, rest)) = text.split_once("://") else {
         let wrong = Wrong::all(text, "no scheme", ALLOWED);
         let guess = match text.rsplit_once(':').map(|(_, port)| port) {
