@@ -120,14 +120,14 @@ pub(crate) static OFFLOAD: Section = Section {
             kind: Kind::Text { form: SECRET, or_false: false },
             default: Default::Words("made once, kept in the store"),
             doc: "What status addresses are signed with, so that nobody guesses one; needed with `peers` and with a `broker`, the same for all gateways.",
-            examples: &["\"${OFFLOAD_SECRET:-no-two-houses-have-this}\""],
+            examples: &["\"${OFFLOAD_SECRET}\""],
         },
         Key {
             name: "key",
             kind: Kind::Text { form: KEY, or_false: false },
             default: Default::Words("none: nothing is encrypted"),
             doc: "What the fields in `encrypt` of routes are encrypted with on disk and in brokers, the same for all gateways: 32 random bytes, as `openssl rand -base64 32` makes them.",
-            examples: &["\"${OFFLOAD_KEY:-MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}\""],
+            examples: &["\"${OFFLOAD_KEY}\""],
         },
         Key {
             name: "path",
@@ -242,7 +242,7 @@ pub(crate) static OFFLOAD_CALLBACK: Section = Section {
             kind: Kind::Texts { form: HOOK_SECRET, alone: true },
             default: Default::Words("none: callbacks are not signed"),
             doc: "What callbacks are signed with (Standard Webhooks), the newest first: each signs.",
-            examples: &["\"${HOOK_SECRET:-whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3}\""],
+            examples: &["[\"${HOOK_SECRET}\"]"],
         },
     ],
 };
