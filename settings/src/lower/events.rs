@@ -1,6 +1,6 @@
 //! `[events.NAME]`, and a route's `publish`.
 
-use super::offload::{rest_of_broker, template, unknown_scheme, url};
+use super::offload::{broker_scheme, rest_of_broker, template, unknown_scheme, url};
 use super::value;
 use crate::model::{Pattern, Route, Segment};
 use crate::options::{EVENTS, SERVICE_NAME_WORDS};
@@ -18,7 +18,7 @@ const TAGS_MAX: usize = 64;
 const TEXT_MAX: usize = 256;
 const PATH_MAX: usize = 1024;
 const SOURCE: &str = "/fleetfoot";
-const SCHEMES: [&str; 6] = ["nats", "tls", "kafka", "kafkas", "amqp", "amqps"];
+const SCHEMES: [&str; 6] = ["nats", "tls+nats", "kafka", "kafkas", "amqp", "amqps"];
 
 /// One of the events, and where what routes must agree with stands.
 pub(super) struct Topic<'s> {
@@ -173,16 +173,16 @@ pub(super) fn publish<'s>(
 /// Reads the URL of a bus.
 fn bus(text: &str) -> Result<String, Wrong> {
     const ALLOWED: &str =
-        "nats, tls, kafka, kafkas, amqp or amqps, ://, and a host: nats://10.0.0.5:4222";
+        "nats, tls+nats, kafka, kafkas, amqp or amqps, ://, and a host: nats://10.0.0.5:4222";
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(Wrong::all(text, "no scheme", ALLOWED));
     };
-    let lower = scheme.to_ascii_lowercase();
+    let lower = broker_scheme(scheme);
     if !SCHEMES.contains(&lower.as_str()) {
         let wrong = match lower.as_str() {
-            "sqs" | "pubsub" => {
+            "sqs" | "https+sqs" | "pubsub" => {
                 Wrong::part(0..scheme.len(), format!("scheme \"{scheme}\""), ALLOWED)
-                    .hint("it carries jobs ([queue.NAME]), no events")
+                    .hint("it carries jobs ([queue.NAME]), not events")
             }
             _ => unknown_scheme(scheme, &lower, ALLOWED),
         };

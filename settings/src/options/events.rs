@@ -5,8 +5,8 @@ use super::service::SERVICE_NAME;
 use super::{Default, Form, Key, Kind, Section};
 
 const BUS: Form = Form {
-    what: "nats, tls, kafka, kafkas, amqp or amqps, and who is there",
-    pattern: r"^[A-Za-z]{3,6}://[!-~]{1,1024}$",
+    what: "nats, tls+nats, kafka, kafkas, amqp or amqps, and who is there",
+    pattern: r"^[A-Za-z+]{3,9}://[!-~]{1,1024}$",
 };
 const TOPIC: Form =
     Form { what: "1 to 200 letters, digits, -, _ and .", pattern: r"^[A-Za-z0-9._-]{1,200}$" };

@@ -11,7 +11,7 @@ pub(super) const YEAR: Duration = Duration::from_hours(365 * 24);
 const SECOND: Duration = Duration::from_secs(1);
 
 const NODE: Form =
-    Form { what: "1 to 64 letters, digits, -, _ and .", pattern: r"^[A-Za-z0-9._-]{1,64}$" };
+    Form { what: "1 to 64 letters, digits, - and _", pattern: r"^[A-Za-z0-9_-]{1,64}$" };
 const SECRET: Form =
     Form { what: "16 to 256 printable ASCII characters, no space", pattern: r"^[!-~]{16,256}$" };
 const KEY: Form = Form {
@@ -108,7 +108,7 @@ pub(crate) static OFFLOAD: Section = Section {
             name: "peers",
             kind: Kind::Pairs {
                 what: "the `node` of each with its URL: b = \"http://10.0.0.2:8080\"",
-                name: r"^[A-Za-z0-9._-]{1,64}$",
+                name: NODE.pattern,
                 value: r"^[Hh][Tt][Tt][Pp][Ss]?://[^@/?# ]+/?$",
             },
             default: Default::Words("none"),

@@ -157,7 +157,7 @@ pub(super) fn without_secrets(url: &str) -> String {
 fn without_token(url: &str) -> String {
     let token = url.split_once("://").and_then(|(scheme, rest)| {
         let (user, hosts) = rest.rsplit_once('@')?;
-        let bare = matches!(scheme, "nats" | "tls") && !user.contains(':');
+        let bare = matches!(scheme, "nats" | "tls+nats") && !user.contains(':');
         bare.then(|| format!("{scheme}://{SECRET}@{hosts}"))
     });
     token.unwrap_or_else(|| url.to_owned())

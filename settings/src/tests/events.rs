@@ -149,14 +149,14 @@ fn buses_and_topics() {
     insta::assert_snapshot!(behind("[events.a]\nbus = \"sqs://a/b\"\npurge = \"a\""), @r#"
     gateway.toml:4:8: events.a.bus: scheme "sqs"
     4 | bus = "sqs://a/b"
-      |        ^^^ nats, tls, kafka, kafkas, amqp or amqps, ://, and a host: nats://10.0.0.5:4222
-    hint: it carries jobs ([queue.NAME]), no events
+      |        ^^^ nats, tls+nats, kafka, kafkas, amqp or amqps, ://, and a host: nats://10.0.0.5:4222
+    hint: it carries jobs ([queue.NAME]), not events
     "#);
     insta::assert_snapshot!(behind("[events.a]\nbus = \"natss://a\"\npurge = \"a\"\ntopic = \"shop.*\"\nsource = \"a b\""), @r#"
     gateway.toml:4:8: events.a.bus: scheme "natss"
     4 | bus = "natss://a"
-      |        ^^^^^ nats, tls, kafka, kafkas, amqp or amqps, ://, and a host: nats://10.0.0.5:4222
-    hint: did you mean "tls://"?
+      |        ^^^^^ nats, tls+nats, kafka, kafkas, amqp or amqps, ://, and a host: nats://10.0.0.5:4222
+    hint: did you mean "tls+nats://"?
 
     gateway.toml:6:9: events.a.topic: "shop.*" is no topic
     6 | topic = "shop.*"
@@ -170,7 +170,7 @@ fn buses_and_topics() {
     insta::assert_snapshot!(behind("[events.a]\npurge = \"a\""), @r#"
     gateway.toml:3:1: events.a: bus is missing
     3 | [events.a]
-      | ^^^^^^^^^^ nats, tls, kafka, kafkas, amqp or amqps, and who is there
+      | ^^^^^^^^^^ nats, tls+nats, kafka, kafkas, amqp or amqps, and who is there
     hint: bus = "nats://10.0.0.5:4222"
     "#);
 }

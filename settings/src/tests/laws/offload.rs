@@ -80,7 +80,7 @@ pub(super) fn settings() -> impl Strategy<Value = Settings> {
     let network = (any::<[u8; 4]>()).prop_map(|ip| (IpAddr::from(ip), 32_u8));
     let networks = vec(network, 0..3)
         .prop_filter("no network twice", |all| (1..all.len()).all(|i| !all[..i].contains(&all[i])));
-    let names = ("[a-zA-Z0-9._-]{1,6}", "(/[a-z.~]{1,3}){1,2}-");
+    let names = ("[a-zA-Z0-9_-]{1,6}", "(/[a-z.~]{1,3}){1,2}-");
     let queues = (any::<bool>(), vec(queue(), 1..4));
     (file(), names, 1..=100_000_000_usize, sizes, times, networks, queues).prop_map(
         |(
@@ -188,7 +188,7 @@ pub(super) fn fit(all: &mut crate::Settings) {
 pub(super) fn buses() -> impl Strategy<Value = (Vec<Events>, Vec<Option<Publish>>)> {
     let call =
         prop_oneof![Just(Call::None), "https://[a-z]{1,3}(/[a-z$]{0,3})?".prop_map(Call::Url),];
-    let names = ("(nats|kafkas)://(me:\\*{8}@)?h(,i:1)?(/a)?", "[a-z.]{1,4}", "/[a-z]{1,3}");
+    let names = ("(tls\\+nats|kafkas)://(me:\\*{8}@)?h(,i:1)?(/a)?", "[a-z.]{1,4}", "/[a-z]{1,3}");
     let lists = (words("[a-zé.$]{1,4}\\*?"), words("[a-zé$:]{1,3}(\\{subject\\})?"));
     let one = (names, lists, call, any::<[bool; 2]>()).prop_map(
         |((bus, topic, source), (types, mut purge), call, [soft, flush])| {
