@@ -6,10 +6,12 @@
 //! all rules of the specification, so what is written does. Data is kept byte for byte, numbers of
 //! JSON too.
 //!
+//! - [`bus`]: what comes of events that are heard, and what is said.
 //! - [`http`]: an event in fields beside its data, and which way a message holds one.
 //! - [`json`]: an event, or several, as one JSON text.
 //! - [`template`]: text with parts of an event in it, such as the tag of what is to be purged.
 
+pub mod bus;
 pub mod http;
 pub mod json;
 pub mod rules;

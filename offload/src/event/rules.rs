@@ -47,7 +47,7 @@ pub fn attribute(name: &str, value: &str) -> Result<(), NoEvent> {
 }
 
 /// No control characters, and none that Unicode has said are none.
-fn is_allowed(c: char) -> bool {
+pub(crate) fn is_allowed(c: char) -> bool {
     let number = u32::from(c);
     !c.is_control() && number & 0xfffe != 0xfffe && !(0xfdd0..=0xfdef).contains(&number)
 }
