@@ -90,6 +90,8 @@ kinds! {
     StoreFull = "store_full", Gateway;
     /// The log of jobs takes nothing: its disk failed.
     StoreClosed = "store_closed", Gateway;
+    /// The broker of the job's queue cannot be reached.
+    BrokerAway = "broker_away", Gateway;
     /// The gateway that accepted the job cannot be asked.
     PeerAway = "peer_away", Gateway;
     /// What was left of the deadline could not suffice.

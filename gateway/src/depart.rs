@@ -94,7 +94,7 @@ pub fn problem(fault: &Fault) -> Response {
 
 /// Says the detail nothing of services, and of whoever runs the gateway what its client has to know?
 const fn is_about_jobs(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::QueueFull | FaultKind::PeerAway)
+    matches!(kind, FaultKind::QueueFull | FaultKind::BrokerAway | FaultKind::PeerAway)
 }
 
 /// The same for a client that speaks gRPC: an answer that is nothing but trailers. Its status would
@@ -159,6 +159,7 @@ pub const fn status_of(kind: FaultKind) -> u16 {
         | K::QueueFull
         | K::StoreFull
         | K::StoreClosed
+        | K::BrokerAway
         | K::PeerAway => 503,
         K::NotCached
         | K::DeadlineShort

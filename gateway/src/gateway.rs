@@ -4,6 +4,8 @@ use crate::house::{NotReady, Snapshot};
 use crate::listen::{self, ListenError};
 use crate::live::Live;
 use crate::objectives::Objectives;
+use crate::offloading::carry::{self, Carriers, Give};
+use crate::offloading::deliver::Errand;
 use crate::reporter::Reporter;
 use crate::watch::Watch;
 use crate::why::Why;
@@ -12,7 +14,7 @@ use arc_swap::ArcSwap;
 use base::{Deadline, Moment};
 use cache::Cache;
 use monitor::{Ledger, expose};
-use offload::engine::{Engine, Hands};
+use offload::engine::{Engine, Hands, Parcel};
 use settings::{Report, Settings};
 use std::io;
 use std::net::SocketAddr;
@@ -149,7 +151,9 @@ impl Gateway {
         let cache = Cache::start(&settings.cache, &tokio::runtime::Handle::current(), say);
         let cache = Arc::new(cache.map_err(NotReady::Disk)?);
         let offload = settings.offload.as_ref().map(open).transpose()?;
-        let snapshot = Arc::new(Snapshot::new(settings, cache, offload.clone(), None)?);
+        let carriers: Arc<Carriers> = Arc::default();
+        let jobs = (offload.clone(), Arc::clone(&carriers));
+        let snapshot = Arc::new(Snapshot::new(settings, cache, jobs, None)?);
         // Before the doors open: who comes meanwhile waits at them, and finds servers.
         let watch = Watch::start(Arc::clone(&snapshot)).map_err(StartError::Thread)?;
         let workers: Vec<Handle> = sockets
@@ -159,7 +163,11 @@ impl Gateway {
             .collect::<io::Result<_>>()
             .map_err(StartError::Thread)?;
         if let Some(engine) = offload {
-            engine.attach(hands(&workers));
+            let (give, runtime) = (give(&workers), tokio::runtime::Handle::current());
+            carriers
+                .settle(engine.settings(), &engine, &give, &runtime)
+                .map_err(NotReady::Broker)?;
+            engine.attach(hands(&workers, carriers));
         }
         Ok(Self {
             snapshot: ArcSwap::new(snapshot),
@@ -232,24 +240,27 @@ impl Gateway {
                     return Err(ReloadError::Restart(differs));
                 }
                 engine.settle(asked);
+                self.settle_carriers(&before, asked, engine)?;
                 Some(Arc::clone(engine))
             }
             // Jobs that wait are kept and delivered, whatever the settings say now.
             (Some(engine), None) => Some(Arc::clone(engine)),
             (None, Some(asked)) => {
+                let settings_asked = asked.clone();
                 let asked = asked.clone();
                 let engine = self.read(move || open(&asked)).await?;
                 let engine = engine?;
-                engine.attach(hands(&self.workers));
+                self.settle_carriers(&before, &settings_asked, &engine)?;
+                engine.attach(hands(&self.workers, Arc::clone(&before.carriers)));
                 Some(engine)
             }
             (None, None) => None,
         };
+        let jobs = (offload, Arc::clone(&before.carriers));
         let turn = self.watch.turn().await.ok_or(ReloadError::Unwatched)?;
         let cache = Arc::clone(&before.cache);
         cache.settle(&settings.cache);
-        let ready =
-            self.read(move || Snapshot::new(settings, cache, offload, Some(&before))).await?;
+        let ready = self.read(move || Snapshot::new(settings, cache, jobs, Some(&before))).await?;
         let snapshot = Arc::new(ready?);
         turn.settle(Arc::clone(&snapshot)).await;
         let mut settled = Vec::new();
@@ -264,6 +275,17 @@ impl Gateway {
             let _ended = waits.await;
         }
         self.snapshot.store(snapshot);
+        Ok(())
+    }
+
+    fn settle_carriers(
+        &self,
+        before: &Snapshot,
+        asked: &offload::settings::Settings,
+        engine: &Arc<Engine>,
+    ) -> Result<(), NotReady> {
+        let (give, runtime) = (give(&self.workers), tokio::runtime::Handle::current());
+        before.carriers.settle(asked, engine, &give, &runtime)?;
         Ok(())
     }
 
@@ -325,6 +347,7 @@ impl Gateway {
     pub async fn stop(self: Arc<Self>, patience: Duration) {
         let log = self.snapshot().log.clone();
         let offload = self.snapshot().offload.clone();
+        let carriers = Arc::clone(&self.snapshot().carriers);
         let ending = async {
             for worker in &self.workers {
                 let _ended = worker.commands.send(Command::Stop).await;
@@ -336,6 +359,7 @@ impl Gateway {
                 });
                 let _panicked = joining.await;
             }
+            carriers.close().await;
             if let Some(engine) = offload {
                 let _panicked = tokio::task::spawn_blocking(move || engine.stop()).await;
             }
@@ -382,15 +406,24 @@ fn open(settings: &offload::settings::Settings) -> Result<Arc<Engine>, NotReady>
     Ok(Arc::new(Engine::start(settings, say)?))
 }
 
-/// Gives each job to one of the threads in turn.
-fn hands(workers: &[Handle]) -> Hands {
+/// Gives each job to its broker, or to one of the threads in turn.
+fn hands(workers: &[Handle], carriers: Arc<Carriers>) -> Hands {
     let threads: Vec<_> = workers.iter().map(|worker| worker.parcels.clone()).collect();
     let next = AtomicUsize::new(0);
-    Arc::new(move |parcel| {
+    Arc::new(move |parcel: Parcel| {
+        if parcel.handed {
+            carriers.hand(parcel);
+            return;
+        }
         let turn = next.fetch_add(1, Ordering::Relaxed) % threads.len();
         // A thread that has ended leaves its jobs to the next start.
-        let _ended = threads[turn].blocking_send(parcel);
+        let _ended = threads[turn].blocking_send(Errand { parcel, reply: None });
     })
+}
+
+/// The same for what was taken from a broker.
+fn give(workers: &[Handle]) -> Give {
+    carry::give(workers.iter().map(|worker| worker.parcels.clone()).collect())
 }
 
 /// What of `[offload]` only a restart can change.

@@ -3,6 +3,7 @@
 //! An exchange holds the [`House`] that it began in until it ends, so that it sees one set of
 //! settings from start to end whatever is reloaded meanwhile.
 
+use crate::offloading::carry::Carriers;
 use crate::rates::Rates;
 use crate::route::Router;
 use base::Moment;
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pub cache: Arc<Cache>,
     /// The jobs that are kept, whatever settings are in force.
     pub offload: Option<Arc<Engine>>,
+    /// The brokers that carry some of them, whatever settings are in force.
+    pub carriers: Arc<Carriers>,
     /// Where the access log goes.
     pub log: Option<Log>,
     /// Its lines that could not be written since the process started.
@@ -99,6 +102,9 @@ pub enum NotReady {
     /// The jobs.
     #[error(transparent)]
     Offload(#[from] offload::engine::StartError),
+    /// The broker of a queue.
+    #[error("cannot use a broker (`broker` of a queue)")]
+    Broker(#[from] broker::BrokerError),
     /// The access log.
     #[error("cannot open the access log {path} (`access_log` of [monitor])")]
     Log {
@@ -118,7 +124,7 @@ impl Snapshot {
     pub fn new(
         settings: Settings,
         cache: Arc<Cache>,
-        offload: Option<Arc<Engine>>,
+        (offload, carriers): (Option<Arc<Engine>>, Arc<Carriers>),
         before: Option<&Self>,
     ) -> Result<Self, NotReady> {
         let now = Moment::now();
@@ -149,6 +155,7 @@ impl Snapshot {
             caches: settings.routes.iter().any(|route| route.cache.enabled),
             cache,
             offload,
+            carriers,
             log: log.map_err(|source| NotReady::Log { path: log_path, source })?,
             log_failed,
             via: Via::new(&settings.forward.via),

@@ -11,6 +11,7 @@
 //! | RFC 7240 §4.1, §4.3 | `Prefer: respond-async, wait=N` |
 //! | draft-ietf-httpapi-idempotency-key-header | `Idempotency-Key`: 400, 422, the same 202 again |
 
+pub mod carry;
 pub mod deliver;
 mod fields;
 mod name;
@@ -55,13 +56,19 @@ pub async fn take(
     if rule.when == When::Preferred && !preference.respond_async {
         return Ok(None);
     }
+    let queue = &engine_queue(house, rule).name;
+    if house.snapshot.carriers.refuses(queue) {
+        let detail = format!("the broker of queue {queue} cannot be reached");
+        let after = Duration::from_secs(5);
+        return Err(Fault::new(FaultKind::BrokerAway, detail).retry_after(after));
+    }
     let name = name::read(&exchange.head.fields)?;
     if name.is_none() && rule.idempotency == Idempotency::Required {
         let detail = "this resource needs an Idempotency-Key";
         return Err(Fault::new(FaultKind::BadIdempotencyKey, detail));
     }
     let body = whole_body(exchange, engine.settings().body_max.0).await?;
-    let new = new(house, exchange, (route, rule), &engine, name.as_ref(), &body)?;
+    let new = new(house, exchange, (route, rule), name.as_ref(), &body)?;
     let request = fields::kept(exchange, rule, &engine, body)?;
     let until = new.claimed_until;
     let waits = Moment::now();
@@ -152,7 +159,6 @@ fn new(
     house: &House,
     exchange: &Exchange<'_>,
     (route, rule): (&Route, &Rule),
-    engine: &Engine,
     name: Option<&Name>,
     body: &[u8],
 ) -> Result<Box<New>, Fault> {

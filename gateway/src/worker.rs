@@ -7,9 +7,9 @@ use crate::connection;
 use crate::house::{House, Snapshot};
 use crate::listen;
 use crate::offloading;
+use crate::offloading::deliver::Errand;
 use base::{Deadline, Moment};
 use monitor::{Count, Ledger, lag};
-use offload::engine::Parcel;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -66,7 +66,7 @@ pub struct Handle {
     /// Where it is told.
     pub commands: mpsc::Sender<Command>,
     /// Where it gets jobs to deliver.
-    pub parcels: mpsc::Sender<Parcel>,
+    pub parcels: mpsc::Sender<Errand>,
     thread: thread::JoinHandle<()>,
 }
 
@@ -117,7 +117,7 @@ async fn run(
     snapshot: Arc<Snapshot>,
     ledger: Arc<Ledger>,
     sockets: Vec<Socket>,
-    (mut inbox, jobs): (mpsc::Receiver<Command>, mpsc::Receiver<Parcel>),
+    (mut inbox, jobs): (mpsc::Receiver<Command>, mpsc::Receiver<Errand>),
     (turn, threads): (usize, usize),
 ) {
     let house = House::new(snapshot, &ledger, None, turn);
@@ -173,9 +173,9 @@ async fn run(
 }
 
 /// Delivers the jobs that are given to this thread, each as a task.
-async fn deliver(worker: Rc<Worker>, mut jobs: mpsc::Receiver<Parcel>) {
-    while let Some(parcel) = jobs.recv().await {
-        tokio::task::spawn_local(offloading::deliver::deliver(worker.house(), parcel));
+async fn deliver(worker: Rc<Worker>, mut jobs: mpsc::Receiver<Errand>) {
+    while let Some(errand) = jobs.recv().await {
+        tokio::task::spawn_local(offloading::deliver::deliver(worker.house(), errand));
     }
 }
 

@@ -123,6 +123,13 @@ pub enum Ask {
         /// Who waits.
         reply: oneshot::Sender<Cancelled>,
     },
+    /// To take back a job that was handed to a broker which has not taken it, or has lost it.
+    GiveBack {
+        /// Which.
+        id: JobId,
+        /// Not to be handed over again for so long.
+        pause: Duration,
+    },
     /// To make a job that waits for its next try due now.
     Hurry {
         /// Which.
@@ -436,7 +443,10 @@ impl<D: Disk> Core<D> {
         effects: &mut Effects,
     ) {
         let concerns = match &ask {
-            Ask::Tried { id, .. } | Ask::Cancel { id, .. } | Ask::Hurry { id, .. } => Some(id),
+            Ask::Tried { id, .. }
+            | Ask::Cancel { id, .. }
+            | Ask::GiveBack { id, .. }
+            | Ask::Hurry { id, .. } => Some(id),
             Ask::Accept { .. } | Ask::Settle(..) => None,
         };
         if concerns.is_some_and(|id| batch.jobs.contains(id)) {
@@ -464,6 +474,13 @@ impl<D: Disk> Core<D> {
                     effects.cancelled.push((reply, Cancelled::TooLate(state)));
                 }
             },
+            Ask::GiveBack { id, pause } => {
+                if book.view(id, now).is_some_and(|view| view.handed) {
+                    let (due, reason) = (now + pause, Reason::NotTaken);
+                    let again = Record::Again { id, due, reason, status: 0 };
+                    batch.push(&again, Vec::new(), true, Then::Nothing);
+                }
+            }
             Ask::Hurry { id, reply } => {
                 let waits = book.view(id, now).filter(|view| view.state == State::Scheduled);
                 if let Some(view) = waits {

@@ -10,7 +10,7 @@
 //! There is no timer between a request and the disk: alone it waits for one sync, and with others
 //! they share one. Nobody waits for a lock that is held over a sync.
 
-use crate::book::{Book, JobView, Picked, Place, Tried};
+use crate::book::{Book, Cursor, Filter, JobView, Picked, Place, Tried};
 use crate::cold::{Claim, Cold, ColdError, Over};
 use crate::core::{self, Accepted, Ask, Cancelled, Core, Effects, Ended, Held, New, lock};
 use crate::figures::Figures;
@@ -100,6 +100,8 @@ const SWEEP_MAX: usize = 5_000;
 const CALLBACK_CLAIM: Duration = Duration::from_hours(24 * 7);
 /// The queue of callbacks.
 pub const CALLBACKS: &str = "callbacks";
+/// Most jobs that are listed at once.
+const LIST_MAX: usize = 1_000;
 /// Threads that read.
 const READERS: usize = 2;
 
@@ -263,6 +265,27 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         self.shared.ask(Ask::Hurry { id, reply });
         answer
+    }
+
+    /// A job that was handed to a broker is not there: it is handed over again, after a pause.
+    pub fn give_back(&self, id: JobId, pause: Duration) {
+        self.shared.ask(Ask::GiveBack { id, pause });
+    }
+
+    /// The jobs of a queue that its broker has.
+    pub fn handed(&self, queue: &str) -> Vec<JobId> {
+        let now = Moment::now().wall_ms();
+        let mut ids = Vec::new();
+        let mut from = Some(Cursor::default());
+        while let Some(cursor) = from {
+            let page = self.with_book(|book| {
+                let filter = Filter { queue: book.queue(queue), state: None };
+                book.list(filter, cursor, LIST_MAX, now)
+            });
+            ids.extend(page.jobs.iter().filter(|job| job.handed).map(|job| job.id));
+            from = page.next;
+        }
+        ids
     }
 
     /// What is known of a job in memory; `None`: ask [`Engine::stored`].
@@ -525,7 +548,10 @@ impl Shared {
                     Ask::Cancel { reply, .. } => {
                         let _gone = reply.send(Cancelled::Broken);
                     }
-                    Ask::Tried { .. } | Ask::Hurry { .. } | Ask::Settle(..) => {}
+                    Ask::Tried { .. }
+                    | Ask::GiveBack { .. }
+                    | Ask::Hurry { .. }
+                    | Ask::Settle(..) => {}
                 }
             }
             if stopping {

@@ -20,10 +20,17 @@
 
 pub mod disk;
 pub mod errors;
+pub mod format;
+pub mod hint;
 pub mod keep;
+mod pool;
 pub mod read;
 pub mod real;
 pub mod recover;
+pub mod scan;
+pub mod sim;
+#[cfg(test)]
+mod tests;
 
 pub use disk::Disk;
 pub use errors::{LogError, ReadError};
@@ -32,7 +39,11 @@ pub use read::{Reader, Record};
 pub use real::RealDisk;
 pub use recover::{Quarantined, Recovered, Visit, Why};
 
-use std::marker::PhantomData;
+use pool::{Segment, Shared};
+use std::io;
+use std::mem;
+use std::path::Path;
+use std::sync::Arc;
 
 /// What a log is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +90,17 @@ pub struct Entry<'a> {
 /// The log, in the hands of the one thread that appends.
 #[derive(Debug)]
 pub struct Log<D: Disk = RealDisk> {
-    disk: PhantomData<D>,
+    shared: Arc<Shared<D>>,
+    current: Arc<Segment<D>>,
+    /// Where the next batch goes.
+    offset: u32,
+    /// Its number.
+    sequence: u64,
+    buffer: Vec<u8>,
 }
+
+/// Most bytes of the buffer that are kept from batch to batch.
+const BUFFER_KEPT: usize = 1 << 20;
 
 impl<D: Disk> Log<D> {
     /// Opens what is there, or makes it; `each` is shown every record, oldest first. Bulks are not read
@@ -90,13 +110,23 @@ impl<D: Disk> Log<D> {
     /// [`LogError::Locked`] if another process has it, [`LogError::Unusable`] if the directory is not
     /// to be read or written, [`LogError::Format`] if it was written by a later version,
     /// [`LogError::Full`] if there is no room for a first segment.
+    ///
+    /// # Panics
+    /// The size of segments is out of its bounds.
     pub fn open(
         disk: D,
         options: &Options,
         each: impl FnMut(Position, Visit<'_>),
     ) -> Result<(Self, Recovered), LogError> {
-        let _ = (disk, options, each);
-        Err(LogError::Broken { why: "not written yet".into() })
+        let bytes = options.segment_bytes;
+        assert!(bytes >= format::SEGMENT_MIN && bytes.is_multiple_of(format::SECTOR));
+        recover::open(disk, options, each)
+    }
+
+    fn begin(shared: Arc<Shared<D>>, current: Arc<Segment<D>>, offset: u32, sequence: u64) -> Self {
+        let log = Self { shared, current, offset, sequence, buffer: Vec::new() };
+        log.publish();
+        log
     }
 
     /// Appends a batch and returns when it is durable. `positions` is emptied, then has one for each.
@@ -109,43 +139,104 @@ impl<D: Disk> Log<D> {
         entries: &[Entry<'_>],
         positions: &mut Vec<Position>,
     ) -> Result<(), LogError> {
-        let _ = (entries, positions, self);
-        Err(LogError::Broken { why: "not written yet".into() })
+        positions.clear();
+        self.shared.sound()?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let cost = |entry: &Entry<'_>| Self::cost(entry.summary.len(), entry.bulk.len());
+        let bytes = entries.iter().map(cost).sum();
+        if bytes > self.batch_max() {
+            return Err(LogError::TooLarge { bytes, max: self.batch_max() });
+        }
+        let size = format::batch_size(bytes) as u64;
+        if u64::from(self.offset) + size > u64::from(self.current.head.limit()) {
+            self.roll(entries.iter().all(|entry| entry.settles))?;
+        }
+        let place = (&self.current.head, self.offset);
+        format::write_batch(&mut self.buffer, place, self.sequence, entries, positions);
+        self.write().inspect_err(|_| positions.clear())?;
+        self.offset += self.buffer.len() as u32;
+        self.sequence += 1;
+        self.buffer.shrink_to(BUFFER_KEPT);
+        Ok(())
+    }
+
+    fn write(&self) -> Result<(), LogError> {
+        let (disk, file) = (&self.shared.disk, &self.current.file);
+        let name = || pool::segment_name(self.current.head.segment);
+        match disk.write_at(file, &self.buffer, u64::from(self.offset)) {
+            Ok(()) => {}
+            // Only where the file system writes to new places does a file that has its size need room.
+            Err(full) if errors::is_full(&full) && self.wipe().is_ok() => {
+                return Err(LogError::of(self.path(), "write to a segment", full));
+            }
+            Err(error) => return Err(self.shared.break_off("write to", &name(), &error)),
+        }
+        disk.sync_data(file).map_err(|error| self.shared.break_off("sync", &name(), &error))
+    }
+
+    /// Sees to it that no batch is found at the end of the log.
+    fn wipe(&self) -> io::Result<()> {
+        let (disk, file) = (&self.shared.disk, &self.current.file);
+        disk.write_at(file, &[0; format::SECTOR as usize], u64::from(self.offset))?;
+        disk.sync_data(file)
+    }
+
+    fn roll(&mut self, settles: bool) -> Result<(), LogError> {
+        let next = self.shared.next_segment(settles)?;
+        let full = mem::replace(&mut self.current, next);
+        self.offset = format::SECTOR;
+        self.publish();
+        self.shared.state().sealed.push_back(full);
+        self.shared.wake();
+        Ok(())
+    }
+
+    /// Lets readers find the current segment.
+    fn publish(&self) {
+        let number = self.current.head.segment;
+        self.shared.live_mut().insert(number, Arc::clone(&self.current));
+    }
+
+    fn path(&self) -> &Path {
+        self.shared.disk.path()
     }
 
     /// Most bytes of a batch: the sum of [`Log::cost`] of its entries must not be more.
     pub fn batch_max(&self) -> usize {
-        0
+        let bytes = self.shared.options.segment_bytes - 2 * format::SECTOR - format::BATCH_HEAD;
+        bytes as usize
     }
 
-    /// What a record takes of [`Log::batch_max`].
+    /// What a record takes of [`Log::batch_max`], with so many bytes of summary and bulk.
     pub fn cost(summary: usize, bulk: usize) -> usize {
-        32 + summary + bulk
+        format::RECORD_COST as usize + summary + bulk
     }
 
     /// What other threads read with.
     pub fn reader(&self) -> Reader<D> {
-        Reader { disk: PhantomData }
+        Reader { shared: Arc::clone(&self.shared) }
     }
 
     /// What a thread of its own runs.
     pub fn keeper(&self) -> Keeper<D> {
-        Keeper { disk: PhantomData }
+        Keeper { shared: Arc::clone(&self.shared) }
     }
 
     /// The oldest segment that is not freed.
     pub fn oldest(&self) -> u32 {
-        0
+        self.shared.live().first_key_value().map_or(self.newest(), |(number, _)| *number)
     }
 
     /// The segment that is written.
     pub fn newest(&self) -> u32 {
-        0
+        self.current.head.segment
     }
 
     /// Bytes of all segments that are not freed.
     pub fn bytes_used(&self) -> u64 {
-        0
+        self.shared.live().values().map(|segment| u64::from(segment.head.bytes)).sum()
     }
 
     /// Bytes that the disk has left.
@@ -153,13 +244,29 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// [`LogError::Unusable`]: it cannot be asked.
     pub fn free_space(&self) -> Result<u64, LogError> {
-        Ok(0)
+        let left = self.shared.disk.free_space();
+        left.map_err(|error| LogError::of(self.path(), "ask for its free space", error))
     }
 
     /// Frees all segments before this one, but never the newest. Waits for no disk: the keeper uses
     /// their files again, oldest first. After a crash some of them may be back, never one without all
     /// that came later.
     pub fn free_before(&mut self, segment: u32) {
-        let _ = (self, segment);
+        let segment = segment.min(self.newest());
+        let mut live = self.shared.live_mut();
+        let kept = live.split_off(&segment);
+        let freed = mem::replace(&mut *live, kept);
+        drop(live);
+        if !freed.is_empty() {
+            self.shared.state().freed.extend(freed.into_values());
+            self.shared.wake();
+        }
+    }
+}
+
+impl<D: Disk> Drop for Log<D> {
+    fn drop(&mut self) {
+        self.shared.state().closed = true;
+        self.shared.work.notify_all();
     }
 }

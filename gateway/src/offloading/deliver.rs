@@ -25,10 +25,12 @@ use service::{Answered, Ask};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use wire::timer::within;
 use wire::{Body, Response, h1};
 
 /// What came of a try, and the answer to be kept.
+#[derive(Debug)]
 pub struct Came {
     /// What came of it.
     pub tried: Tried,
@@ -42,10 +44,23 @@ impl Came {
     }
 }
 
-/// Makes one try of a job and tells the room what came of it.
-pub async fn deliver(house: Rc<House>, parcel: Parcel) {
+/// A job that a thread of the data plane is to try.
+#[derive(Debug)]
+pub struct Errand {
+    /// The job.
+    pub parcel: Parcel,
+    /// Who is told what came of it; nobody: the room.
+    pub reply: Option<oneshot::Sender<Came>>,
+}
+
+/// Makes one try of a job and tells what came of it.
+pub async fn deliver(house: Rc<House>, Errand { parcel, reply }: Errand) {
     let Some(engine) = house.snapshot.offload.clone() else { return };
     let came = attempt(&house, &engine, &parcel).await;
+    if let Some(reply) = reply {
+        let _gone = reply.send(came);
+        return;
+    }
     let noted = engine.tried(parcel.id, parcel.attempt, came.tried, came.answer);
     let _closed = noted.await;
 }
