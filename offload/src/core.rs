@@ -777,6 +777,7 @@ impl Ended {
             ended: self.at,
             until: self.until,
             origin: JobId::NONE,
+            replayed: JobId::NONE,
             answer,
             request: None,
         }
