@@ -1,4 +1,20 @@
-//! Queues elsewhere and buses of events: what carries messages between gateways.
+//! Brokers that carry messages between gateways, behind `offload::queue::Queue` and `Bus`.
 //!
-//! Each module makes one kind of broker an [`offload::queue::Queue`] and, where it can be one, an
-//! [`offload::queue::Bus`]. Policies are `offload`'s; here are protocols.
+//! The room keeps no promise of its own: the owner of a job does, from its log. Here is what each
+//! broker's clients get wrong by default, put right once: confirms that are awaited, acknowledgements
+//! that arrive, calls that end in time, and links that come back by themselves.
+//!
+//! - [`url`]: which broker a URL means.
+//! - [`amqp`]: `RabbitMQ`.
+//! - [`nats`]: NATS `JetStream`.
+//! - [`backoff`], [`text`] and [`queue`]: pauses between attempts, text in headers, errors of batches:
+//!   for all.
+
+pub mod amqp;
+pub mod backoff;
+pub mod nats;
+pub mod queue;
+pub mod text;
+pub mod url;
+
+pub use url::{BrokerError, Options, open, open_bus};

@@ -166,7 +166,7 @@ pub(crate) fn check(config: &Path) -> Done {
     {
         settings.monitor.access_log = AccessLog::Off;
     }
-    gateway::house::Snapshot::new(settings.clone(), cache, None)
+    gateway::house::Snapshot::new(settings.clone(), cache, (None, std::sync::Arc::default()), None)
         .map_err(|error| Failure::mistake(gateway::gateway::chain(&error)))?;
     let (services, routes) = (settings.services.len(), settings.routes.len());
     say(&format!("{}: fine ({services} services, {routes} routes)\n", config.display()))

@@ -266,8 +266,7 @@ impl Gateway {
         let turn = self.watch.turn().await.ok_or(ReloadError::Unwatched)?;
         let cache = Arc::clone(&before.cache);
         cache.settle(&settings.cache);
-        let ready =
-            self.read(move || Snapshot::new(settings, cache, jobs, Some(&before))).await?;
+        let ready = self.read(move || Snapshot::new(settings, cache, jobs, Some(&before))).await?;
         let snapshot = Arc::new(ready?);
         turn.settle(Arc::clone(&snapshot)).await;
         let mut settled = Vec::new();

@@ -9,6 +9,7 @@
 #![allow(clippy::missing_panics_doc, reason = "a kit for tests: panicking is how it reports")]
 
 pub mod browser;
+pub mod cable;
 pub mod client;
 pub mod fleet;
 pub mod gate;
@@ -18,8 +19,10 @@ pub mod load;
 pub mod memcached;
 pub mod message;
 pub mod names;
+pub mod nats;
 pub mod origin;
 pub mod origin2;
+pub mod rabbitmq;
 pub mod reading;
 pub mod redis;
 pub mod server;
@@ -29,6 +32,7 @@ pub mod transcript;
 pub mod world;
 
 pub use browser::Browser;
+pub use cable::Cable;
 pub use client::Client;
 pub use fleet::{Fleet, Turn};
 pub use gate::Gate;
@@ -37,8 +41,10 @@ pub use kubernetes::Kubernetes;
 pub use memcached::Memcached;
 pub use message::{Field, Head, Request, Response};
 pub use names::Names;
+pub use nats::Nats;
 pub use origin::{Action, Origin};
 pub use origin2::{Origin2, Reply};
+pub use rabbitmq::Rabbitmq;
 pub use redis::Redis;
 pub use server::Server;
 pub use settings::Text;

@@ -11,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+/// How long a server may take to listen; one that ends at once is not waited for.
+const START_TIME: Duration = Duration::from_secs(60);
 /// How often a port that somebody else took meanwhile is exchanged for another.
 const ATTEMPTS: usize = 5;
 /// Ports are below this, for servers that use the port 10,000 above as well.
@@ -57,7 +59,7 @@ impl Server {
         let child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
         let warden = warden(child.id(), self.folder.path());
         self.running = Some((child, warden));
-        let by = patience();
+        let by = base::Deadline::after(Moment::now(), START_TIME);
         while std::net::TcpStream::connect(self.address()).is_err() {
             if self.has_ended() || by.passed(Moment::now()) {
                 self.kill();
@@ -86,6 +88,18 @@ impl Server {
     /// Its folder.
     pub fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    #[track_caller]
+    pub fn terminate(&mut self) {
+        self.signal("TERM");
+        let by = patience();
+        while !self.has_ended() {
+            assert!(!by.passed(Moment::now()), "{} does not end: {}", self.program, self.log());
+            pause();
+        }
+        self.kill();
     }
 
     /// Kills it, as a power cut would.

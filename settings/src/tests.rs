@@ -2,6 +2,7 @@
 
 mod balance;
 mod caching;
+mod jobs;
 mod laws;
 mod messages;
 mod monitor;

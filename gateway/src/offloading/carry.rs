@@ -280,8 +280,7 @@ impl Lane {
                         self.say(&format!("job {}: {error}", parcel.id));
                         self.handed().remove(&parcel.id);
                         let tried = Tried::Failed(Reason::NotTaken);
-                        let noted =
-                            self.engine.tried(parcel.id, parcel.attempt, tried, Vec::new());
+                        let noted = self.engine.tried(parcel.id, parcel.attempt, tried, Vec::new());
                         let _closed = noted.await;
                     }
                     Err(error) => {
@@ -423,11 +422,7 @@ impl Lane {
     }
 
     /// Makes one try on a thread of the data plane; meanwhile the broker is told that it goes on.
-    async fn ask(
-        &self,
-        parcel: Parcel,
-        token: &dyn offload::queue::Acknowledge,
-    ) -> Option<Came> {
+    async fn ask(&self, parcel: Parcel, token: &dyn offload::queue::Acknowledge) -> Option<Came> {
         let (reply, came) = oneshot::channel();
         if !(self.give)(Errand { parcel, reply: Some(reply) }) {
             return None;

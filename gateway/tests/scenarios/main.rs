@@ -38,6 +38,7 @@ mod balance;
 mod deadline;
 mod hedge;
 mod limit;
+mod offload;
 mod retry;
 mod split;
 

@@ -133,7 +133,7 @@ pub enum Tried {
 /// What follows a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is over, and the answer is what it came for.
+    /// It is over: the answer is what it came for, or a newer job has its place.
     Done {
         /// How.
         state: State,
@@ -152,6 +152,15 @@ pub enum Verdict {
         /// Why the last try failed.
         reason: Reason,
     },
+}
+
+/// One delivery for another gateway, until [`Book::returned`](super::Book::returned).
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "it takes a place until it is returned"]
+pub struct Permit {
+    /// The queue, by the book's own number.
+    pub(super) queue: usize,
+    pub(super) probe: bool,
 }
 
 /// A job that is over without a try: to be finished like that by whoever writes the log. It is not

@@ -88,7 +88,7 @@ pub(super) fn remedy(error: &io::Error) -> &'static str {
             "mount it writable (a file system that found errors makes itself read-only), or name \
              another directory in `offload.store`"
         }
-        Kind::NotADirectory => "`offload.store` must name a directory",
+        Kind::NotADirectory | Kind::AlreadyExists => "`offload.store` must name a directory",
         Kind::StorageFull | Kind::QuotaExceeded => "make room, or lower `offload.bytes_max`",
         _ => "look for errors of the disk in the system's log, and start again when it is sound",
     }

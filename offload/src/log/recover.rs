@@ -155,9 +155,10 @@ pub(super) fn open<D: Disk>(
     let newest = opening.newest(&found).map_err(|e| opening.fail("read the log", e))?;
     opening.disk.sync_dir().map_err(|error| opening.fail("sync the directory", error))?;
     let survey = opening.show_all(&found, newest)?;
+    let newest_number = newest.map(|newest| found[newest].segment.head.segment);
     let (state, live, ready) = opening.sort_out(found, newest, &names)?;
     let Opening { disk, recovered, greatest, .. } = opening;
-    let current = survey.and_then(|_| live.last_key_value().map(|(_, last)| Arc::clone(last)));
+    let current = survey.and(newest_number).and_then(|number| live.get(&number).cloned());
     let shared = Shared {
         disk,
         lock,

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const SECTOR_BYTES: usize = SECTOR as usize;
 
 /// What goes wrong.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
     /// Nothing can be changed.
     pub read_only: bool,
@@ -26,8 +26,8 @@ pub struct Faults {
     pub full: bool,
     /// So many syncs succeed, of files and of the directory; the others fail.
     pub syncs: Option<u64>,
-    /// No sector of a file behind this byte can be read.
-    pub unreadable_from: Option<u64>,
+    /// The 4 KiB of this file with this byte cannot be read.
+    pub unreadable: Option<(String, u64)>,
 }
 
 /// A disk in memory; clones are the same disk.
@@ -160,6 +160,18 @@ impl SimDisk {
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let world = self.world();
         world.names.get(name).map(|file| world.files[*file].shown.clone())
+    }
+
+    /// The names of all files.
+    pub fn names(&self) -> Vec<String> {
+        self.world().names.keys().cloned().collect()
+    }
+
+    /// Removes a file, durably.
+    pub fn lose(&self, name: &str) {
+        let mut world = self.world();
+        world.names.remove(name);
+        world.safe_names.remove(name);
     }
 
     /// Puts a file there, durably, in the place of what had its name.
@@ -375,7 +387,11 @@ impl Disk for SimDisk {
     fn read_at(&self, file: &SimFile, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let world = self.alive()?;
         let end = offset as usize + buffer.len();
-        if world.faults.unreadable_from.is_some_and(|from| end as u64 > from) {
+        if let Some((name, byte)) = &world.faults.unreadable
+            && world.names.get(name) == Some(&file.0)
+            && (byte & !0xfff) < end as u64
+            && offset < (byte | 0xfff) + 1
+        {
             return Err(io::Error::from_raw_os_error(5));
         }
         let shown = world.files[file.0].shown.get(offset as usize..end);

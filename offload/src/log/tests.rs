@@ -1,6 +1,9 @@
 //! The log on a disk that crashes and fails where it is told to.
 
 mod crashes;
+mod damage;
+mod faults;
+mod real;
 
 use super::sim::SimDisk;
 use super::{Entry, Log, LogError, Options, Position, Recovered};

@@ -1,14 +1,13 @@
-//! The table's part about jobs: `[offload]`, `[queue.NAME]`, and what a route says of them.
+//! The table's part about jobs: `[offload]`, and what a route says of them.
 
 use super::caching::FIELD;
-use super::route::RATE_FORM;
 use super::service::SERVICE_NAME;
-use super::table::{DAY, FILE, MILLISECOND, NETWORK};
+use super::table::{FILE, MILLISECOND, NETWORK};
 use super::{Default, Form, Key, Kind, Section};
-use base::{ByteSize, Share};
+use base::ByteSize;
 use std::time::Duration;
 
-const YEAR: Duration = Duration::from_hours(365 * 24);
+pub(super) const YEAR: Duration = Duration::from_hours(365 * 24);
 const SECOND: Duration = Duration::from_secs(1);
 
 const NODE: Form =
@@ -26,10 +25,6 @@ const HOOK_SECRET: Form = Form {
 const PATH: Form = Form {
     what: "a path that starts with / and does not end in it",
     pattern: r"^/([^ ?#{}*]*[^ ?#{}*/])$",
-};
-const BROKER: Form = Form {
-    what: "amqp, amqps, nats, tls, kafka, kafkas, sqs or pubsub, and who is there",
-    pattern: r"^[A-Za-z]{3,6}://[!-~]{1,1024}$",
 };
 const QUEUE_NAME: Form = Form { what: "the name of a queue", pattern: SERVICE_NAME };
 const TEMPLATE: Form = Form {
@@ -248,227 +243,6 @@ pub(crate) static OFFLOAD_CALLBACK: Section = Section {
             default: Default::Words("none: callbacks are not signed"),
             doc: "What callbacks are signed with (Standard Webhooks), the newest first: each signs.",
             examples: &["\"${HOOK_SECRET:-whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3}\""],
-        },
-    ],
-};
-
-/// `[queue.NAME]`.
-pub(crate) static QUEUES: Section = Section {
-    header: "[queue.NAME]",
-    doc: "How jobs are delivered, under a name of your choice; `default` is there without being set.",
-    aliases: &[
-        ("url", "broker"),
-        ("backend", "broker"),
-        ("to", "broker"),
-        ("amqp", "broker"),
-        ("kafka", "broker"),
-        ("nats", "broker"),
-        ("rabbitmq", "broker"),
-        ("sqs", "broker"),
-        ("take", "takes"),
-        ("consume", "takes"),
-        ("consumer", "takes"),
-        ("subscribe", "takes"),
-        ("worker", "takes"),
-        ("fallback", "away"),
-        ("spill", "away"),
-        ("on_away", "away"),
-        ("concurrency", "at_once"),
-        ("workers", "at_once"),
-        ("max_in_flight", "at_once"),
-        ("parallelism", "at_once"),
-        ("prefetch", "at_once"),
-        ("rate_limit", "rate"),
-        ("throttle", "rate"),
-        ("replay", "replay_rate"),
-        ("retries", "retry"),
-        ("tries", "retry"),
-        ("attempts", "retry"),
-        ("max_attempts", "retry"),
-        ("max_retries", "retry"),
-        ("backoff", "retry"),
-        ("visibility", "try_time"),
-        ("visibility_timeout", "try_time"),
-        ("ack_deadline", "try_time"),
-        ("timeout", "try_time"),
-        ("ttl", "expires"),
-        ("max_len", "jobs_max"),
-        ("length", "jobs_max"),
-        ("max_length", "jobs_max"),
-        ("size", "jobs_max"),
-        ("depth", "jobs_max"),
-        ("max_age", "age_max"),
-        ("dlq", "on_dead"),
-        ("dead_letter", "on_dead"),
-        ("dead_letters", "on_dead"),
-    ],
-    keys: &[
-        Key {
-            name: "broker",
-            kind: Kind::Text { form: BROKER, or_false: false },
-            default: Default::Words("none: jobs stay in the log of the gateway"),
-            doc: "The broker that carries its jobs to whichever gateway takes them.",
-            examples: &[
-                "\"amqp://me:${BROKER_PASSWORD:-x}@10.0.0.5:5672\"",
-                "\"nats://10.0.0.5:4222\"",
-                "\"kafka://10.0.0.5:9092,10.0.0.6:9092\"",
-            ],
-        },
-        Key {
-            name: "takes",
-            kind: Kind::Flag,
-            default: Default::Value("true"),
-            doc: "Whether this gateway delivers jobs from the broker, or puts them there for others.",
-            examples: &["false"],
-        },
-        Key {
-            name: "away",
-            kind: Kind::Choice { words: &["refuse", "spill"], or: None },
-            default: Default::Value("\"refuse\""),
-            doc: "What becomes of a request while the broker cannot be reached: it is refused with 503, or accepted into the gateway's own log (`spill`) and handed over later.",
-            examples: &["\"spill\""],
-        },
-        Key {
-            name: "at_once",
-            kind: Kind::Count { least: 1, most: 10_000, unlimited: false },
-            default: Default::Value("16"),
-            doc: "Most deliveries at once by each gateway; fewer while the service is in distress.",
-            examples: &["4"],
-        },
-        Key {
-            name: "rate",
-            kind: Kind::Text { form: RATE_FORM, or_false: false },
-            default: Default::Words("as fast as the service takes them"),
-            doc: "Most deliveries in a time, by each gateway.",
-            examples: &["\"100/s\"", "\"5/10s\""],
-        },
-        Key {
-            name: "replay_rate",
-            kind: Kind::Text { form: RATE_FORM, or_false: false },
-            default: Default::Words("as `rate`"),
-            doc: "Most deliveries in a time of jobs that are replayed, so that they hold back no others.",
-            examples: &["\"10/s\""],
-        },
-        Key {
-            name: "retry",
-            kind: Kind::Switch(&QUEUE_RETRY),
-            default: Default::Value("true"),
-            doc: QUEUE_RETRY.doc,
-            examples: &["{ tries = 20, backoff = \"5s\" }", "false"],
-        },
-        Key {
-            name: "try_time",
-            kind: Kind::Time { least: MILLISECOND, most: DAY, or_false: false },
-            default: Default::Value("\"30s\""),
-            doc: "Longest time for one try.",
-            examples: &["\"5m\""],
-        },
-        Key {
-            name: "expires",
-            kind: Kind::Time { least: MILLISECOND, most: YEAR, or_false: false },
-            default: Default::Words("never"),
-            doc: "How long a job may wait for its delivery; after that it has expired.",
-            examples: &["\"1h\""],
-        },
-        Key {
-            name: "jobs_max",
-            kind: Kind::Count { least: 1, most: 100_000_000, unlimited: false },
-            default: Default::Words("as many as `[offload]` has"),
-            doc: "Most jobs that wait in it; past that the answer is 503. Never more than `jobs_max` of `[offload]`.",
-            examples: &["1000"],
-        },
-        Key {
-            name: "age_max",
-            kind: Kind::Time { least: MILLISECOND, most: YEAR, or_false: false },
-            default: Default::Words("any"),
-            doc: "Nothing is accepted while the oldest job that is due has waited for longer than this.",
-            examples: &["\"10m\""],
-        },
-        Key {
-            name: "on_dead",
-            kind: Kind::Choice { words: &["skip", "block"], or: None },
-            default: Default::Value("\"skip\""),
-            doc: "What becomes of later jobs with the same `order` when one is given up: they go on, or they are given up too (`block`).",
-            examples: &["\"block\""],
-        },
-    ],
-};
-
-/// `[queue.NAME.retry]`.
-pub(crate) static QUEUE_RETRY: Section = Section {
-    header: "[queue.NAME.retry]",
-    doc: "When a job is tried again; `false` tries each once.",
-    aliases: &[
-        ("attempts", "tries"),
-        ("max_attempts", "tries"),
-        ("max_retries", "tries"),
-        ("retries", "tries"),
-        ("max_deliver", "tries"),
-        ("limit", "tries"),
-        ("pause", "backoff"),
-        ("delay", "backoff"),
-        ("initial_interval", "backoff"),
-        ("base_interval", "backoff"),
-        ("initial_delay", "backoff"),
-        ("factor", "growth"),
-        ("multiplier", "growth"),
-        ("pause_max", "backoff_max"),
-        ("max_backoff", "backoff_max"),
-        ("max_interval", "backoff_max"),
-        ("max_delay", "backoff_max"),
-        ("on", "statuses"),
-        ("status", "statuses"),
-        ("retry_on", "statuses"),
-        ("poison", "lost_max"),
-        ("crashes", "lost_max"),
-        ("max_lost", "lost_max"),
-    ],
-    keys: &[
-        Key {
-            name: "tries",
-            kind: Kind::Count { least: 1, most: 1000, unlimited: false },
-            default: Default::Value("12"),
-            doc: "Most tries, the first included; then the job is dead.",
-            examples: &["20"],
-        },
-        Key {
-            name: "backoff",
-            kind: Kind::Time { least: MILLISECOND, most: DAY, or_false: false },
-            default: Default::Value("\"1s\""),
-            doc: "The pause after the first try that failed, before jitter; never more than `backoff_max`.",
-            examples: &["\"5s\""],
-        },
-        Key {
-            name: "growth",
-            kind: Kind::Share {
-                least: Share::percent(100),
-                most: Share::percent(1000),
-                or_false: false,
-            },
-            default: Default::Value("\"200%\""),
-            doc: "How long each pause is, of the one before.",
-            examples: &["\"150%\""],
-        },
-        Key {
-            name: "backoff_max",
-            kind: Kind::Time { least: MILLISECOND, most: DAY, or_false: false },
-            default: Default::Value("\"15m\""),
-            doc: "The longest pause, also where a Retry-After asks for more.",
-            examples: &["\"1h\""],
-        },
-        Key {
-            name: "statuses",
-            kind: Kind::Counts { least: 400, most: 599 },
-            default: Default::Words("408, 425, 429 and 500 to 599"),
-            doc: "Statuses after which a job is tried again; any other from 400 on is final. A job whose service could not be reached or did not answer is tried again in any case.",
-            examples: &["[429, 502, 503, 504]"],
-        },
-        Key {
-            name: "lost_max",
-            kind: Kind::Count { least: 1, most: 1000, unlimited: false },
-            default: Default::Value("3"),
-            doc: "So many tries may end with the end of the gateway itself before the job counts as poison and is dead; never more than `tries`.",
-            examples: &["1"],
         },
     ],
 };

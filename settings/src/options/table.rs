@@ -2,7 +2,8 @@
 
 use super::caching::{CACHE, FIELD, REDIS};
 use super::monitor::MONITOR;
-use super::offload::{OFFLOAD, QUEUES};
+use super::offload::OFFLOAD;
+use super::queue::QUEUES;
 use super::route::ROUTE;
 use super::service::SERVICES;
 use super::{Default, Form, Key, Kind, Section};

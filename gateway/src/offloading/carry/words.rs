@@ -1,12 +1,12 @@
 //! What gateways tell each other through a broker, as bytes. Numbers are little endian; a version
 //! stands first, and what another version wrote is not read.
 
+use bytes::Bytes;
 use offload::book::Tried;
 use offload::engine::Parcel;
 use offload::job::{JobId, Reason};
 use offload::record;
 use std::time::Duration;
-use bytes::Bytes;
 
 const VERSION: u8 = 1;
 
@@ -150,7 +150,10 @@ mod tests {
         let read = Sent::read(&bytes).unwrap();
         let (owner, parcel) = read.parcel(&bytes);
         assert_eq!((owner.as_str(), parcel.id, parcel.attempt), ("a", JobId([3; 16]), 7));
-        assert_eq!((&parcel.record[..], &parcel.request[..]), (&record[..], &b"POST / HTTP/1.1"[..]));
+        assert_eq!(
+            (&parcel.record[..], &parcel.request[..]),
+            (&record[..], &b"POST / HTTP/1.1"[..])
+        );
         for cut in 0..bytes.len() - 15 {
             assert!(Sent::read(&bytes[..cut]).is_none(), "cut at {cut}");
         }
