@@ -16,7 +16,7 @@ mod words;
 use self::words::{News, Sent};
 use super::deliver::{Came, Errand};
 use base::Moment;
-use offload::book::Tried;
+use offload::book::{Permit, Tried};
 use offload::engine::{Engine, Parcel};
 use offload::job::{JobId, Reason};
 use offload::queue::{Channel, Message, Queue, QueueError, Taken};
@@ -338,21 +338,24 @@ impl Lane {
     /// Takes jobs of all gateways and delivers them.
     async fn take(self: Arc<Self>) {
         loop {
-            self.permit().await;
+            let permit = self.permit().await;
             let taken = self.queue.take(&Channel::Jobs, 1, TAKE_TIME).await;
-            let mut first = true;
             match taken {
-                Ok(taken) if taken.is_empty() => self.returned(None),
                 Ok(taken) => {
+                    let mut permit = Some(permit);
                     for one in taken {
-                        if !std::mem::take(&mut first) {
-                            self.permit().await;
-                        }
-                        tokio::spawn(Arc::clone(&self).deliver(one));
+                        let permit = match permit.take() {
+                            Some(permit) => permit,
+                            None => self.permit().await,
+                        };
+                        tokio::spawn(Arc::clone(&self).deliver(one, permit));
+                    }
+                    if let Some(permit) = permit {
+                        self.returned(permit, None);
                     }
                 }
                 Err(_) => {
-                    self.returned(None);
+                    self.returned(permit, None);
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -360,16 +363,16 @@ impl Lane {
     }
 
     /// Waits until another delivery may begin.
-    async fn permit(&self) {
+    async fn permit(&self) -> Permit {
         loop {
             let freed = self.freed.notified();
             let now = Moment::now().wall_ms();
             let permitted = self.engine.with_book(|book| match book.queue(&self.name) {
                 Some(queue) => book.permit(queue, now),
-                None => Ok(()),
+                None => Err(None),
             });
             let until = match permitted {
-                Ok(()) => return,
+                Ok(permit) => return permit,
                 Err(until) => until.map_or(LOOK, |until| until.since(now)),
             };
             let until = until.clamp(Duration::from_millis(1), LOOK);
@@ -377,22 +380,18 @@ impl Lane {
         }
     }
 
-    fn returned(&self, tried: Option<&Tried>) {
+    fn returned(&self, permit: Permit, tried: Option<&Tried>) {
         let now = Moment::now().wall_ms();
-        self.engine.with_book(|book| {
-            if let Some(queue) = book.queue(&self.name) {
-                book.returned(queue, tried, now);
-            }
-        });
+        self.engine.with_book(|book| book.returned(permit, tried, now));
         self.freed.notify_one();
     }
 
     /// Delivers one job, tells its owner, and only then acknowledges it.
-    async fn deliver(self: Arc<Self>, taken: Taken) {
+    async fn deliver(self: Arc<Self>, taken: Taken, permit: Permit) {
         let Taken { message, times, token } = taken;
         let Some(sent) = Sent::read(&message.payload) else {
             self.say(&format!("message {} is no job; it is dropped", message.id));
-            self.returned(None);
+            self.returned(permit, None);
             let _again = token.done().await;
             return;
         };
@@ -400,7 +399,7 @@ impl Lane {
         let which = (parcel.id, parcel.attempt);
         if !self.begins(which) {
             // A second copy of what is being delivered, or was: the first acknowledges itself.
-            self.returned(None);
+            self.returned(permit, None);
             let _again = token.done().await;
             return;
         }
@@ -411,11 +410,11 @@ impl Lane {
         };
         let Some(came) = came else {
             self.ends(which, false);
-            self.returned(None);
+            self.returned(permit, None);
             let _again = token.again().await;
             return;
         };
-        self.returned(Some(&came.tried));
+        self.returned(permit, Some(&came.tried));
         let told = self.tell(&owner, which, came).await;
         self.ends(which, told);
         let _again = if told { token.done().await } else { token.again().await };

@@ -12,15 +12,17 @@ use serde_json::Value;
 fn offloading(origin: &Origin, rule: &str, queue: &str) -> (Gateway, Text) {
     let folder = scenario::gateway::Folder::new();
     let store = folder.path().join("jobs");
-    let text = Text::to(&[origin.address()])
-        .route(&format!("offload = {{ {rule} }}"))
-        .rest(&format!("[offload]\nstore = {:?}\n[queue.default]\n{queue}\n", store.display().to_string()));
+    let text =
+        Text::to(&[origin.address()]).route(&format!("offload = {{ {rule} }}")).rest(&format!(
+            "[offload]\nstore = {:?}\n[queue.default]\n{queue}\n",
+            store.display().to_string()
+        ));
     std::mem::forget(folder);
     (start(&text), text)
 }
 
 fn quick() -> &'static str {
-    "retry = { pause = \"10ms\", pause_max = \"50ms\" }"
+    "retry = { backoff = \"10ms\", backoff_max = \"50ms\" }"
 }
 
 fn json(response: &Response) -> Value {
@@ -53,7 +55,8 @@ fn ends(gateway: &Gateway, location: &str, state: &str) -> Value {
 
 #[test]
 fn a_request_is_kept_answered_and_delivered_as_it_was() {
-    let origin = Origin::saying("HTTP/1.1 201 Created\r\nX-Made: yes\r\nContent-Length: 4\r\n\r\nmade");
+    let origin =
+        Origin::saying("HTTP/1.1 201 Created\r\nX-Made: yes\r\nContent-Length: 4\r\n\r\nmade");
     let (gateway, _) = offloading(&origin, "queue = \"default\"", "");
     let mut client = gateway.client();
     let promise = post(&mut client, "/orders?x=1", "X-Mine: 7\r\n", "the body");
@@ -63,7 +66,7 @@ fn a_request_is_kept_answered_and_delivered_as_it_was() {
     assert!(promise.field("retry-after").is_some());
     let told = ends(&gateway, &location, "succeeded");
     assert_eq!((told["status"].as_u64(), told["attempts"].as_u64()), (Some(201), Some(1)));
-    let request = origin.request(0);
+    let request = origin.request(1);
     assert_eq!(request.target, "/orders?x=1");
     assert_eq!(request.text(), "the body");
     assert_eq!(request.head.one("x-mine"), Some("7"));
@@ -80,7 +83,11 @@ fn the_status_is_right_from_the_first_byte_of_the_202_on() {
     let gate = Gate::new();
     let held = gate.clone();
     let origin = Origin::play(move |_| {
-        vec![Action::Body, Action::Wait(held.clone()), send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
+        vec![
+            Action::Body,
+            Action::Wait(held.clone()),
+            send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ]
     });
     let (gateway, _) = offloading(&origin, "", "at_once = 1");
     let mut client = gateway.client();
@@ -104,7 +111,11 @@ fn an_answer_that_says_later_is_tried_again_with_the_same_key() {
     let origin = Origin::play(|request| match request.head.one("fleetfoot-attempt") {
         Some("1") => answer("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"),
         Some("2") => vec![Action::Body, Action::Reset],
-        Some("3") => vec![Action::Body, send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), Action::Close],
+        Some("3") => vec![
+            Action::Body,
+            send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+            Action::Close,
+        ],
         _ => answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone"),
     });
     let (gateway, _) = offloading(&origin, "", quick());
@@ -137,11 +148,8 @@ fn an_answer_that_is_final_is_kept_whatever_it_says() {
 #[test]
 fn what_never_works_is_dead() {
     let origin = Origin::saying("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
-    let (gateway, _) = offloading(
-        &origin,
-        "",
-        "retry = { tries = 3, pause = \"1ms\", pause_max = \"5ms\" }",
-    );
+    let (gateway, _) =
+        offloading(&origin, "", "retry = { tries = 3, backoff = \"1ms\", backoff_max = \"5ms\" }");
     let promise = post(&mut gateway.client(), "/a", "", "x");
     let location = promise.field("location").unwrap().to_owned();
     let told = ends(&gateway, &location, "dead");
@@ -161,7 +169,10 @@ fn a_name_makes_one_job_however_often_it_is_said() {
     assert_eq!(second.field("idempotency-replayed"), Some("true"));
     assert_eq!(first.field("idempotency-replayed"), None);
     let other = post(&mut client, "/a", "Idempotency-Key: k1\r\n", "another body");
-    assert_eq!((other.status, json(&other)["reason"].as_str()), (422, Some("idempotency_mismatch")));
+    assert_eq!(
+        (other.status, json(&other)["reason"].as_str()),
+        (422, Some("idempotency_mismatch"))
+    );
     let somebody = post(&mut client, "/a", "Authorization: you\r\nIdempotency-Key: k1\r\n", "x");
     assert_eq!(somebody.status, 202);
     assert_ne!(somebody.field("location"), first.field("location"));
@@ -201,7 +212,11 @@ fn who_prefers_to_wait_gets_the_answer_itself() {
     let gate = Gate::new();
     let held = gate.clone();
     let origin = Origin::play(move |request| match request.target.as_str() {
-        "/slow" => vec![Action::Body, Action::Wait(held.clone()), send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")],
+        "/slow" => vec![
+            Action::Body,
+            Action::Wait(held.clone()),
+            send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ],
         _ => echo_line(request),
     });
     let (gateway, _) = offloading(&origin, "when = \"prefer\"", "");
@@ -224,12 +239,16 @@ fn a_job_is_taken_back_while_it_waits_and_not_after() {
     let gate = Gate::new();
     let held = gate.clone();
     let origin = Origin::play(move |_| {
-        vec![Action::Body, Action::Wait(held.clone()), send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
+        vec![
+            Action::Body,
+            Action::Wait(held.clone()),
+            send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ]
     });
     let (gateway, _) = offloading(&origin, "", "at_once = 1");
     let mut client = gateway.client();
     let first = post(&mut client, "/1", "", "x");
-    origin.head(0);
+    origin.head(1);
     let second = post(&mut client, "/2", "", "x");
     let delete = |location: &str| ask(&gateway, "DELETE", location);
     let taken = delete(second.field("location").unwrap());
@@ -251,9 +270,15 @@ fn an_address_that_nobody_was_given_is_unknown() {
     let mut bent = location.clone().into_bytes();
     let last = bent.len() - 2;
     bent[last] = if bent[last] == b'A' { b'B' } else { b'A' };
-    for bad in [String::from_utf8(bent).unwrap(), "/.fleetfoot/jobs".into(), "/.fleetfoot/jobs/x".into()] {
+    for bad in
+        [String::from_utf8(bent).unwrap(), "/.fleetfoot/jobs".into(), "/.fleetfoot/jobs/x".into()]
+    {
         let answer = gateway.get(&bad);
-        assert_eq!((answer.status, json(&answer)["reason"].as_str()), (404, Some("no_job")), "{bad}");
+        assert_eq!(
+            (answer.status, json(&answer)["reason"].as_str()),
+            (404, Some("no_job")),
+            "{bad}"
+        );
     }
     assert_eq!(ask(&gateway, "PUT", &location).status, 405);
 }
@@ -269,12 +294,17 @@ fn what_is_too_large_or_has_no_name_is_refused() {
     let gateway = start(&text);
     let mut client = gateway.client();
     let nameless = post(&mut client, "/1", "", "x");
-    assert_eq!((nameless.status, json(&nameless)["reason"].as_str()), (400, Some("bad_idempotency_key")));
+    assert_eq!(
+        (nameless.status, json(&nameless)["reason"].as_str()),
+        (400, Some("bad_idempotency_key"))
+    );
     let mut client = gateway.client();
     let large = post(&mut client, "/1", "Idempotency-Key: a\r\n", &"x".repeat(1025));
     assert_eq!(large.status, 413);
     let mut client = gateway.client();
-    client.send("POST /1 HTTP/1.1\r\nHost: a\r\nIdempotency-Key: b\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(
+        "POST /1 HTTP/1.1\r\nHost: a\r\nIdempotency-Key: b\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
     client.send(format!("401\r\n{}\r\n0\r\n\r\n", "x".repeat(0x401)));
     assert_eq!(client.response("POST").status, 413);
     assert_eq!(origin.requests().len(), 0);
@@ -285,11 +315,15 @@ fn changes_are_told_as_events() {
     let gate = Gate::new();
     let held = gate.clone();
     let origin = Origin::play(move |_| {
-        vec![Action::Body, Action::Wait(held.clone()), send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
+        vec![
+            Action::Body,
+            Action::Wait(held.clone()),
+            send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ]
     });
     let (gateway, _) = offloading(&origin, "", "");
     let promise = post(&mut gateway.client(), "/1", "", "x");
-    origin.head(0);
+    origin.head(1);
     let mut client = gateway.client();
     let location = promise.field("location").unwrap();
     client.send(format!("GET {location} HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n"));
