@@ -8,9 +8,8 @@ use super::{answer_bytes, fields};
 use crate::depart::http_date;
 use crate::forward;
 use crate::house::House;
-use crate::path::Exchange;
 use base::{
-    Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall,
+    Deadline, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall,
 };
 use bytes::Bytes;
 use monitor::Facts;
@@ -18,7 +17,7 @@ use monitor::facts::Cause;
 use monitor::trace::{self, Trace};
 use offload::book::Tried;
 use offload::engine::{Engine, Parcel};
-use offload::job::{JobId, Reason};
+use offload::job::Reason;
 use offload::record::{self, Record, Summary};
 use service::settings::Class;
 use service::{Answered, Ask};
@@ -218,23 +217,5 @@ const fn reason(kind: FaultKind) -> Reason {
         K::FirstByteTimeout | K::TotalTimeout | K::DeadlineShort => Reason::Timeout,
         K::ServerClosed | K::BadResponse | K::ResponseCut => Reason::BadAnswer,
         _ => Reason::Unreachable,
-    }
-}
-
-/// Asks the gateway that accepted a job.
-///
-/// # Errors
-/// `NoJob`: nobody knows that gateway.
-pub async fn elsewhere(
-    _house: &Rc<House>,
-    engine: &Engine,
-    _exchange: &mut Exchange<'_>,
-    id: JobId,
-) -> Result<Response, Fault> {
-    let peers = &engine.settings().peers;
-    let known = peers.iter().find(|peer| offload::job::Node::named(&peer.name) == id.node());
-    match known {
-        None => Err(Fault::new(FaultKind::NoJob, "the gateway that accepted this job is unknown")),
-        Some(_) => Err(Fault::new(FaultKind::NoJob, "not asked yet")),
     }
 }
