@@ -30,6 +30,9 @@ pub const RECORD_COST: u32 = 2 * ROW;
 /// The smallest segment.
 pub const SEGMENT_MIN: u32 = 8 * SECTOR;
 
+/// No batch has a greater sequence number.
+pub const SEQUENCE_MAX: u64 = u64::MAX / 2;
+
 const VERSION: u32 = 1;
 const SEGMENT_MAGIC: [u8; 8] = *b"FFLOGSEG";
 const BATCH_MAGIC: [u8; 4] = *b"FFB1";
@@ -153,6 +156,7 @@ impl BatchHead {
         };
         let end = u64::from(offset) + found.size();
         let fits = u64::from(found.records) * u64::from(RECORD_COST) <= u64::from(found.bytes);
+        let ours = ours && found.sequence <= SEQUENCE_MAX;
         (ours && fits && end <= u64::from(head.limit()).min(bytes.len() as u64)).then_some(found)
     }
 

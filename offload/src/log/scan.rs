@@ -6,7 +6,7 @@
 //! *torn*, and nothing of it is shown.
 
 use super::format::{BATCH_HEAD, BatchHead, Head, ROW, Row, SECTOR};
-use super::recover::{Visit, Why};
+use super::recovered::{Visit, Why};
 use crc32c::crc32c;
 
 /// What is found, in order.
