@@ -49,7 +49,8 @@ use std::sync::Arc;
 /// What a log is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of a segment; a batch must fit into one. 16 MiB; a multiple of 512, at least 4 KiB.
+    /// Bytes of a segment; a batch must fit into one. 16 MiB; a multiple of 512 between 4 KiB and
+    /// 1 GiB.
     /// Each segment costs a file descriptor.
     pub segment_bytes: u32,
     /// Most bytes of all files together. Raised to what reserve and spares need, where it is less.
@@ -123,7 +124,8 @@ impl<D: Disk> Log<D> {
         each: impl FnMut(Position, Visit<'_>),
     ) -> Result<(Self, Recovered), LogError> {
         let bytes = options.segment_bytes;
-        assert!(bytes >= format::SEGMENT_MIN && bytes.is_multiple_of(format::SECTOR));
+        let sizes = format::SEGMENT_MIN..=format::SEGMENT_MAX;
+        assert!(sizes.contains(&bytes) && bytes.is_multiple_of(format::SECTOR));
         recover::open(disk, options, each)
     }
 
