@@ -449,13 +449,11 @@ impl Book {
 
     /// Has a newer one its place? If nobody has it, it is its own.
     pub(super) fn is_replaced(&mut self, at: u32) -> bool {
-        match self.newest_like(at) {
-            Some(newest) => self.slots[newest].id > self.slots[at].id,
-            None => {
-                self.set_newest(at);
-                false
-            }
+        if let Some(newest) = self.newest_like(at) {
+            return self.slots[newest].id > self.slots[at].id;
         }
+        self.set_newest(at);
+        false
     }
 
     fn debounce_of(&self, at: u32) -> Option<(u16, u64)> {
