@@ -12,10 +12,12 @@
 //! records and clocks that go back.
 
 mod claims;
+mod debounce;
 mod doors;
 mod facts;
 mod line;
 mod looks;
+mod moves;
 mod orders;
 mod queues;
 mod slots;
