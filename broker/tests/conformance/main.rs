@@ -6,5 +6,6 @@
 #[macro_use]
 mod suite;
 
+mod cost;
 mod nats;
 mod rabbitmq;

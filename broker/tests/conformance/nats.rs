@@ -5,12 +5,12 @@ use offload::queue::{Channel, QueueError};
 use scenario::{Cable, Nats};
 use std::time::Duration;
 
-struct OnStage {
+pub(crate) struct OnStage {
     server: Nats,
     cable: Cable,
 }
 
-fn stage() -> OnStage {
+pub(crate) fn stage() -> OnStage {
     let server = Nats::start();
     let cable = Cable::to(server.address());
     OnStage { server, cable }
