@@ -116,7 +116,7 @@ fn a_stream_that_breaks_the_promise_is_a_warning() {
             name: "fleetfoot-weak".to_owned(),
             subjects: vec!["fleetfoot.weak.>".to_owned()],
             storage: async_nats::jetstream::stream::StorageType::Memory,
-            max_age: Duration::from_secs(60),
+            max_age: Duration::from_mins(1),
             ..Default::default()
         };
         beside(&stage).await.create_stream(config).await.unwrap();
