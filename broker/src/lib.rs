@@ -4,11 +4,10 @@
 //! broker's clients get wrong by default, put right once: confirms that are awaited, acknowledgements
 //! that arrive, calls that end in time, and links that come back by themselves.
 //!
-//! - [`url`]: which broker a URL means.
-//! - [`amqp`]: `RabbitMQ`.
-//! - [`nats`]: NATS `JetStream`.
-//! - [`backoff`], [`text`] and [`queue`]: pauses between attempts, text in headers, errors of batches:
-//!   for all.
+//! - [`url`] knows which broker a URL means.
+//! - [`amqp`] is `RabbitMQ`, [`nats`] is NATS with `JetStream`.
+//! - [`backoff`], [`text`] and [`queue`] are for all: pauses between attempts, text in headers, errors of
+//!   batches.
 
 pub mod amqp;
 pub mod backoff;

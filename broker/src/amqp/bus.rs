@@ -5,6 +5,7 @@ use super::link::{Link, Live};
 use super::publisher::{Post, Publisher};
 use super::taking::plain;
 use super::{ANSWER_LOST, properties, wait};
+use crate::queue::is_topic;
 use crate::url::{BrokerError, Options, Place};
 use base::{Deadline, Moment};
 use futures_util::StreamExt as _;
@@ -15,6 +16,7 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Consumer, ExchangeKind};
 use offload::queue::{Bus, Heard, Message, QueueError, Waiting};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -31,6 +33,8 @@ pub struct RabbitBus {
     hears: Link,
     publisher: Publisher,
     exchange: ShortString,
+    /// The connection by which the exchange was last declared for those who say something; 0: none.
+    declared_by: AtomicU64,
     ears: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Ear>>>>,
 }
 
@@ -55,11 +59,15 @@ impl RabbitBus {
             hears: Link::new(place, options, "hears")?,
             publisher: Publisher::default(),
             exchange: format!("fleetfoot.{}.events", options.queue).into(),
+            declared_by: AtomicU64::new(0),
             ears: Mutex::default(),
         })
     }
 
     async fn say(&self, topic: &str, event: Message, by: Duration) -> Result<(), QueueError> {
+        if !is_topic(topic) {
+            return Err(self.says.refused(format!("{topic:?} is no topic")));
+        }
         let by = Deadline::after(Moment::now(), by);
         let left = || by.left(Moment::now());
         let prepared = timeout(left(), async {
@@ -67,7 +75,10 @@ impl RabbitBus {
             if let Some(why) = self.says.blocked() {
                 return Err(self.says.full(why));
             }
-            self.declare(&live, &self.says).await?;
+            if self.declared_by.load(Ordering::Acquire) != live.number {
+                self.declare(&live, &self.says).await?;
+                self.declared_by.store(live.number, Ordering::Release);
+            }
             self.publisher.of(&live, &self.says).await
         });
         let late = || self.says.away("it is not ready");
