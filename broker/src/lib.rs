@@ -7,10 +7,13 @@
 //! - [`url`]: which broker a URL means.
 //! - [`amqp`]: `RabbitMQ`.
 //! - [`nats`]: NATS `JetStream`.
+//! - [`kafka`]: Kafka, with the feature of that name.
 //! - [`backoff`]: pauses between attempts, for all.
 
 pub mod amqp;
 pub mod backoff;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod nats;
 pub mod url;
 

@@ -28,6 +28,7 @@ pub mod redis;
 pub mod server;
 pub mod settings;
 pub mod suite;
+pub mod tansu;
 pub mod transcript;
 pub mod world;
 
@@ -48,6 +49,7 @@ pub use rabbitmq::Rabbitmq;
 pub use redis::Redis;
 pub use server::Server;
 pub use settings::Text;
+pub use tansu::Tansu;
 
 use std::time::Duration;
 

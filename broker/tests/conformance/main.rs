@@ -6,5 +6,11 @@
 #[macro_use]
 mod suite;
 
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_faults;
+#[cfg(feature = "kafka")]
+mod kafka_mock;
 mod nats;
 mod rabbitmq;
