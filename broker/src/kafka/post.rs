@@ -118,6 +118,9 @@ impl Post {
         config.set("acks", "all").set("enable.idempotence", "true").set("linger.ms", "0");
         config.set("message.timeout.ms", ms.to_string()).set("partitioner", "murmur2_random");
         config.set("message.max.bytes", self.address.bytes_max.to_string());
+        // Without a key each goes its own way: a burst that stuck to one partition would be one
+        // gateway's alone.
+        config.set("sticky.partitioning.linger.ms", "0");
         config.set("queue.buffering.max.messages", HELD_MESSAGES);
         config.set("queue.buffering.max.kbytes", HELD_KILOBYTES);
         Sender::from_config_and_context(&config, self.ear.clone())
