@@ -8,6 +8,8 @@
 //! - [`amqp`]: `RabbitMQ`.
 //! - [`nats`]: NATS `JetStream`.
 //! - [`kafka`]: Kafka, with the feature of that name.
+//! - [`sqs`]: AWS SQS.
+//! - [`pubsub`]: Google Pub/Sub.
 //! - [`backoff`]: pauses between attempts, for all.
 
 pub mod amqp;
@@ -15,6 +17,13 @@ pub mod backoff;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod nats;
+pub mod pubsub;
+pub mod sqs;
 pub mod url;
+
+mod base64;
+mod percent;
+mod pull;
+mod web;
 
 pub use url::{BrokerError, Options, open, open_bus};

@@ -1,5 +1,6 @@
 //! A Kafka cluster's URL: `kafka://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…][?OPTIONS]`.
 
+use crate::percent::plain;
 use crate::url::{BrokerError, Place};
 use rdkafka::ClientConfig;
 use std::ops::RangeInclusive;
@@ -123,20 +124,6 @@ fn with_port(server: &str) -> Option<String> {
         Some((_, port)) => port.parse::<u16>().ok().map(|_| server.to_owned()),
         None => Some(format!("{server}:{PORT}")),
     }
-}
-
-/// Percent signs resolved, as a name or password in a URL needs it.
-fn plain(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let code = after.get(..2).filter(|_| first == b'%');
-        let code =
-            code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
-        bytes.push(code.unwrap_or(first));
-        rest = if code.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

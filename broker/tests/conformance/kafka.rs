@@ -34,22 +34,7 @@ impl Stage for OnStage {
     }
 }
 
-/// As [`laws!`](crate::laws), where the broker is there.
-macro_rules! laws_where_built {
-    ($($room:ident :: $law:ident),+ $(,)?) => {
-        $(
-            #[test]
-            fn $law() {
-                let Some(mut stage) = stage() else { return };
-                crate::suite::play(async {
-                    crate::suite::$room::$law(&mut stage, stringify!($law)).await;
-                });
-            }
-        )+
-    };
-}
-
-laws_where_built!(
+laws_where_there!(stage:
     taking::what_is_acknowledged_never_comes_again,
     taking::a_message_stays_as_it_is,
     taking::what_a_lost_taker_held_comes_again,

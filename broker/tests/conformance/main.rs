@@ -13,4 +13,6 @@ mod kafka_faults;
 #[cfg(feature = "kafka")]
 mod kafka_mock;
 mod nats;
+mod pubsub;
 mod rabbitmq;
+mod sqs;
