@@ -9,5 +9,13 @@
 mod suite;
 
 mod cost;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_faults;
+#[cfg(feature = "kafka")]
+mod kafka_mock;
 mod nats;
+mod pubsub;
 mod rabbitmq;
+mod sqs;
