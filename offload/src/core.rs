@@ -1,7 +1,7 @@
 //! One turn of the queue in the log: what was asked and what is due becomes one batch of records,
 //! is made durable, and only then is true.
 //!
-//! No thread, no clock, no network: the [`engine`](crate::engine) gives it time and acts on its
+//! No thread, no network, and no clock but to tell how long the disk took: the [`engine`](crate::engine) gives it time and acts on its
 //! [`Effects`]; a simulation does the same with a disk that fails. The order of a turn:
 //!
 //! 1. jobs whose turn it is are marked, those that are over by themselves are ended;
@@ -24,7 +24,7 @@ use crate::job::{JobId, Node, Reason, State};
 use crate::log::{Disk, Entry, Log, LogError, Options, Position, Reader, Recovered};
 use crate::record::{self, Record, Summary};
 use crate::settings::{Queue, Settings};
-use base::Wall;
+use base::{Moment, Wall};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -61,6 +61,8 @@ pub struct New {
     pub origin: JobId,
     /// Is it a replay?
     pub replay: bool,
+    /// When it was asked for, where somebody wants to know how long that took.
+    pub asked: Option<Moment>,
 }
 
 /// What became of a request on its way in.
@@ -179,6 +181,10 @@ pub struct Effects {
     pub accepted: usize,
     /// Records written.
     pub written: usize,
+    /// When those were asked for that are accepted now.
+    pub asked: Vec<Moment>,
+    /// How long it took to make the last batch durable.
+    pub appended: Option<Duration>,
     /// Who waits for an answer, and for what.
     answers: Vec<(oneshot::Sender<Accepted>, Accepted)>,
     cancelled: Vec<(oneshot::Sender<Cancelled>, Cancelled)>,
@@ -187,8 +193,15 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Tells everybody who waits.
+    /// What those are told who wanted a request to be kept, until they are told.
+    pub fn answered(&self) -> impl Iterator<Item = &Accepted> {
+        self.answers.iter().map(|(_, answer)| answer)
+    }
+
+    /// Tells everybody who waits; what was counted begins anew.
     pub fn tell(&mut self) {
+        (self.accepted, self.written, self.appended) = (0, 0, None);
+        self.asked.clear();
         for (reply, answer) in self.answers.drain(..) {
             let _gone = reply.send(answer);
         }
@@ -239,7 +252,7 @@ struct Line {
 
 /// What is to happen when a record is durable.
 enum Then {
-    Accepted(oneshot::Sender<Accepted>),
+    Accepted(oneshot::Sender<Accepted>, Option<Moment>),
     Begun(Picked),
     Noted(Option<oneshot::Sender<()>>),
     Cancelled(oneshot::Sender<Cancelled>),
@@ -557,7 +570,7 @@ impl<D: Disk> Core<D> {
             match book.may_accept(&new.asks(id), now) {
                 Admission::Yes => {
                     let record = Record::Accept(new.summary(id));
-                    batch.push(&record, request, false, Then::Accepted(reply));
+                    batch.push(&record, request, false, Then::Accepted(reply, new.asked));
                     return;
                 }
                 Admission::Coming(_) => {
@@ -579,6 +592,7 @@ impl<D: Disk> Core<D> {
         mut batch: Batch,
         effects: &mut Effects,
     ) -> Result<(), Broken> {
+        let begun = Moment::now();
         let mut appended = self.append(&batch);
         if let Err(LogError::Full { .. }) = appended {
             turn_away(held, &mut batch, effects);
@@ -591,6 +605,9 @@ impl<D: Disk> Core<D> {
                 return Ok(());
             }
             Err(error) => return Err(broke(batch, effects, &error)),
+        }
+        if !batch.lines.is_empty() {
+            effects.appended = Some(Moment::now().since(begun));
         }
         effects.written += batch.lines.len();
         let mut held = lock(held);
@@ -719,7 +736,7 @@ fn turn_away(held: &Mutex<Held>, batch: &mut Batch, effects: &mut Effects) {
         if let Record::Accept(summary) = batch.record(&line) {
             held.book.not_accepted(&asks(&summary));
         }
-        if let Then::Accepted(reply) = line.then {
+        if let Then::Accepted(reply, _) = line.then {
             effects.answers.push((reply, Accepted::DiskFull));
         }
     }
@@ -730,7 +747,9 @@ fn broke(batch: Batch, effects: &mut Effects, error: &LogError) -> Broken {
     let why = error.to_string();
     for line in batch.lines {
         match line.then {
-            Then::Accepted(reply) => effects.answers.push((reply, Accepted::Broken(why.clone()))),
+            Then::Accepted(reply, _) => {
+                effects.answers.push((reply, Accepted::Broken(why.clone())))
+            }
             Then::Cancelled(reply) => effects.cancelled.push((reply, Cancelled::Broken)),
             Then::Hurried(reply) => effects.hurried.push((reply, false)),
             Then::Begun(_) | Then::Noted(_) | Then::Nothing => {}
@@ -768,8 +787,9 @@ fn apply(held: &mut Held, record: &Record<'_>, at: Place, line: Line, effects: &
     held.book.apply(record, at, true);
     effects.changed.push(id);
     match line.then {
-        Then::Accepted(reply) => {
+        Then::Accepted(reply, asked) => {
             effects.accepted += 1;
+            effects.asked.extend(asked);
             effects.answers.push((reply, Accepted::Yes(id)));
         }
         Then::Begun(picked) => effects.begun.push(picked),

@@ -225,11 +225,15 @@ impl Engine {
     }
 
     /// Asks for a request to be kept; answered when it is durable.
-    pub fn accept(&self, new: Box<New>, request: Vec<u8>) -> oneshot::Receiver<Accepted> {
+    pub fn accept(&self, mut new: Box<New>, request: Vec<u8>) -> oneshot::Receiver<Accepted> {
         let (reply, answer) = oneshot::channel();
+        new.asked = Some(Moment::now());
         if let Some(why) = self.shared.closed.get() {
-            let _nobody = reply.send(Accepted::Broken(why.clone()));
+            let broken = Accepted::Broken(why.clone());
+            self.shared.figures.turned_away(&broken);
+            let _nobody = reply.send(broken);
         } else if self.shared.low.load(Ordering::Relaxed) {
+            self.shared.figures.turned_away(&Accepted::DiskFull);
             let _nobody = reply.send(Accepted::DiskFull);
         } else {
             self.shared.ask(Ask::Accept { new, request, reply });
@@ -460,7 +464,8 @@ impl Shared {
             let deliver =
                 room && self.hands.get().is_some() && !self.draining.load(Ordering::Relaxed);
             let turned = core.turn(&self.held, &mut asks, (wall, deliver), &mut effects);
-            self.figures.turned(&effects, now);
+            // Whoever waits is told before anything is tidied.
+            self.follow(&mut effects, begun, ended, &mut backlog);
             let mut result = turned;
             if result.is_ok() && now >= tidies {
                 tidies = now + TIDY;
@@ -508,6 +513,7 @@ impl Shared {
         ended: &SyncSender<Ended>,
         backlog: &mut VecDeque<Ended>,
     ) {
+        self.figures.turned(effects, Moment::now());
         effects.tell();
         for job in effects.begun.drain(..) {
             let _stopped = begun.send(job);

@@ -17,6 +17,7 @@ use monitor::facts::Cause;
 use monitor::trace::{self, Trace};
 use offload::book::Tried;
 use offload::engine::{Engine, Parcel};
+use offload::figures;
 use offload::job::Reason;
 use offload::record::{self, Record, Summary};
 use service::settings::Class;
@@ -69,6 +70,22 @@ pub async fn attempt(house: &Rc<House>, engine: &Engine, parcel: &Parcel) -> Cam
     let Ok(Record::Accept(summary)) = record::read(&parcel.record) else {
         return Came::failed(Reason::Damaged);
     };
+    let begun = Moment::now();
+    let came = try_once(house, engine, parcel, &summary).await;
+    let due = summary.due;
+    let is_first = parcel.attempt == 1;
+    let waited = is_first.then(|| figures::waited(due, parcel.id.made(), begun.wall_ms()));
+    let took = Moment::now().since(begun);
+    engine.figures().tried(summary.queue, &came.tried, took, waited);
+    came
+}
+
+async fn try_once(
+    house: &Rc<House>,
+    engine: &Engine,
+    parcel: &Parcel,
+    summary: &Summary<'_>,
+) -> Came {
     let parsed = h1::parse::request(&parcel.request, house.snapshot.limits.fields + FIELDS_MORE);
     let Ok(Some((mut head, length))) = parsed else { return Came::failed(Reason::Damaged) };
     let Some(at) = house.services.iter().position(|s| s.settings.name == summary.service) else {
@@ -79,9 +96,9 @@ pub async fn attempt(house: &Rc<House>, engine: &Engine, parcel: &Parcel) -> Cam
         monitor::log::complain(Moment::now(), format_args!("job {}: {detail}", parcel.id));
     }
     let trace = continued(house, &mut head);
-    mark(&mut head, &summary, parcel);
+    mark(&mut head, summary, parcel);
     let body = parcel.request.slice(length..);
-    ask(house, engine, at, (head, body), trace, &summary).await
+    ask(house, engine, at, (head, body), trace, summary).await
 }
 
 /// Fields that are added to a request beside those that its client may send.
