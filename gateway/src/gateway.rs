@@ -1,6 +1,7 @@
 //! A running gateway: its workers, its settings in force, its way out.
 
 use crate::house::{NotReady, Snapshot};
+use crate::jobs::replay::Replays;
 use crate::listen::{self, ListenError};
 use crate::live::Live;
 use crate::objectives::Objectives;
@@ -127,6 +128,8 @@ pub struct Gateway {
     pub exported: Arc<otlp::Figures>,
     /// Why the tail is slow.
     pub why: Why,
+    /// Dead jobs that become new ones.
+    pub replays: Replays,
 }
 
 impl Gateway {
@@ -189,6 +192,7 @@ impl Gateway {
             objectives: Objectives::default(),
             exported: Arc::default(),
             why: Why::default(),
+            replays: Replays::default(),
         })
     }
 

@@ -794,6 +794,7 @@ impl Ended {
             ended: self.at,
             until: self.until,
             origin: JobId::NONE,
+            replayed: JobId::NONE,
             answer,
             request: None,
         }

@@ -10,7 +10,7 @@
 //! There is no timer between a request and the disk: alone it waits for one sync, and with others
 //! they share one. Nobody waits for a lock that is held over a sync.
 
-use crate::book::{Book, Cursor, Filter, Full, JobView, Picked, Tried};
+use crate::book::{Book, Cursor, Filter, Full, JobView, Picked, Place, Tried};
 use crate::callback;
 use crate::cold::{Claim, Cold, ColdError, Over};
 use crate::core::{self, Accepted, Ask, Cancelled, Core, Effects, Ended, Held, New, lock};
@@ -309,6 +309,23 @@ impl Engine {
     /// The store itself; its calls wait for the disk.
     pub fn store(&self) -> &Cold {
         &self.shared.cold
+    }
+
+    /// Jobs that are over and not in the store yet, behind this one in the order of ids.
+    pub fn recent(&self, after: JobId) -> Vec<Arc<Over>> {
+        let held = lock(&self.shared.held);
+        let mut recent: Vec<_> =
+            held.recent.values().filter(|over| over.id > after).map(Arc::clone).collect();
+        drop(held);
+        recent.sort_unstable_by_key(|over| over.id);
+        recent
+    }
+
+    /// The first record of a job that lives, and its request; waits for the disk. `None`: it is gone
+    /// meanwhile, or damaged.
+    pub fn request(&self, place: Place) -> Option<(Bytes, Bytes)> {
+        let read = self.shared.reader.read(core::position(place), core::length(place)).ok()?;
+        Some((read.summary, read.bulk))
     }
 
     /// Is told whenever the job's state changes.

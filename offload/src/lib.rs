@@ -14,15 +14,20 @@
 //! - [`engine`]: the room at work, with its threads.
 //! - [`pace`]: how fast a service may be asked (pure).
 //! - [`retry`]: whether a try that failed is followed by another, and when (pure).
+//! - [`history`]: was the promise kept? A checker for tests of all kinds.
 //! - [`queue`]: queues elsewhere, behind one trait.
+//! - [`event`]: facts that everybody hears, as `CloudEvents`.
 //! - [`settings`]: what the room is told.
 
+pub mod base64;
 pub mod book;
 pub mod callback;
 pub mod cold;
 pub mod core;
 pub mod engine;
 pub mod figures;
+pub mod history;
+pub mod event;
 pub mod job;
 pub mod log;
 pub mod pace;

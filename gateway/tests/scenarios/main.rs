@@ -39,6 +39,7 @@ mod balance;
 mod deadline;
 mod hedge;
 mod limit;
+mod jobs;
 mod offload;
 mod retry;
 mod split;
