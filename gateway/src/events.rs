@@ -18,6 +18,8 @@ use self::figures::Figures;
 use self::hear::Ear;
 use crate::house::House;
 use crate::offloading::template;
+use crate::path::Exchange;
+use arc_swap::ArcSwap;
 use base::{Moment, RequestHead};
 use broker::BrokerError;
 use cache::Cache;
@@ -27,8 +29,8 @@ use offload::queue::Message;
 use offload::settings::{Events, Publish};
 use settings::Settings;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -39,7 +41,8 @@ const WAITING_MAX: usize = 4_096;
 /// All buses that the settings name; outlives reloads.
 #[derive(Default)]
 pub struct Buses {
-    topics: Mutex<HashMap<String, Topic>>,
+    /// By name; read by whoever publishes, without a lock.
+    topics: ArcSwap<HashMap<String, Arc<Topic>>>,
 }
 
 impl std::fmt::Debug for Buses {
@@ -64,59 +67,58 @@ struct Topic {
     rules: watch::Sender<Events>,
     says: mpsc::Sender<Message>,
     figures: Arc<Figures>,
-    tasks: Vec<JoinHandle<()>>,
+    /// Who listens. Who speaks ends when nothing waits any more.
+    ear: Option<JoinHandle<()>>,
 }
 
 impl Drop for Topic {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        if let Some(ear) = &self.ear {
+            ear.abort();
+        }
     }
 }
 
 impl Buses {
-    fn topics(&self) -> MutexGuard<'_, HashMap<String, Topic>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Goes by these settings from now on. A topic that stays where it was keeps its connection, and
     /// what it has heard.
     ///
     /// # Errors
     /// What is wrong with a bus's URL.
     pub fn settle(&self, settings: &Settings, needs: &Needs) -> Result<(), BrokerError> {
-        let mut topics = self.topics();
-        topics.retain(|name, topic| {
-            let before = topic.rules.borrow().clone();
-            settings.events.iter().any(|now| {
-                let same_place = now.bus == before.bus && now.topic == before.topic;
-                now.name == *name && same_place && now.hears() == before.hears()
-            })
-        });
+        let before = self.topics.load();
         let node = settings.offload.as_ref().map_or("fleetfoot", |offload| offload.node.as_str());
+        let mut topics = HashMap::new();
         for rules in &settings.events {
-            if let Some(topic) = topics.get(&rules.name) {
-                topic.rules.send_replace(rules.clone());
-                continue;
-            }
-            topics.insert(rules.name.clone(), Topic::open(rules, node, settings, needs)?);
+            let known = before.get(&rules.name).filter(|topic| topic.stays(rules));
+            let topic = match known {
+                Some(topic) => Arc::clone(topic),
+                None => Arc::new(Topic::open(rules, node, settings, needs)?),
+            };
+            topics.insert(rules.name.clone(), topic);
         }
+        for rules in &settings.events {
+            topics[&rules.name].rules.send_replace(rules.clone());
+        }
+        self.topics.store(Arc::new(topics));
         Ok(())
     }
 
     /// Publishes what a route says about an answer of its service, some time soon.
     fn say(&self, name: &str, message: impl FnOnce(&Events) -> Message) {
-        let topics = self.topics();
+        let topics = self.topics.load();
         let Some(topic) = topics.get(name) else { return };
         let message = message(&topic.rules.borrow());
         if topic.says.try_send(message).is_err() && topic.figures.overflow() {
-            let detail = format_args!("events {name}: too many wait to be published, some are lost");
+            let detail =
+                format_args!("events {name}: too many wait to be published, some are lost");
             monitor::log::complain(Moment::now(), detail);
         }
     }
 
     /// What the metrics page tells.
     pub fn families(&self) -> Vec<Family> {
-        let topics = self.topics();
+        let topics = self.topics.load();
         let mut all: Vec<_> = topics
             .iter()
             .map(|(name, topic)| {
@@ -131,14 +133,19 @@ impl Buses {
 
     /// Gives what waits a moment to go, and ends all.
     pub async fn close(&self) {
-        let gone: Vec<Topic> = self.topics().drain().map(|(_, topic)| topic).collect();
-        for topic in gone {
-            say::flush(&topic.says, WAITING_MAX).await;
-        }
+        let gone = self.topics.swap(Arc::default());
+        let all = gone.values().map(|topic| say::flush(&topic.says, WAITING_MAX, &topic.figures));
+        futures_util::future::join_all(all).await;
     }
 }
 
 impl Topic {
+    /// Does it stay where it is under these rules?
+    fn stays(&self, rules: &Events) -> bool {
+        let before = self.rules.borrow();
+        rules.bus == before.bus && rules.topic == before.topic && rules.hears() == before.hears()
+    }
+
     fn open(
         rules: &Events,
         node: &str,
@@ -149,15 +156,14 @@ impl Topic {
         let figures = Arc::new(Figures::default());
         let (rules_in, rules_out) = watch::channel(rules.clone());
         let (says, waiting) = mpsc::channel(WAITING_MAX);
-        let mut tasks = Vec::new();
-        if rules.hears() {
+        let ear = rules.hears().then(|| {
             let outlives = settings.cache.shared.is_some() || settings.cache.disk.is_some();
             let ear = Ear::new(Arc::clone(&bus), rules_out.clone(), outlives, needs, &figures);
-            tasks.push(needs.runtime.spawn(ear.listen()));
-        }
+            needs.runtime.spawn(ear.listen())
+        });
         let mouth = say::Mouth::new(bus, rules_out, Arc::clone(&figures));
-        tasks.push(needs.runtime.spawn(mouth.speak(waiting)));
-        Ok(Self { rules: rules_in, says, figures, tasks })
+        needs.runtime.spawn(mouth.speak(waiting));
+        Ok(Self { rules: rules_in, says, figures, ear })
     }
 }
 
@@ -177,4 +183,13 @@ pub fn publish(
     let subject = template::fill(house, (head, index), &publish.subject).unwrap_or_default();
     let now = Moment::recent().wall_ms();
     house.snapshot.buses.say(&events.name, |rules| said(publish, rules, &subject, cause, now));
+}
+
+/// The same for an exchange: its cause is its id, where requests have ids.
+pub fn of_exchange(house: &House, exchange: &Exchange<'_>, what: (usize, &Publish), status: u16) {
+    let cause = match exchange.request_id() {
+        Some(id) => String::from_utf8_lossy(id).into_owned(),
+        None => format!("{:032x}", fastrand::u128(..)),
+    };
+    publish(house, what, &exchange.head, status, &cause);
 }

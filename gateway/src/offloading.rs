@@ -18,7 +18,7 @@ mod fields;
 mod name;
 mod prefer;
 pub mod resource;
-mod template;
+pub mod template;
 
 use self::name::Name;
 use self::prefer::Preference;

@@ -5,56 +5,58 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Figures of one topic.
 #[derive(Debug, Default)]
-pub struct Figures {
+pub(super) struct Figures {
     /// Events heard.
-    pub heard: AtomicU64,
+    pub(super) heard: AtomicU64,
     /// Gaps told.
-    pub gaps: AtomicU64,
+    pub(super) gaps: AtomicU64,
     /// Listens now, as far as is known.
-    pub listening: AtomicU64,
+    pub(super) listening: AtomicU64,
     /// Purges of tags.
-    pub purges: AtomicU64,
+    pub(super) purges: AtomicU64,
     /// Purges of everything.
-    pub flushes: AtomicU64,
+    pub(super) flushes: AtomicU64,
     /// Events that were none.
-    pub no_event: AtomicU64,
+    pub(super) no_event: AtomicU64,
     /// Events of a type that nothing comes of.
-    pub other_type: AtomicU64,
+    pub(super) other_type: AtomicU64,
     /// Events without the parts of any tag.
-    pub no_tag: AtomicU64,
+    pub(super) no_tag: AtomicU64,
     /// Events that came again, and are not called again.
-    pub twins: AtomicU64,
+    pub(super) twins: AtomicU64,
     /// Calls that were answered with 2xx.
-    pub called: AtomicU64,
+    pub(super) called: AtomicU64,
     /// Calls that were not.
-    pub call_failed: AtomicU64,
+    pub(super) call_failed: AtomicU64,
     /// Events published.
-    pub published: AtomicU64,
+    pub(super) published: AtomicU64,
     /// Events given up.
-    pub lost: AtomicU64,
+    pub(super) lost: AtomicU64,
     /// Events that found no room.
-    pub overflowed: AtomicU64,
+    pub(super) overflowed: AtomicU64,
     /// Events that wait to be published.
-    pub waiting: AtomicU64,
+    pub(super) waiting: AtomicU64,
+    /// Events that are being published.
+    pub(super) under_way: AtomicU64,
     /// It overflows, and that was told.
     overflows: AtomicBool,
 }
 
 impl Figures {
     /// An event found no room; is that news?
-    pub fn overflow(&self) -> bool {
+    pub(super) fn overflow(&self) -> bool {
         self.overflowed.fetch_add(1, Ordering::Relaxed);
         !self.overflows.swap(true, Ordering::Relaxed)
     }
 
     /// There is room again.
-    pub fn has_room(&self) {
+    pub(super) fn has_room(&self) {
         self.overflows.store(false, Ordering::Relaxed);
     }
 }
 
 /// Counts one more.
-pub fn count(counter: &AtomicU64) {
+pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
@@ -62,7 +64,7 @@ type Read = fn(&Figures) -> &AtomicU64;
 type Rows = &'static [(&'static str, Read)];
 
 /// All of them, by topic.
-pub fn families(topics: &[(&str, &Figures)]) -> Vec<Family> {
+pub(super) fn families(topics: &[(&str, &Figures)]) -> Vec<Family> {
     let family = |name, kind, help, label, rows: Rows| Family {
         name,
         kind,
@@ -128,7 +130,11 @@ pub fn families(topics: &[(&str, &Figures)]) -> Vec<Family> {
             "counter",
             "Events that routes published, by what became of them.",
             "outcome",
-            &[("published", |f| &f.published), ("lost", |f| &f.lost), ("no_room", |f| &f.overflowed)],
+            &[
+                ("published", |f| &f.published),
+                ("lost", |f| &f.lost),
+                ("no_room", |f| &f.overflowed),
+            ],
         ),
         family(
             "fleetfoot_events_waiting",

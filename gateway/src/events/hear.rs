@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 /// The listener of one topic.
-pub struct Ear {
+pub(super) struct Ear {
     bus: Arc<dyn Bus>,
     rules: watch::Receiver<Events>,
     listener: Listener,
@@ -26,7 +26,7 @@ pub struct Ear {
 
 impl Ear {
     /// For this topic. `outlives`: its cache may be older than the process.
-    pub fn new(
+    pub(super) fn new(
         bus: Arc<dyn Bus>,
         rules: watch::Receiver<Events>,
         outlives: bool,
@@ -38,7 +38,7 @@ impl Ear {
     }
 
     /// Listens until the topic is given up.
-    pub async fn listen(mut self) {
+    pub(super) async fn listen(mut self) {
         let topic = self.rules.borrow().topic.clone();
         let bus = Arc::clone(&self.bus);
         loop {

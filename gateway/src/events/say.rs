@@ -5,6 +5,7 @@ use base::{Deadline, Moment};
 use offload::queue::{Bus, Message, QueueError};
 use offload::settings::Events;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -22,7 +23,7 @@ const LAST: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What publishes the events of one topic.
-pub struct Mouth {
+pub(super) struct Mouth {
     bus: Arc<dyn Bus>,
     rules: watch::Receiver<Events>,
     figures: Arc<Figures>,
@@ -31,15 +32,16 @@ pub struct Mouth {
 
 impl Mouth {
     /// For this topic.
-    pub fn new(bus: Arc<dyn Bus>, rules: watch::Receiver<Events>, figures: Arc<Figures>) -> Self {
+    pub(super) fn new(bus: Arc<dyn Bus>, rules: watch::Receiver<Events>, figures: Arc<Figures>) -> Self {
         Self { bus, rules, figures, fails: false }
     }
 
     /// Publishes what waits until the topic is given up.
-    pub async fn speak(mut self, mut waiting: mpsc::Receiver<Message>) {
+    pub(super) async fn speak(mut self, mut waiting: mpsc::Receiver<Message>) {
         let topic = self.rules.borrow().topic.clone();
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            self.figures.under_way.store(batch.len() as u64, Ordering::Relaxed);
             self.figures.has_room();
             let by = Deadline::after(Moment::now(), WORTH);
             // They go together, and what of them failed goes again before anything later.
@@ -53,6 +55,7 @@ impl Mouth {
                 pause = (pause * 2).min(PAUSE_MAX);
             }
             batch.drain(..).for_each(|_| count(&self.figures.lost));
+            self.figures.under_way.store(0, Ordering::Relaxed);
         }
     }
 
@@ -90,9 +93,9 @@ impl Mouth {
 }
 
 /// Waits until nothing waits any more, for a moment at most.
-pub async fn flush(says: &mpsc::Sender<Message>, all: usize) {
+pub(super) async fn flush(says: &mpsc::Sender<Message>, all: usize, figures: &Figures) {
     let emptied = async {
-        while says.capacity() < all {
+        while says.capacity() < all || figures.under_way.load(Ordering::Relaxed) > 0 {
             tokio::time::sleep(LOOK).await;
         }
     };

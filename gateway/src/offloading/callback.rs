@@ -76,9 +76,9 @@ impl Caller {
     }
 
     fn time(&self) -> Duration {
-        let time = self.engine.with_book(|book| {
-            book.queue(CALLBACKS).map(|queue| book.rules(queue).try_time)
-        });
+        let time = self
+            .engine
+            .with_book(|book| book.queue(CALLBACKS).map(|queue| book.rules(queue).try_time));
         time.unwrap_or(TRY_TIME)
     }
 
@@ -91,13 +91,8 @@ impl Caller {
         // A replay is the same message once more.
         let id = if summary.replay { summary.origin } else { parcel.id }.to_string();
         let body = parcel.request.slice(told.body_at..);
-        let letter = Letter {
-            url: told.url,
-            id: &id,
-            attempt: parcel.attempt,
-            fields: &told.fields,
-            body,
-        };
+        let letter =
+            Letter { url: told.url, id: &id, attempt: parcel.attempt, fields: &told.fields, body };
         let answer = self.poster.post(letter).await.map_err(|why| reason(parcel, &why))?;
         let mut head = ResponseHead::build(answer.status);
         if let Some(kind) = &answer.content_type {
