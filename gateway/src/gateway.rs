@@ -1,5 +1,6 @@
 //! A running gateway: its workers, its settings in force, its way out.
 
+use crate::events::{self, call};
 use crate::house::{NotReady, Snapshot};
 use crate::jobs::replay::Replays;
 use crate::listen::{self, ListenError};
@@ -175,6 +176,8 @@ impl Gateway {
             let calls = callback::start(Arc::clone(&engine), &runtime);
             engine.attach(hands(&workers, carriers, calls));
         }
+        let needs = needs(&workers, &snapshot);
+        snapshot.buses.settle(&snapshot.settings, &needs).map_err(NotReady::Broker)?;
         Ok(Self {
             snapshot: ArcSwap::new(snapshot),
             source,
@@ -272,6 +275,8 @@ impl Gateway {
         cache.settle(&settings.cache);
         let ready = self.read(move || Snapshot::new(settings, cache, jobs, Some(&before))).await?;
         let snapshot = Arc::new(ready?);
+        let needs = needs(&self.workers, &snapshot);
+        snapshot.buses.settle(&snapshot.settings, &needs).map_err(NotReady::Broker)?;
         turn.settle(Arc::clone(&snapshot)).await;
         let mut settled = Vec::new();
         for worker in &self.workers {
@@ -358,6 +363,7 @@ impl Gateway {
         let log = self.snapshot().log.clone();
         let offload = self.snapshot().offload.clone();
         let carriers = Arc::clone(&self.snapshot().carriers);
+        let buses = Arc::clone(&self.snapshot().buses);
         let ending = async {
             for worker in &self.workers {
                 let _ended = worker.commands.send(Command::Stop).await;
@@ -370,6 +376,7 @@ impl Gateway {
                 let _panicked = joining.await;
             }
             carriers.close().await;
+            buses.close().await;
             if let Some(engine) = offload {
                 let _panicked = tokio::task::spawn_blocking(move || engine.stop()).await;
             }
@@ -440,6 +447,17 @@ fn hands(workers: &[Handle], carriers: Arc<Carriers>, calls: mpsc::Sender<Parcel
 /// The same for what was taken from a broker.
 fn give(workers: &[Handle]) -> Give {
     carry::give(workers.iter().map(|worker| worker.parcels.clone()).collect())
+}
+
+/// What buses need of the gateway.
+fn needs(workers: &[Handle], snapshot: &Snapshot) -> events::Needs {
+    let threads = workers.iter().map(|worker| worker.calls.clone()).collect();
+    let caller = call::Caller::new(threads, snapshot.settings.offload.as_ref());
+    events::Needs {
+        cache: Arc::clone(&snapshot.cache),
+        caller: Arc::new(caller),
+        runtime: tokio::runtime::Handle::current(),
+    }
 }
 
 /// What of `[offload]` only a restart can change.

@@ -19,7 +19,7 @@ mod name;
 pub mod peer;
 mod prefer;
 pub mod resource;
-mod template;
+pub mod template;
 
 use self::name::Name;
 use self::prefer::Preference;

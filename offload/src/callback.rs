@@ -14,6 +14,7 @@ pub mod sign;
 
 use crate::book::{Tried, Verdict};
 use crate::cold::Over;
+use crate::event::rfc3339;
 use crate::job::{Reason, State};
 use crate::settings::{Away, OnDead, Queue, Retry};
 use base::Wall;
@@ -50,7 +51,7 @@ pub struct About<'a> {
 /// body, as HTTP/1.1 writes them.
 pub fn request(over: &Over, url: &str, about: About<'_>) -> Vec<u8> {
     let kind = format!("fleetfoot.job.{}.v1", over.state.name());
-    let time = date(over.ended);
+    let time = rfc3339(over.ended);
     let mut told = Map::new();
     told.insert("type".into(), kind.as_str().into());
     told.insert("timestamp".into(), time.as_str().into());
@@ -195,22 +196,6 @@ fn longest(rules: &Retry, attempt: u16) -> Duration {
 /// A fifth more or less: few tries over days must not come soon one after another.
 fn jitter(pause: Duration, rng: &mut fastrand::Rng) -> Duration {
     pause.mul_f64(0.8 + 0.4 * rng.f64())
-}
-
-/// A time as RFC 3339 writes it, in UTC.
-pub fn date(at: Wall) -> String {
-    let (seconds, ms) = (at.seconds(), at.0 % 1_000);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    // The usual civil calendar, from 0000-03-01, split into eras of 400 years.
-    let shifted = seconds / 86_400 + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = (shifted_month + 2) % 12 + 1;
-    let year = era * 400 + year_of_era + u64::from(month < 3);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 //! What is signed is `id.timestamp.body`; each secret signs, so that receivers can go over to a new
 //! one without losing a callback.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::base64;
 use ring::hmac;
 
 /// What a secret begins with.
@@ -26,7 +25,7 @@ impl Signer {
     /// For these secrets, each `whsec_` and Base64; the settings have read them before.
     pub fn new(secrets: &[String]) -> Self {
         let key = |secret: &String| {
-            let bytes = STANDARD.decode(secret.strip_prefix(PREFIX).unwrap_or(secret)).ok()?;
+            let bytes = base64::decode(secret.strip_prefix(PREFIX).unwrap_or(secret).as_bytes())?;
             Some(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
         };
         Self { keys: secrets.iter().filter_map(key).collect() }
@@ -38,7 +37,7 @@ impl Signer {
             let mut context = hmac::Context::with_key(key);
             context.update(format!("{id}.{seconds}.").as_bytes());
             context.update(body);
-            format!("v1,{}", STANDARD.encode(context.sign()))
+            format!("v1,{}", base64::encode(context.sign().as_ref()))
         };
         let all: Vec<String> = self.keys.iter().map(signature).collect();
         (!all.is_empty()).then(|| all.join(" "))
