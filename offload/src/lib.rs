@@ -13,6 +13,7 @@
 //! - [`engine`]: the room at work, with its threads.
 //! - [`pace`]: how fast a service may be asked (pure).
 //! - [`retry`]: whether a try that failed is followed by another, and when (pure).
+//! - [`history`]: was the promise kept? A checker for tests of all kinds.
 //! - [`queue`]: queues elsewhere, behind one trait.
 //! - [`settings`]: what the room is told.
 
@@ -22,6 +23,7 @@ pub mod cold;
 pub mod core;
 pub mod engine;
 pub mod figures;
+pub mod history;
 pub mod job;
 pub mod log;
 pub mod pace;
