@@ -50,7 +50,7 @@ pub struct Rabbit {
     puts: Link,
     takes: Arc<Link>,
     publisher: Publisher,
-    topology: Topology,
+    topology: Arc<Topology>,
     lanes: Lanes,
 }
 
@@ -61,12 +61,13 @@ impl Rabbit {
     /// What is wrong with the URL.
     pub fn new(place: &Place, options: &Options) -> Result<Self, BrokerError> {
         let takes = Arc::new(Link::new(place, options, "takes")?);
+        let topology = Arc::new(Topology::new(options));
         Ok(Self {
             puts: Link::new(place, options, "puts")?,
-            lanes: Lanes::new(Arc::clone(&takes), options),
+            lanes: Lanes::new(Arc::clone(&takes), Arc::clone(&topology), options),
             takes,
             publisher: Publisher::default(),
-            topology: Topology::new(options),
+            topology,
         })
     }
 
@@ -233,7 +234,7 @@ impl Queue for Rabbit {
         most: usize,
         wait: Duration,
     ) -> Waiting<'a, Result<Vec<Taken>, QueueError>> {
-        Box::pin(self.lanes.take(&self.topology, channel, most, wait))
+        Box::pin(self.lanes.take(channel, most, wait))
     }
 
     fn waiting<'a>(&'a self, channel: &'a Channel) -> Waiting<'a, Option<u64>> {

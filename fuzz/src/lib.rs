@@ -5,6 +5,7 @@
 
 mod cached;
 mod chunked;
+mod events;
 mod fields;
 mod heads;
 mod segment;
@@ -16,6 +17,7 @@ pub mod seeds;
 
 pub use cached::{cache_control, dates, ranges, targeted_control, vary};
 pub use chunked::chunked_body;
+pub use events::cloudevents;
 pub use fields::field_values;
 pub use heads::{request_head, response_head};
 pub use segment::segment;
@@ -79,6 +81,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "settings", run: settings, seeds: seeds::files, words: seeds::SETTINGS_WORDS },
     Target { name: "services", run: services, seeds: seeds::services, words: seeds::SERVICE_WORDS },
     Target { name: "timing", run: timing, seeds: seeds::timing, words: seeds::TIMING_WORDS },
+    Target {
+        name: "cloudevents",
+        run: cloudevents,
+        seeds: seeds::cloudevents,
+        words: seeds::EVENT_WORDS,
+    },
     Target { name: "segment", run: segment, seeds: seeds::segments, words: seeds::SEGMENT_WORDS },
 ];
 

@@ -102,6 +102,12 @@ pub const SETTINGS_WORDS: &[&str] = &[
     "body_bytes = \"none\"\n",
     "[forward]\n",
     "trusted = [\"10.0.0.0/8\"]\n",
+    "[offload]\n",
+    "[queue.q]\n",
+    "[events.e]\n",
+    "offload = true\n",
+    "broker = \"amqp://u:p@h\"\n",
+    "purge = \"a:{subject}\"\n",
     "[service.a]\n",
     "servers = [\"http://127.0.0.1:1\"]\n",
     "[[route]]\n",
@@ -264,6 +270,8 @@ pub fn files() -> Vec<Vec<u8>> {
         "listen = [\"0.0.0.0:${PORT}\"]\nadmin = \"127.0.0.1:9900\"\nthreads = 2\ngrace = \"10s\"\n\n[limits]\nhead_bytes = \"16 KiB\"\nfields = 64\nhead_time = \"5s\"\nbody_bytes = \"1 GiB\"\nstreams = 10\n\n[forward]\nvia = \"x\"\ntrusted = [\"10.0.0.0/8\", \"::1\"]\nforwarded = true\n\n[service.catalog]\nservers = [\"http://10.0.0.1:3000\", \"https://[::1]:3000\"]\nhttp = \"auto\"\nhost = \"${HOST}\"\nconnect_time = \"1s\"\n\n[[route]]\nmatch = \"GET shop.test/products/{id}\"\nto = \"catalog\"\nstrip = \"/products\"\nprepend = \"/v1\"\ntimeout = \"3s\"\n\n[[route]]\nmatch = \"*\"\nto = \"catalog\"\n",
         "[service.a]\nservers = [\"http://127.0.0.1:1\"]\n[[route]]\nmatch = \"/a/*\"\nto = \"b\"\n",
         "[cache]\nmemory = \"64 MiB\"\nredis = \"redis://me:pa55@a/2\"\nprefix = \"x:\"\npurge_token = \"12345678\"\nttl = \"1m\"\ndisk = { path = \"/d\", size = \"1 GiB\" }\nkey = { query = [\"p\"] }\n[service.a]\nservers = \"http://a\"\n[[route]]\nmatch = \"/a/{id}\"\nto = \"a\"\ncache = { ttl = false, tags = [\"x:{id}\"], key = { query = \"*\", cookies = [\"c\"] } }\n",
+        "[offload]\nnode = \"a\"\nsecret = \"sixteen-or-more-of-them\"\nkey = \"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"\npeers = { b = \"http://b\" }\ncallback = { allow = \"10.0.0.0/8\", secrets = \"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\" }\n[queue.q]\nbroker = \"nats://t0ken@h:1,i/x?password=y\"\nrate = \"5/10s\"\nretry = { growth = \"150%\", statuses = [503] }\n[service.a]\nservers = \"http://a\"\n[[route]]\nmatch = \"/a/{id}\"\nto = \"a\"\noffload = { queue = \"q\", order = \"{id}{header.X}\", drop = \"cookie\", callback = \"https://h?x\" }\n",
+        "[queue.default]\non_dead = \"block\"\n[events.e]\nbus = \"kafka://me:pa55@h\"\ntypes = \"a.*\"\npurge = [\"p:{subject}\", \"{data.a.0}\"]\ncall = \"/a\"\n[service.a]\nservers = \"http://a\"\n[[route]]\nmatch = \"/{id}\"\nto = \"a\"\noffload = { when = \"prefer\", delay = \"1s\", callback = { field = \"X-Call\" } }\npublish = { to = \"e\", type = \"t\", subject = \"{id}\" }\n",
         "[service.a]\nserver = [\"ftp://x\"]\nconnect_time = \"5 parsec\"\n",
         "listen = 5\n[limits\nfoo = \"${NOPE}\"\n",
         "[service]\na = { servers = [\"http://${ODD}\"] }\nroute = [{ match = \"GET,POST *.x/{a}/{a}\", to = \"a\" }]\n",
@@ -422,3 +430,22 @@ pub fn services() -> Vec<Vec<u8>> {
     ];
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
+
+/// Where `cloudevents` begins: one, several, and one in fields.
+pub fn cloudevents() -> Vec<Vec<u8>> {
+    [
+        "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/a\",\"type\":\"t\",\"subject\":\"7\",\"x\":-5,\"data\":{\"a\":[1.50]}}",
+        "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"urn:a\",\"type\":\"t\",\"time\":\"2018-04-05T17:31:00Z\",\"datacontenttype\":\"text/xml\",\"data\":\"<a/>\"}",
+        "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/a\",\"type\":\"t\",\"data_base64\":\"AAEC\"}",
+        "[{\"specversion\":\"1.0\",\"id\":\"\\ud83d\\ude00\",\"source\":\"/a\",\"type\":\"t\",\"a\":null,\"b\":true}]",
+        "ce-specversion: 1.0\nCe-Id: %e2%82%ac\nce-source: /a\nce-type: \"t \\\"a\"\ncontent-type: text/plain\n\nx",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+/// Words of `cloudevents`.
+pub const EVENT_WORDS: &[&str] = &[
+    "\"data\":", "\"data_base64\":", "\"datacontenttype\":", "\"subject\":", "\"dataschema\":", "\"time\":", "null",
+    "application/json", "text/plain", "ce-x: ", "ce-id: ", "content-type: ", "%25", "\\u0000", "\\ud800", "=\"", "+json",
+];

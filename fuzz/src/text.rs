@@ -23,6 +23,8 @@ pub fn settings(data: &[u8]) {
                     );
                 }
                 Ok(again) => assert_eq!(again, read, "shown, it is something else: {text:?}"),
+                // Nothing is signed or encrypted with asterisks.
+                Err(report) if hidden(&read) && only_hidden(&report) => {}
                 Err(report) => panic!("what we show is refused: {text:?}\n{shown}\n{report}"),
             }
         }
@@ -32,4 +34,16 @@ pub fn settings(data: &[u8]) {
             assert!(said.len() < 64 * (text.len() + 1_024), "a flood: {text:?}");
         }
     }
+}
+
+fn hidden(read: &settings::Settings) -> bool {
+    read.offload.as_ref().is_some_and(|offload| {
+        offload.secret.is_some() || offload.key.is_some() || !offload.callback_secrets.is_empty()
+    })
+}
+
+fn only_hidden(report: &settings::Report) -> bool {
+    let own =
+        |mistake: &settings::Mistake| mistake.what.ends_with("asterisks in the place of a secret");
+    report.mistakes().iter().all(own)
 }

@@ -52,6 +52,9 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
         // A page that an operator has open could reach loopback through the browser.
         return Ok(text(StatusCode::FORBIDDEN, "not from a page of a browser\n"));
     }
+    if crate::jobs::is_ours(request.uri().path()) {
+        return Ok(crate::jobs::answer(&gateway, request).await);
+    }
     let page = match (request.uri().path(), get) {
         ("/", true) if serve::reads_html(&request) => serve::index(),
         ("/", true) => text(StatusCode::OK, INDEX),
@@ -59,7 +62,7 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Pag
         ("/ready", true) if gateway.is_draining() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         }
-        ("/ready", true) => text(StatusCode::OK, "ready\n"),
+        ("/ready", true) => text(StatusCode::OK, ready(&gateway)),
         ("/metrics", true) => metrics(&gateway, &request),
         ("/settings", true) => toml(&gateway),
         ("/servers", true) => servers(&gateway),
@@ -95,6 +98,12 @@ const INDEX: &str = "fleetfoot admin\n\
     GET  /metrics       for Prometheus: text, OpenMetrics or Protocol Buffers\n\
     GET  /settings      the settings in force, as TOML\n\
     GET  /servers       every service: its servers and how they stand, as JSON\n\
+    GET  /jobs          jobs that wait and jobs that are over: ?queue=, state, route, reason, since, before, limit, cursor\n\
+    GET  /jobs/dead     dead jobs alone\n\
+    GET  /jobs/ID       all that is known of one; DELETE forgets it\n\
+    POST /jobs/ID/retry, /jobs/ID/cancel  try it now, take it back\n\
+    POST /jobs/replay   dead jobs become new ones: {\"queue\": \"\", \"route\": \"\", \"reason\": \"\", \"since\": \"1h\", \"before\": \"\", \"most\": 100, \"all\": false}\n\
+    GET  /jobs/replays  how far that is; POST /jobs/replays/N/cancel ends one\n\
     POST /reload        read the settings file again\n\
     POST /purge         forget what is cached: {\"tags\": [], \"urls\": [], \"prefixes\": [], \"hosts\": [], \"all\": false, \"soft\": false}\n";
 
@@ -120,6 +129,17 @@ fn not_allowed(allow: &'static str) -> Page {
     let mut page = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
     page.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static(allow));
     page
+}
+
+/// It proxies as ever while the log of jobs is closed: it stays in rotation, and says so.
+fn ready(gateway: &Gateway) -> String {
+    let snapshot = gateway.snapshot();
+    match snapshot.offload.as_ref().and_then(|engine| engine.closed()) {
+        None => "ready\n".to_owned(),
+        Some(why) => format!(
+            "ready\ndegraded: routes that offload answer 503, for the log of jobs is closed: {why}\n"
+        ),
+    }
 }
 
 fn metrics(gateway: &Gateway, request: &Request<Incoming>) -> Page {

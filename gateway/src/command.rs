@@ -58,6 +58,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// List jobs that wait or are dead; try again, take back, replay
+    Jobs(Box<crate::jobs_command::JobsFlags>),
     /// Show the main job in miniature: a slow shop, measured straight and through the gateway
     Demo(DemoFlags),
     /// Measure: latency at a rate, two targets against each other, a load-latency curve
@@ -199,7 +201,7 @@ pub(crate) fn mistakes(report: settings::Report) -> Failure {
     Failure::mistake(format!("{n} mistake{s} in the settings\n{report}"))
 }
 
-fn say(text: &str) -> Done {
+pub(crate) fn say(text: &str) -> Done {
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // `fleetfoot schema | head` is nobody's mistake.
@@ -275,7 +277,7 @@ fn post(address: &str, path: &str, fields: &str, body: &str) -> Result<(String, 
 
 /// One request, spoken by hand: the answer is ours, short, and closed by the connection's end. Answers
 /// its status and body.
-fn speak(
+pub(crate) fn speak(
     address: &str,
     (method, path): (&str, &str),
     fields: &str,

@@ -1,9 +1,11 @@
 //! A running gateway: its workers, its settings in force, its way out.
 
 use crate::house::{NotReady, Snapshot};
+use crate::jobs::replay::Replays;
 use crate::listen::{self, ListenError};
 use crate::live::Live;
 use crate::objectives::Objectives;
+use crate::offloading::callback;
 use crate::offloading::carry::{self, Carriers, Give};
 use crate::offloading::deliver::Errand;
 use crate::reporter::Reporter;
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 /// Where settings came from, and come from again when they are reloaded.
 #[derive(Clone, Debug)]
@@ -126,6 +128,8 @@ pub struct Gateway {
     pub exported: Arc<otlp::Figures>,
     /// Why the tail is slow.
     pub why: Why,
+    /// Dead jobs that become new ones.
+    pub replays: Replays,
 }
 
 impl Gateway {
@@ -151,6 +155,7 @@ impl Gateway {
         let cache = Cache::start(&settings.cache, &tokio::runtime::Handle::current(), say);
         let cache = Arc::new(cache.map_err(NotReady::Disk)?);
         let offload = settings.offload.as_ref().map(open).transpose()?;
+        callback::remark(&settings);
         let carriers: Arc<Carriers> = Arc::default();
         let jobs = (offload.clone(), Arc::clone(&carriers));
         let snapshot = Arc::new(Snapshot::new(settings, cache, jobs, None)?);
@@ -167,7 +172,8 @@ impl Gateway {
             carriers
                 .settle(engine.settings(), &engine, &give, &runtime)
                 .map_err(NotReady::Broker)?;
-            engine.attach(hands(&workers, carriers));
+            let calls = callback::start(Arc::clone(&engine), &runtime);
+            engine.attach(hands(&workers, carriers, calls));
         }
         Ok(Self {
             snapshot: ArcSwap::new(snapshot),
@@ -186,6 +192,7 @@ impl Gateway {
             objectives: Objectives::default(),
             exported: Arc::default(),
             why: Why::default(),
+            replays: Replays::default(),
         })
     }
 
@@ -251,7 +258,10 @@ impl Gateway {
                 let engine = self.read(move || open(&asked)).await?;
                 let engine = engine?;
                 self.settle_carriers(&before, &settings_asked, &engine)?;
-                engine.attach(hands(&self.workers, Arc::clone(&before.carriers)));
+                callback::remark(&settings);
+                let runtime = tokio::runtime::Handle::current();
+                let calls = callback::start(Arc::clone(&engine), &runtime);
+                engine.attach(hands(&self.workers, Arc::clone(&before.carriers), calls));
                 Some(engine)
             }
             (None, None) => None,
@@ -406,13 +416,19 @@ fn open(settings: &offload::settings::Settings) -> Result<Arc<Engine>, NotReady>
     Ok(Arc::new(Engine::start(settings, say)?))
 }
 
-/// Gives each job to its broker, or to one of the threads in turn.
-fn hands(workers: &[Handle], carriers: Arc<Carriers>) -> Hands {
+/// Gives each job to its broker, to the second runtime if it is a callback, or to one of the threads
+/// in turn.
+fn hands(workers: &[Handle], carriers: Arc<Carriers>, calls: mpsc::Sender<Parcel>) -> Hands {
     let threads: Vec<_> = workers.iter().map(|worker| worker.parcels.clone()).collect();
     let next = AtomicUsize::new(0);
     Arc::new(move |parcel: Parcel| {
         if parcel.handed {
             carriers.hand(parcel);
+            return;
+        }
+        if callback::is_one(&parcel) {
+            // The runtime has ended: the next start goes on.
+            let _ended = calls.blocking_send(parcel);
             return;
         }
         let turn = next.fetch_add(1, Ordering::Relaxed) % threads.len();

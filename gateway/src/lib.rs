@@ -14,6 +14,7 @@ pub mod forward;
 pub mod gateway;
 pub mod house;
 pub mod identity;
+pub mod jobs;
 pub mod listen;
 pub mod live;
 pub mod metrics;

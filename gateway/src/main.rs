@@ -1,6 +1,7 @@
 //! `fleetfoot`, the binary: what the user typed, and which part of the house does it.
 
 mod command;
+mod jobs_command;
 mod practice;
 mod run;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Verb::Reload { admin } => command::reload(&admin),
         Verb::Purge(flags) => command::purge(&flags),
         Verb::Why { admin, json } => command::why(&admin, json),
+        Verb::Jobs(flags) => jobs_command::jobs(&flags),
         Verb::Explain { method, url, config } => command::explain(&config, &method, &url),
         Verb::Top(flags) => command::top(&flags),
         Verb::Demo(flags) => practice::demo(&flags),

@@ -5,6 +5,7 @@
 use base::Moment;
 use offload::log::{Entry, Log, Options, RealDisk, Recovered};
 use offload::settings::Durability;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,6 +43,31 @@ fn append(log: &mut Log, records: usize, batches: u64, keep: Option<u32>) -> Vec
     times
 }
 
+/// Times of the log, and of what the disk makes of the same without one: a file that is written over
+/// and over. In turns, since what else goes on on the machine is worth more than the difference.
+fn compare(log: &mut Log, path: &Path, records: usize, batches: u64) {
+    const SIZE: u64 = 16 << 20;
+    let file = std::fs::File::create(path.join("bare")).expect("it can be made");
+    file.write_all_at(&vec![0; SIZE as usize], 0).and_then(|()| file.sync_all()).expect("room");
+    let cost = Log::<RealDisk>::cost(SUMMARY.len(), BULK.len());
+    let content = vec![7; (records * cost + 40).next_multiple_of(512)];
+    let bytes = content.len() as u64;
+    let (mut bare, mut logged) = (Vec::new(), Vec::new());
+    for round in 0..batches / 50 {
+        for batch in 0..50 {
+            let start = Moment::now();
+            let at = (round * 50 + batch) * bytes % (SIZE - bytes) / 512 * 512;
+            file.write_all_at(&content, at).and_then(|()| file.sync_data()).expect("written");
+            bare.push(Moment::now().since(start));
+        }
+        logged.extend(append(log, records, 50, Some(2)));
+    }
+    for (what, mut times) in [("the bare file", bare), ("the log", logged)] {
+        times.sort_unstable();
+        tell(&format!("{records} records a batch, {what}"), records, &times);
+    }
+}
+
 fn tell(what: &str, records: usize, times: &[Duration]) {
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     let all: Duration = times.iter().sum();
@@ -60,9 +86,9 @@ fn main() {
     let keeper = log.keeper();
     keeper.prepare().expect("there is room");
     let thread = std::thread::spawn(move || keeper.run(|error| println!("keeper: {error}")));
-    tell("1 record a batch", 1, &append(&mut log, 1, 5_000, Some(2)));
-    tell("64 records a batch", 64, &append(&mut log, 64, 20_000, Some(2)));
-    tell("256 records a batch", 256, &append(&mut log, 256, 5_000, Some(2)));
+    for (records, batches) in [(1, 5_000), (64, 10_000), (256, 4_000)] {
+        compare(&mut log, path, records, batches);
+    }
     log.free_before(u32::MAX);
     tell("64 records a batch, all kept", 64, &append(&mut log, 64, JOBS / 64, None));
     drop(log);

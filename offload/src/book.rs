@@ -59,6 +59,8 @@ pub struct Book {
     newest: JobId,
     /// The latest time that anybody told.
     clock: Wall,
+    /// The log is being read at start.
+    is_reading: bool,
     /// The queue that was picked from last.
     last: usize,
 }
@@ -84,6 +86,7 @@ impl Book {
             coming: HashMap::new(),
             newest: JobId::NONE,
             clock: Wall(0),
+            is_reading: false,
             last: 0,
         };
         book.settle(queues, limits);

@@ -9,6 +9,7 @@
 
 use crate::job::{JobId, Reason, State};
 use base::Wall;
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::fmt;
 use std::path::Path;
@@ -38,6 +39,8 @@ pub struct Over {
     pub until: Wall,
     /// The job that it replays or calls back for, if any.
     pub origin: JobId,
+    /// Of a dead job: the job that was made of it when it was replayed, if any.
+    pub replayed: JobId,
     /// The answer it got: a head and a body as HTTP/1.1 writes them; empty if none.
     pub answer: Vec<u8>,
     /// Of a dead job: its first record and its request.
@@ -75,6 +78,8 @@ pub struct Filter {
     pub before: Option<Wall>,
     /// Only what ended since.
     pub since: Option<Wall>,
+    /// Only those that were replayed, or were not.
+    pub replayed: Option<bool>,
     /// Only behind this one, in the order of ids.
     pub after: JobId,
 }
@@ -91,6 +96,8 @@ pub struct ColdError {
 pub struct Cold {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
+    /// What looks through many jobs has its own, so that nobody waits for it who asks for one.
+    lister: Mutex<Connection>,
     path: String,
 }
 
@@ -105,7 +112,8 @@ const TABLES: &str = "
         id BLOB PRIMARY KEY, state INTEGER NOT NULL, reason INTEGER NOT NULL,
         status INTEGER NOT NULL, attempts INTEGER NOT NULL, queue TEXT NOT NULL,
         route TEXT NOT NULL, ended INTEGER NOT NULL, until INTEGER NOT NULL,
-        origin BLOB NOT NULL, answer BLOB NOT NULL, record BLOB, request BLOB) WITHOUT ROWID;
+        origin BLOB NOT NULL, answer BLOB NOT NULL, record BLOB, request BLOB,
+        replayed BLOB) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS over_until ON over (until);
     CREATE INDEX IF NOT EXISTS over_dead ON over (queue, id) WHERE state = 5;
     CREATE TABLE IF NOT EXISTS claims (
@@ -114,7 +122,7 @@ const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS claims_until ON claims (until);
     CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;";
 const COLUMNS: &str = "id, state, reason, status, attempts, queue, route, ended, until, origin, \
-                       answer, record, request";
+                       answer, record, request, replayed";
 /// The number of this format, in SQLite's own place for it.
 const FORMAT: i32 = 1;
 /// How long SQLite waits for another process to let go.
@@ -135,15 +143,16 @@ impl Cold {
             connection.pragma_update(None, "synchronous", "FULL")?;
             Ok(connection)
         };
-        let made = || -> rusqlite::Result<(Connection, Connection)> {
+        let made = || -> rusqlite::Result<[Connection; 3]> {
             let writer = open()?;
             writer.execute_batch(TABLES)?;
             writer.pragma_update(None, "user_version", FORMAT)?;
-            Ok((writer, open()?))
+            Ok([writer, open()?, open()?])
         };
         match made() {
-            Ok((writer, reader)) => {
-                Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader), path })
+            Ok(connections) => {
+                let [writer, reader, lister] = connections.map(Mutex::new);
+                Ok(Self { writer, reader, lister, path })
             }
             Err(source) => Err(ColdError { path, source }),
         }
@@ -176,7 +185,7 @@ impl Cold {
             let all = writer.transaction()?;
             {
                 let mut put = all.prepare_cached(
-                    "INSERT OR REPLACE INTO over VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "INSERT OR REPLACE INTO over VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 )?;
                 for job in over {
                     let request = job.request.as_ref();
@@ -194,6 +203,7 @@ impl Cold {
                         job.answer,
                         request.map(|(record, _)| record),
                         request.map(|(_, request)| request),
+                        (job.replayed != JobId::NONE).then_some(job.replayed.0),
                     ])?;
                 }
                 // A name that has ended may be another job's by now, whose end came first.
@@ -256,33 +266,51 @@ impl Cold {
     /// # Errors
     /// SQLite's.
     pub fn list(&self, filter: &Filter, most: usize) -> Result<Vec<Over>, ColdError> {
-        let reader = self.reader();
+        let (sql, values) = filter.chosen();
+        let sql = format!(
+            "SELECT id, state, reason, status, attempts, queue, route, ended, until, origin, x'',
+                    NULL, NULL, replayed FROM over WHERE {sql} ORDER BY id LIMIT {most}"
+        );
+        let lister = self.lister.lock().unwrap_or_else(PoisonError::into_inner);
         let list = || -> rusqlite::Result<Vec<Over>> {
-            let mut list = reader.prepare_cached(
-                "SELECT id, state, reason, status, attempts, queue, route, ended, until, origin,
-                        x'', NULL, NULL FROM over
-                 WHERE id > ?1 AND (?2 IS NULL OR queue = ?2) AND (?3 IS NULL OR route = ?3)
-                   AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR reason = ?5)
-                   AND (?6 IS NULL OR ended < ?6) AND (?7 IS NULL OR ended >= ?7)
-                 ORDER BY id LIMIT ?8",
-            )?;
-            let most = i64::try_from(most).unwrap_or(i64::MAX);
-            let found = list.query_map(
-                params![
-                    filter.after.0,
-                    filter.queue,
-                    filter.route,
-                    filter.state.map(|state| state as u8),
-                    filter.reason.map(|reason| reason as u8),
-                    filter.before.map(number),
-                    filter.since.map(number),
-                    most
-                ],
-                over,
-            )?;
-            found.collect()
+            let mut list = lister.prepare_cached(&sql)?;
+            list.query_map(rusqlite::params_from_iter(values), over)?.collect()
         };
         list().map_err(|source| self.failed(source))
+    }
+
+    /// How many jobs pass a filter; counts to `most` at most.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn count(&self, filter: &Filter, most: usize) -> Result<usize, ColdError> {
+        let (sql, values) = filter.chosen();
+        let sql = format!("SELECT count(*) FROM (SELECT id FROM over WHERE {sql} LIMIT {most})");
+        let lister = self.lister.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = || -> rusqlite::Result<i64> {
+            let mut count = lister.prepare_cached(&sql)?;
+            count.query_row(rusqlite::params_from_iter(values), |row| row.get(0))
+        };
+        let counted = count().map_err(|source| self.failed(source))?;
+        Ok(usize::try_from(counted).unwrap_or(0))
+    }
+
+    /// Notes which jobs were made of dead ones: of each the dead one and the new one.
+    ///
+    /// # Errors
+    /// SQLite's; nothing was noted.
+    pub fn replayed(&self, pairs: &[(JobId, JobId)]) -> Result<(), ColdError> {
+        let mut writer = self.writer();
+        let mut note = || -> rusqlite::Result<()> {
+            let all = writer.transaction()?;
+            for (dead, new) in pairs {
+                all.prepare_cached("UPDATE over SET replayed = ? WHERE id = ?")?
+                    .execute([new.0, dead.0])?;
+            }
+            all.commit()
+        };
+        let noted = note();
+        noted.map_err(|source| self.failed(source))
     }
 
     /// Every claim that still holds.
@@ -358,6 +386,37 @@ impl Cold {
     }
 }
 
+impl Filter {
+    /// What SQLite is asked: conditions, and the values in them. Only those that are set: so the index
+    /// of dead jobs serves those who look for them.
+    fn chosen(&self) -> (String, Vec<Value>) {
+        let mut sql = "id > ?".to_owned();
+        let mut values = vec![Value::from(self.after.0.to_vec())];
+        let mut and = |condition: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                sql.push_str(" AND ");
+                sql.push_str(condition);
+                values.push(value);
+            }
+        };
+        and("queue = ?", self.queue.clone().map(Value::from));
+        and("route = ?", self.route.clone().map(Value::from));
+        and("reason = ?", self.reason.map(|reason| Value::from(i64::from(reason as u8))));
+        and("ended < ?", self.before.map(|before| Value::from(number(before))));
+        and("ended >= ?", self.since.map(|since| Value::from(number(since))));
+        if let Some(state) = self.state {
+            sql.push_str(" AND state = ");
+            sql.push_str(&(state as u8).to_string());
+        }
+        match self.replayed {
+            Some(true) => sql.push_str(" AND replayed IS NOT NULL"),
+            Some(false) => sql.push_str(" AND replayed IS NULL"),
+            None => {}
+        }
+        (sql, values)
+    }
+}
+
 /// SQLite's integers have a sign.
 fn number(time: Wall) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
@@ -383,6 +442,7 @@ fn over(row: &rusqlite::Row<'_>) -> rusqlite::Result<Over> {
         origin: JobId(row.get(9)?),
         answer: row.get(10)?,
         request: record.zip(request),
+        replayed: row.get::<_, Option<[u8; 16]>>(13)?.map_or(JobId::NONE, JobId),
     })
 }
 
@@ -405,6 +465,7 @@ mod tests {
             origin: JobId::NONE,
             answer: vec![n; 3],
             request: dead.then(|| (vec![1, n], vec![2, n])),
+            replayed: JobId::NONE,
         }
     }
 
@@ -476,6 +537,19 @@ mod tests {
         assert_eq!(ids(&of, 9), [5, 7]);
         let of = Filter { since: Some(Wall(3)), before: Some(Wall(5)), ..Filter::default() };
         assert_eq!(ids(&of, 9), [3, 4]);
+        // Who was replayed is known by whom, and is no more among those to be.
+        let (dead, new) = (JobId([5; 16]), JobId([9; 16]));
+        cold.replayed(&[(dead, new)]).unwrap();
+        assert_eq!(cold.get(dead).unwrap().unwrap().replayed, new);
+        let filter = Filter {
+            state: Some(State::Dead),
+            reason: Some(Reason::Status),
+            replayed: Some(false),
+            ..Filter::default()
+        };
+        assert_eq!(ids(&filter, 9), [1, 2, 4, 7, 8]);
+        assert_eq!((cold.count(&filter, 9).unwrap(), cold.count(&filter, 3).unwrap()), (5, 3));
+        assert_eq!(ids(&Filter { replayed: Some(true), ..filter }, 9), [5]);
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -15,8 +15,10 @@
 //! settled any more, for what a failed sync has written nobody knows.
 
 use crate::book::{
-    Admission, Book, Cancel, Ending, Full, LEVEL_UP, Limits, NewJob, Picked, Place, Tried, Verdict,
+    Admission, Book, Cancel, Ending, Full, JobView, LEVEL_UP, Limits, NewJob, Picked, Place, Tried,
+    Verdict,
 };
+use crate::callback;
 use crate::cold::{Claim, Over};
 use crate::job::{JobId, Node, Reason, State};
 use crate::log::{
@@ -508,9 +510,8 @@ impl<D: Disk> Core<D> {
                 self.accept(new, request, reply, (book, now), batch, effects);
             }
             Ask::Tried { id, attempt, tried, answer, reply } => {
-                let is_current = book.view(id, now).is_some_and(|view| view.attempts == attempt);
-                let verdict =
-                    if is_current { book.outcome(id, &tried, now, &mut self.rng) } else { None };
+                let view = book.view(id, now).filter(|view| view.attempts == attempt);
+                let verdict = view.and_then(|view| self.verdict(book, &view, &tried, now));
                 self.note(id, verdict, (status(&tried), answer, reply), now, batch, effects);
             }
             Ask::Cancel { id, reply } => match book.cancel(id) {
@@ -543,6 +544,22 @@ impl<D: Disk> Core<D> {
             }
             Ask::Settle(queues, limits) => book.settle(&queues, limits),
         }
+    }
+
+    /// What follows a try; of a callback by rules of its own.
+    fn verdict(
+        &mut self,
+        book: &mut Book,
+        view: &JobView,
+        tried: &Tried,
+        now: Wall,
+    ) -> Option<Verdict> {
+        if book.name(view.queue) != callback::CALLBACKS {
+            return book.outcome(view.id, tried, now, &mut self.rng);
+        }
+        book.outcome(view.id, &callback::lesson(tried), now, &mut self.rng)?;
+        let rules = &book.rules(view.queue).retry;
+        Some(callback::verdict(rules, view.attempts, tried, now, &mut self.rng))
     }
 
     /// Notes what came of a try.
@@ -834,6 +851,7 @@ impl Ended {
             ended: self.at,
             until: self.until,
             origin: JobId::NONE,
+            replayed: JobId::NONE,
             answer,
             request: None,
         }

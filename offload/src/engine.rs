@@ -10,7 +10,8 @@
 //! There is no timer between a request and the disk: alone it waits for one sync, and with others
 //! they share one. Nobody waits for a lock that is held over a sync.
 
-use crate::book::{Book, Cursor, Filter, JobView, Picked, Tried};
+use crate::book::{Book, Cursor, Filter, Full, JobView, Picked, Place, Tried};
+use crate::callback;
 use crate::cold::{Claim, Cold, ColdError, Over};
 use crate::core::{self, Accepted, Ask, Cancelled, Core, Effects, Ended, Held, New, lock};
 use crate::figures::Figures;
@@ -18,6 +19,7 @@ use crate::job::{JobId, Minter, Node, Reason, State};
 use crate::log::{Keeper, LogError, Options, Reader, RealDisk, Record as Whole};
 use crate::record::{self, Record};
 use crate::settings::Settings;
+pub use crate::callback::CALLBACKS;
 use base::{Moment, Wall};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -98,8 +100,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 const SWEEP_MAX: usize = 5_000;
 /// How long an answer to a callback is remembered, and its claim.
 const CALLBACK_CLAIM: Duration = Duration::from_hours(24 * 7);
-/// The queue of callbacks.
-pub const CALLBACKS: &str = "callbacks";
 /// Most jobs that are listed at once.
 const LIST_MAX: usize = 1_000;
 /// Threads that read.
@@ -162,7 +162,8 @@ impl Engine {
         std::fs::create_dir_all(directory).map_err(failed)?;
         let disk = RealDisk::at(directory, settings.durability)?;
         let options = Options::new(settings.bytes_max.0);
-        let mut book = Book::new(&settings.queues, core::limits(settings));
+        let queues = callback::with_queue(&settings.queues);
+        let mut book = Book::new(&queues, core::limits(settings));
         let cold = Cold::open(directory)?;
         let applied_before = cold.applied()?;
         let seed = fastrand::u64(..);
@@ -310,6 +311,23 @@ impl Engine {
         &self.shared.cold
     }
 
+    /// Jobs that are over and not in the store yet, behind this one in the order of ids.
+    pub fn recent(&self, after: JobId) -> Vec<Arc<Over>> {
+        let held = lock(&self.shared.held);
+        let mut recent: Vec<_> =
+            held.recent.values().filter(|over| over.id > after).map(Arc::clone).collect();
+        drop(held);
+        recent.sort_unstable_by_key(|over| over.id);
+        recent
+    }
+
+    /// The first record of a job that lives, and its request; waits for the disk. `None`: it is gone
+    /// meanwhile, or damaged.
+    pub fn request(&self, place: Place) -> Option<(Bytes, Bytes)> {
+        let read = self.shared.reader.read(core::position(place), core::length(place)).ok()?;
+        Some((read.summary, read.bulk))
+    }
+
     /// Is told whenever the job's state changes.
     pub fn watch(&self, id: JobId) -> watch::Receiver<()> {
         let mut watchers = self.shared.watchers();
@@ -353,7 +371,8 @@ impl Engine {
 
     /// Goes by other queues from now on.
     pub fn settle(&self, settings: &Settings) {
-        self.shared.ask(Ask::Settle(settings.queues.clone(), core::limits(settings)));
+        let queues = callback::with_queue(&settings.queues);
+        self.shared.ask(Ask::Settle(queues, core::limits(settings)));
     }
 
     /// Begins no delivery any more.
@@ -667,6 +686,9 @@ impl Shared {
         for call in called {
             match call.blocking_recv() {
                 Ok(Accepted::Yes(_) | Accepted::Same(_)) => {}
+                Ok(answer) if self.gives_up(&answer) => {
+                    (self.say)(&format!("a callback is given up, for there is no room: {answer:?}"));
+                }
                 Ok(answer) => {
                     (self.say)(&format!("a callback cannot be queued yet: {answer:?}"));
                     return false;
@@ -686,6 +708,16 @@ impl Shared {
             held.recent.remove(&job.id);
         }
         true
+    }
+
+    /// Is a callback given up that is not accepted? While others wait for room jobs that are over are
+    /// not put away, and with too many of them nothing is delivered any more, callbacks included.
+    fn gives_up(&self, answer: &Accepted) -> bool {
+        match answer {
+            Accepted::Full(Full::Queue, _) => true,
+            Accepted::Full(..) => lock(&self.held).recent.len() >= RECENT_MAX / 2,
+            _ => false,
+        }
     }
 
     /// A job that is over as the store keeps it; its claim; its callback's URL.
@@ -715,7 +747,9 @@ impl Shared {
     /// Asks for a job's callback: a job itself, once, however often it is asked for.
     fn call_back(&self, job: &Ended, over: &Over, url: &str) -> oneshot::Receiver<Accepted> {
         let (reply, answer) = oneshot::channel();
-        let request = crate::callback::request(over, url);
+        let token = self.minter.token(job.id);
+        let Settings { path, node, .. } = &self.settings;
+        let request = callback::request(over, url, callback::About { token: &token, path, node });
         let claim = u128::from_be_bytes(job.id.0) ^ u128::MAX;
         let new = Box::new(New {
             queue: CALLBACKS.to_owned(),

@@ -78,6 +78,9 @@ pub struct Rules {
     pub rate: Option<(f64, f64)>,
     /// The same for replays, which are not counted among the others then.
     pub replay_rate: Option<(f64, f64)>,
+    /// How much later than it was let go a job may reach the service, in milliseconds: times are taken
+    /// at one end and judged at the other.
+    pub late: u64,
     /// Most tries.
     pub tries: usize,
     /// Most tries that end with a process.
@@ -295,8 +298,9 @@ impl Court<'_> {
         let level = &mut self.levels[queue][kind];
         let drained = at.saturating_sub(level.at) as f64 / 1_000.0 * per_second;
         *level = Level { used: (level.used - drained).max(0.0) + 1.0, at };
-        // Times are whole milliseconds on both sides.
-        if level.used > burst + per_second / 1_000.0 + 1e-6 {
+        // And times are whole milliseconds on both sides.
+        let late = per_second * (rules.late + 1) as f64 / 1_000.0;
+        if level.used > burst + late + 1e-6 {
             self.wrong(at, "rate", job);
         }
     }
@@ -368,7 +372,7 @@ impl Court<'_> {
                 self.wrong.push(format!("too many tries: job {job:x}, {story:?}"));
             }
         }
-        if complete {
+        if complete && self.wrong.is_empty() {
             lost.sort_unstable();
             for job in lost.into_iter().take(WRONG_MAX) {
                 self.wrong(u64::MAX, "lost", job);

@@ -10,18 +10,22 @@
 //! - [`book`]: all live jobs in memory, and which is next (pure, in simulated time).
 //! - [`core`]: one turn of log and book together, without threads or clocks.
 //! - [`cold`]: what is kept of jobs that are over.
+//! - [`callback`]: what is told to whom when a job is over.
 //! - [`engine`]: the room at work, with its threads.
 //! - [`pace`]: how fast a service may be asked (pure).
 //! - [`retry`]: whether a try that failed is followed by another, and when (pure).
 //! - [`history`]: was the promise kept? A checker for tests of all kinds.
 //! - [`queue`]: queues elsewhere, behind one trait.
+//! - [`event`]: facts that everybody hears, as `CloudEvents`.
 //! - [`settings`]: what the room is told.
 
+pub mod base64;
 pub mod book;
 pub mod callback;
 pub mod cold;
 pub mod core;
 pub mod engine;
+pub mod event;
 pub mod figures;
 pub mod history;
 pub mod job;

@@ -57,12 +57,15 @@ pub struct Options {
     pub reserve: u32,
     /// Segments that are kept ready beside the reserve.
     pub spares: u32,
+    /// So many full segments, the newest ones, are given no hint: most are freed before anybody would
+    /// read it. A start reads them whole.
+    pub unhinted: u32,
 }
 
 impl Options {
-    /// Segments of 16 MiB, 8 of them ready and 8 (128 MiB) reserved.
+    /// Segments of 16 MiB, 8 of them ready and 8 (128 MiB) reserved, 4 without hints.
     pub fn new(bytes_max: u64) -> Self {
-        Self { segment_bytes: 16 << 20, bytes_max, reserve: 8, spares: 8 }
+        Self { segment_bytes: 16 << 20, bytes_max, reserve: 8, spares: 8, unhinted: 4 }
     }
 }
 

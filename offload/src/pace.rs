@@ -43,6 +43,9 @@ pub struct Pace {
     limit: f64,
     /// Below it the limit grows by one for each good answer, above it for each round of them.
     steep: f64,
+    /// Those that were out when the limit was last reached: they tell whether it is too high, and who
+    /// goes while there is room does not.
+    testing: usize,
     running: usize,
     replays: usize,
     cut_at: Option<Wall>,
@@ -99,6 +102,7 @@ impl Pace {
             replay_rate: rules.replay_rate.map(|rate| Bucket::new(rate, at_once)),
             limit: at_once as f64,
             steep: 1.0,
+            testing: 0,
             running: 0,
             replays: 0,
             cut_at: None,
@@ -157,6 +161,9 @@ impl Pace {
     pub fn enter(&mut self, is_replay: bool) {
         self.running += 1;
         self.replays += usize::from(is_replay);
+        if self.running >= self.limit() {
+            self.testing = self.running;
+        }
     }
 
     /// One that ran is over; what it says is told to [`Pace::tell`] before.
@@ -220,8 +227,8 @@ impl Pace {
             Breaker::Probing { .. } | Breaker::Open { .. } => return,
             Breaker::Closed => self.failures = 0,
         }
-        // A limit that is not used is not tested.
-        if self.running * 2 >= self.limit() {
+        if self.testing > 0 {
+            self.testing -= 1;
             let step = if self.limit < self.steep { 1.0 } else { 1.0 / self.limit };
             self.limit = (self.limit + step).min(self.at_once as f64);
         }

@@ -209,3 +209,73 @@ pub enum Callback {
     /// The URL in this field of the request, where it is.
     Field(String),
 }
+
+/// `[events.NAME]`: a topic of a bus, which is heard, spoken to, or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// Its name, unique in the file.
+    pub name: String,
+    /// The broker of the bus, as a URL.
+    pub bus: String,
+    /// The topic there.
+    pub topic: String,
+    /// What the gateway's own events name as their source: a URI reference.
+    pub source: String,
+    /// Types that are heard, one that ends in `*` for all that begin so; empty: all.
+    pub types: Vec<String>,
+    /// Templates ([`crate::event::template`]) of the tags that are purged.
+    pub purge: Vec<String>,
+    /// What is purged becomes stale, not dead.
+    pub soft: bool,
+    /// Who is called with each event.
+    pub call: Call,
+    /// What is done when events may have been missed.
+    pub on_gap: OnGap,
+}
+
+impl Events {
+    /// Does anything come of what is heard?
+    pub fn hears(&self) -> bool {
+        !self.purge.is_empty() || self.call != Call::None
+    }
+
+    /// Is an event of this type meant?
+    pub fn wants(&self, kind: &str) -> bool {
+        let one = |own: &String| match own.strip_suffix('*') {
+            Some(start) => kind.starts_with(start),
+            None => kind == own,
+        };
+        self.types.is_empty() || self.types.iter().any(one)
+    }
+}
+
+/// Who is called with each event, in a POST of its JSON (`application/cloudevents+json`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Nobody.
+    None,
+    /// This URL, the way callbacks are.
+    Url(String),
+    /// The route of this gateway that takes this path.
+    Path(String),
+}
+
+/// What is done when events may have been missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGap {
+    /// All of the cache is purged, where events purge anything: nobody knows what was missed.
+    Flush,
+    /// Nothing.
+    Ignore,
+}
+
+/// What a route publishes when its service has answered with 2xx or 3xx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// The place of its topic among the [`Events`] of the settings.
+    pub to: usize,
+    /// The type of the event.
+    pub kind: String,
+    /// Template of its subject, as [`Rule::order`] is one; empty: none.
+    pub subject: String,
+}

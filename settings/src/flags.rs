@@ -38,6 +38,7 @@ pub fn for_url(to: &[String], listen: &[String], admin: Option<&str>) -> Result<
         deadlines: service::settings::Deadlines::standard(),
         rate_redis: None,
         offload: None,
+        events: Vec::new(),
         services: vec![service::settings::Settings::standard("origin".to_owned(), spots)],
         routes: vec![everything(cache::settings::Rules::standard())],
     })

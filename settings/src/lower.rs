@@ -3,6 +3,7 @@
 mod balance;
 mod bound;
 mod caching;
+mod events;
 pub(crate) mod monitor;
 pub(crate) mod offload;
 pub(crate) mod rates;
@@ -42,11 +43,19 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
     let zone = reader.parsed(&root, "zone", servers::zone).map(|found| found.value);
     let services = services::services(reader, &root, zone.as_ref());
     let office = offload::office(reader, &root);
+    let topics = events::topics(reader, &root, office.calls_plain());
     let rules = &cache.rules;
-    let ground = Ground { services: &services, rules, counting: &counting, office: &office };
+    let ground = Ground {
+        services: &services,
+        rules,
+        counting: &counting,
+        office: &office,
+        topics: &topics,
+    };
     let routes = routes::routes(reader, &root, &ground);
     check_listeners(reader, &root, listen.as_deref());
     let routes = routes?;
+    let events = events::settled(reader, topics, &routes);
     let offload = office.settings(reader, &root, &routes);
     let shared = routes.iter().any(|route| route.rates.iter().any(|rate| rate.shared));
     let standard = Listener { address: Settings::LISTEN, tls: false };
@@ -64,6 +73,7 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
         deadlines: deadlines.unwrap_or_else(Deadlines::standard),
         rate_redis: counting.redis(shared),
         offload,
+        events,
         services: services.into_iter().map(|service| service.settings).collect::<Option<_>>()?,
         routes,
     })

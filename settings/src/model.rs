@@ -32,6 +32,8 @@ pub struct Settings {
     pub rate_redis: Option<String>,
     /// What becomes of requests that are offloaded; `None`: none is.
     pub offload: Option<offload::settings::Settings>,
+    /// What is heard and said on buses, in the order of the file.
+    pub events: Vec<offload::settings::Events>,
     /// The services, in the order of the file.
     pub services: Vec<service::settings::Settings>,
     /// The routes, in the order of the file.
@@ -141,6 +143,8 @@ pub struct Route {
     pub objective: Option<monitor::settings::Objective>,
     /// Whether its requests become jobs; `Some` goes with `Settings::offload`.
     pub offload: Option<offload::settings::Rule>,
+    /// The event that it publishes.
+    pub publish: Option<offload::settings::Publish>,
 }
 
 impl Route {
@@ -167,6 +171,7 @@ impl Route {
             server_timing: None,
             objective: None,
             offload: None,
+            publish: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod balance;
 mod caching;
+mod events;
 mod monitor;
 mod offload;
 mod queue;
@@ -15,6 +16,7 @@ mod table;
 
 pub(crate) use balance::*;
 pub(crate) use caching::*;
+pub(crate) use events::*;
 pub(crate) use monitor::*;
 pub(crate) use offload::*;
 pub(crate) use queue::*;

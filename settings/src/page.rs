@@ -2,10 +2,10 @@
 
 use crate::options::{
     BALANCE, CACHE, CACHE_DISK, CACHE_KEY, CERTIFICATE, CLASS, DEADLINE, DISCOVER, Default, EJECT,
-    FORWARD, HEALTH, HEDGE, Key, Kind, LIMIT, LIMITS, MONITOR, OFFLOAD, OFFLOAD_CALLBACK, OTLP,
-    QUEUE_RETRY, QUEUES, RATE, RETRY, ROOT, ROUTE, ROUTE_CACHE, ROUTE_CALLBACK, ROUTE_KEY,
-    ROUTE_OFFLOAD, ROUTE_RATE, SERVER, SERVER_TIMING, SERVICE_TLS, SERVICES, SHADOW, Section, TLS,
-    duration,
+    EVENTS, FORWARD, HEALTH, HEDGE, Key, Kind, LIMIT, LIMITS, MONITOR, OFFLOAD, OFFLOAD_CALLBACK,
+    OTLP, PUBLISH, QUEUE_RETRY, QUEUES, RATE, RETRY, ROOT, ROUTE, ROUTE_CACHE, ROUTE_CALLBACK,
+    ROUTE_KEY, ROUTE_OFFLOAD, ROUTE_RATE, SERVER, SERVER_TIMING, SERVICE_TLS, SERVICES, SHADOW,
+    Section, TLS, duration,
 };
 use std::fmt::Write;
 
@@ -162,6 +162,33 @@ to = \"mailer\"
   three have to be put in again before such a file is read: nothing is signed with asterisks.
 ";
 
+const FACTS: &str = "
+### Events
+
+```toml
+[events.products]
+bus = \"nats://10.0.0.5:4222\"
+topic = \"shop.products\"
+types = \"shop.product.*\"
+purge = [\"product:{subject}\", \"shelf:{data.shelf}\"]
+
+[service.shop]
+servers = [\"http://localhost:3000\"]
+
+[[route]]
+match = \"GET /products/{id}\"
+to = \"shop\"
+cache = { ttl = \"1h\", tags = [\"product:{id}\"] }
+
+[[route]]
+match = \"PUT /products/{id}\"
+to = \"shop\"
+publish = { to = \"products\", type = \"shop.product.changed\", subject = \"{id}\" }
+```
+
+A product is changed through any gateway, and all of them forget the old one.
+";
+
 /// The page, in Markdown.
 pub fn reference() -> String {
     let mut page = HEAD.to_owned();
@@ -197,6 +224,10 @@ pub fn reference() -> String {
         table(&mut page, section);
     }
     page.push_str(JOBS);
+    for section in [&EVENTS, &PUBLISH] {
+        table(&mut page, section);
+    }
+    page.push_str(FACTS);
     page
 }
 

@@ -6,6 +6,7 @@
 //! would be signed or encrypted with asterisks is not read back before it is put in again.
 
 mod caching;
+mod events;
 mod monitor;
 mod offload;
 mod services;
@@ -61,11 +62,17 @@ pub fn show(settings: &Settings) -> String {
     if let Some(offload) = &settings.offload {
         file.offload(offload);
     }
+    for events in &settings.events {
+        file.events(events);
+    }
     for service in &settings.services {
         file.service(service);
     }
     for route in &settings.routes {
         file.route(route, &|index| &settings.services[index].name);
+        if let Some(publish) = &route.publish {
+            file.publish(publish, &settings.events);
+        }
         file.changed_rules(&route.cache, &settings.cache.rules);
         if let Some((rule, offload)) = route.offload.as_ref().zip(settings.offload.as_ref()) {
             file.rule(rule, &offload.queues);

@@ -247,15 +247,18 @@ impl Door {
 
     /// Follows a connection to its end; says why it ended.
     async fn watch(&self, live: &Live, events: &mut (impl Stream<Item = Event> + Unpin)) -> String {
+        let mut why = "the connection was lost".to_owned();
         loop {
             match timeout(LOOK, events.next()).await {
                 Ok(Some(Event::ConnectionBlocked(why))) => self.blocked(Some(why)),
                 Ok(Some(Event::ConnectionUnblocked)) => self.blocked(None),
-                Ok(Some(Event::Error(error))) => return error.to_string(),
-                Ok(Some(_)) => {}
-                Ok(None) => return "the connection ended".to_owned(),
-                Err(_) if live.connection.status().connected() => {}
-                Err(_) => return "the connection was lost".to_owned(),
+                // Of a channel, perhaps: that is no end of the connection.
+                Ok(Some(Event::Error(error))) => why = error.to_string(),
+                Ok(Some(_)) | Err(_) => {}
+                Ok(None) => return why,
+            }
+            if !live.connection.status().connected() {
+                return why;
             }
         }
     }

@@ -13,12 +13,13 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Acker;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Consumer};
 use offload::queue::{Acknowledge, Channel, Message, QueueError, Taken, Waiting};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 /// How long an acknowledgement may take to be sent.
@@ -29,29 +30,39 @@ const REST: Duration = Duration::from_millis(200);
 /// The consumers of a queue, one for each channel that is taken from.
 pub(super) struct Lanes {
     link: Arc<Link>,
+    topology: Arc<Topology>,
     held_max: u16,
-    lanes: Mutex<HashMap<Channel, Arc<tokio::sync::Mutex<Option<Lane>>>>>,
+    lanes: Mutex<HashMap<Channel, Arc<tokio::sync::Mutex<Lane>>>>,
     dropped: Dropped,
 }
 
 /// Messages whose takers dropped them: given back by the next call.
 type Dropped = Arc<Mutex<Vec<Acker>>>;
 
-struct Lane {
+/// A channel as it is taken from.
+#[derive(Default)]
+enum Lane {
+    #[default]
+    Shut,
+    /// By a task: a call that is dropped must not leave a consumer behind that nobody hears.
+    Opening(JoinHandle<Result<Open, QueueError>>),
+    Open(Open),
+}
+
+struct Open {
     number: u64,
     channel: lapin::Channel,
     consumer: Consumer,
 }
 
 impl Lanes {
-    pub(super) fn new(link: Arc<Link>, options: &Options) -> Self {
+    pub(super) fn new(link: Arc<Link>, topology: Arc<Topology>, options: &Options) -> Self {
         let held_max = options.held_max.max(1);
-        Self { link, held_max, lanes: Mutex::default(), dropped: Arc::default() }
+        Self { link, topology, held_max, lanes: Mutex::default(), dropped: Arc::default() }
     }
 
     pub(super) async fn take(
         &self,
-        topology: &Topology,
         channel: &Channel,
         most: usize,
         wait: Duration,
@@ -64,50 +75,58 @@ impl Lanes {
             Arc::clone(lanes.entry(channel.clone()).or_default())
         };
         let Ok(mut lane) = timeout(left(), lane.lock()).await else { return Ok(Vec::new()) };
-        let reached = timeout(wait, async {
-            let live = self.link.connected(left()).await?;
-            if lane.as_ref().is_none_or(|lane| lane.number != live.number) {
-                *lane = Some(self.consume(&live, topology, channel).await?);
-            }
-            Ok(())
-        });
-        let reached = reached.await.unwrap_or_else(|_| Err(self.link.away("not ready")));
-        let taken = match (reached, &mut *lane) {
-            (Ok(()), Some(consuming)) => self.next(consuming, most, by).await,
-            (Ok(()), None) => Ok(Vec::new()),
-            (Err(error), _) => Err(error),
+        let opened = timeout(left(), self.open(&mut lane, channel, left()));
+        let taken = match opened.await {
+            Ok(Ok(open)) => self.next(open, most, by).await,
+            Ok(Err(error)) => Err(error),
+            // It goes on opening, for the next call.
+            Err(_) => return Err(self.link.away("no consumer yet")),
         };
         if taken.is_err() {
             // The queue may be gone: declared again by whoever comes next.
-            *lane = None;
-            topology.forget();
+            *lane = Lane::Shut;
+            self.topology.forget();
             sleep(left().min(REST)).await;
         }
         taken
     }
 
-    async fn consume(
+    /// The consumer of the present connection.
+    async fn open<'l>(
         &self,
-        live: &Live,
-        topology: &Topology,
+        lane: &'l mut Lane,
         channel: &Channel,
-    ) -> Result<Lane, QueueError> {
-        topology.declare(live, &self.link).await?;
-        let failed = |error: lapin::Error| self.link.away(error.to_string());
-        let consuming = live.connection.create_channel().await.map_err(failed)?;
-        consuming.basic_qos(self.held_max, BasicQosOptions::default()).await.map_err(failed)?;
-        let queue = topology.queue_of(channel);
-        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-        let consumer = consuming.basic_consume(queue, "".into(), options, arguments).await;
-        let consumer = consumer.map_err(failed)?;
-        Ok(Lane { number: live.number, channel: consuming, consumer })
+        patience: Duration,
+    ) -> Result<&'l mut Open, QueueError> {
+        if let Lane::Opening(opening) = lane {
+            let opened = opening.await;
+            *lane = Lane::Shut;
+            *lane = Lane::Open(opened.unwrap_or_else(|_| Err(self.link.away("not opened")))?);
+        }
+        let live = self.link.connected(patience).await?;
+        if !matches!(lane, Lane::Open(open) if open.number == live.number) {
+            let (link, topology) = (Arc::clone(&self.link), Arc::clone(&self.topology));
+            let queue = self.topology.queue_of(channel);
+            let held_max = self.held_max;
+            let opening = tokio::spawn(async move {
+                topology.declare(&live, &link).await?;
+                let consumed = consume(&live, queue, held_max).await;
+                consumed.map_err(|error| link.away(error.to_string()))
+            });
+            *lane = Lane::Opening(opening);
+            return Box::pin(self.open(lane, channel, patience)).await;
+        }
+        match lane {
+            Lane::Open(open) => Ok(open),
+            _ => Err(self.link.away("not opened")),
+        }
     }
 
     /// What comes, waiting for the first. Nothing waits after that: a call that is dropped has taken
     /// nothing.
     async fn next(
         &self,
-        lane: &mut Lane,
+        open: &mut Open,
         most: usize,
         by: Deadline,
     ) -> Result<Vec<Taken>, QueueError> {
@@ -115,15 +134,15 @@ impl Lanes {
             return Ok(Vec::new());
         }
         let ended = || self.link.away("the consumer ended");
-        let first = match timeout(by.left(Moment::now()), lane.consumer.next()).await {
-            Err(_) if lane.channel.status().connected() => return Ok(Vec::new()),
+        let first = match timeout(by.left(Moment::now()), open.consumer.next()).await {
+            Err(_) if open.channel.status().connected() => return Ok(Vec::new()),
             Err(_) => return Err(ended()),
             Ok(first) => first.ok_or_else(ended)?,
         };
         let first = first.map_err(|error| self.link.away(error.to_string()))?;
         let mut taken = vec![self.taken(first)];
         while taken.len() < most
-            && let Some(Some(Ok(more))) = lane.consumer.next().now_or_never()
+            && let Some(Some(Ok(more))) = open.consumer.next().now_or_never()
         {
             taken.push(self.taken(more));
         }
@@ -141,14 +160,20 @@ impl Lanes {
     }
 
     async fn give_back_dropped(&self) {
-        let dropped = {
-            let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *dropped)
-        };
-        for acker in dropped {
+        let next = || self.dropped.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some(acker) = next() {
             let _ = timeout(ACK_TIME, acker.nack(AGAIN)).await;
         }
     }
+}
+
+/// A consumer of this queue, with so many messages in its hands at most.
+async fn consume(live: &Live, queue: ShortString, held_max: u16) -> lapin::Result<Open> {
+    let channel = live.connection.create_channel().await?;
+    channel.basic_qos(held_max, BasicQosOptions::default()).await?;
+    let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+    let consumer = channel.basic_consume(queue, "".into(), options, arguments).await?;
+    Ok(Open { number: live.number, channel, consumer })
 }
 
 const AGAIN: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };

@@ -41,7 +41,10 @@ pub(super) struct Lanes {
 /// A channel as it is taken from. What a call that was dropped has begun stays here.
 #[derive(Default)]
 struct Lane {
+    /// For one that is to come.
     open: Option<Open>,
+    /// For those that are there.
+    fetching: Option<Batch>,
     ready: VecDeque<(Moment, async_nats::Message)>,
 }
 
@@ -202,17 +205,24 @@ impl Asking<'_> {
     /// Asks for what is there.
     async fn at_once(&self, lane: &mut Lane, most: usize, by: Deadline) -> Result<(), QueueError> {
         // A request that still waits may be answered at any time: it stays open beside this one.
-        let fetch = self.consumer.fetch().max_messages(most).messages();
         let time = by.left(Moment::now()).max(LATE);
         let answered = timeout(time, async {
-            let mut fetched = fetch.await.map_err(|error| error.to_string())?;
-            while let Some(message) = fetched.next().await {
+            let Lane { fetching, ready, .. } = &mut *lane;
+            if fetching.is_none() {
+                let begun = self.consumer.fetch().max_messages(most).messages().await;
+                *fetching = Some(begun.map_err(|error| error.to_string())?);
+            }
+            let Some(batch) = fetching else { return Ok(()) };
+            while let Some(message) = batch.next().await {
                 let message = message.map_err(|error| error.to_string())?;
-                lane.ready.push_back((Moment::now(), message.message));
+                ready.push_back((Moment::now(), message.message));
             }
             Ok::<(), String>(())
-        });
-        match answered.await {
+        })
+        .await;
+        // Whatever became of it, it is over; one whose call was dropped is read to its end by the next.
+        lane.fetching = None;
+        match answered {
             Ok(Ok(())) => Ok(()),
             _ if !lane.ready.is_empty() => Ok(()),
             Ok(Err(why)) => {

@@ -51,7 +51,7 @@ fn common(line: &str) -> Option<Entry> {
 }
 
 /// `2026-11-24T15:40:37.123Z`, or with an offset.
-fn rfc3339(text: &str) -> Option<Duration> {
+pub(crate) fn rfc3339(text: &str) -> Option<Duration> {
     let (date, rest) = text.split_once('T')?;
     let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
     let days = days(date.next()??, date.next()??, date.next()??)?;

@@ -17,6 +17,7 @@ mod upgrade;
 
 // What keeps it alive.
 mod bench;
+mod callbacks;
 mod command_line;
 mod discovery;
 mod drain;
@@ -38,6 +39,7 @@ mod balance;
 mod deadline;
 mod hedge;
 mod limit;
+mod jobs;
 mod offload;
 mod retry;
 mod split;

@@ -124,8 +124,8 @@ fn an_answer_that_says_later_is_tried_again_with_the_same_key() {
     let promise = post(&mut gateway.client(), "/a", "", "x");
     let location = promise.field("location").unwrap().to_owned();
     let told = ends(&gateway, &location, "succeeded");
-    // One that found the server ejected counts, too, and has not reached it.
-    assert!(told["attempts"].as_u64() >= Some(4), "{told}");
+    // Below the room a service may ask once more, or find nobody to ask.
+    assert!(told["attempts"].as_u64() >= Some(2), "{told}");
     let keys: Vec<String> = origin
         .requests()
         .iter()

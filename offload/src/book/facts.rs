@@ -14,6 +14,7 @@ impl Book {
     /// Takes in one fact. `place` is where the record lies, and of use for an `Accept` alone. `live` is
     /// false while the log is read at start. False: it is about a job that the book does not know.
     pub fn apply(&mut self, record: &Record<'_>, place: Place, live: bool) -> bool {
+        self.is_reading = !live;
         if let Record::Accept(summary) = record {
             match self.slots.find(summary.id) {
                 Some(at) => self.restate(at, summary, place),
@@ -45,6 +46,7 @@ impl Book {
     pub fn recovered(&mut self, now: Wall) -> Recovered {
         let has_gone_back = self.clock.max(self.newest.made()) > now;
         self.clock = now;
+        self.is_reading = false;
         let mut found = Recovered::default();
         let all: Vec<u32> = self.slots.all().collect();
         for at in all {
@@ -55,14 +57,24 @@ impl Book {
                 self.withdraw(at);
                 let slot = &mut self.slots[at];
                 slot.lost = slot.lost.saturating_add(1);
+                // The batch that was to say so is cut.
+                slot.attempts = slot.attempts.saturating_add(u16::from(slot.has(RESTATED)));
                 (slot.reason, slot.status) = (Reason::Lost, 0);
                 slot.due = slot.due.min(now);
                 slot.mark(RESTATED, false);
                 self.wait(at);
-                found.given_up += usize::from(self.slots[at].has(ENDING));
-            } else if has_gone_back && stage == Stage::Waiting && !self.slots[at].has(ENDING) {
+                let is_lost = self.slots[at].lost > 0 && self.slots[at].has(ENDING);
+                found.given_up += usize::from(is_lost && !self.is_replaced(at));
+            } else if self.slots[at].has(ENDING) {
+                let (state, reason) = self.over(at).expect("it was found to be over while reading");
+                self.end(at, state, reason);
+            } else if has_gone_back && stage == Stage::Waiting {
                 self.bring_back(at, now);
             }
+        }
+        for (lane, file) in self.orders.doomed() {
+            let lane = &self.orders.lanes[lane];
+            self.doomed.push_back((lane.queue, lane.order, file));
         }
         found
     }
@@ -273,17 +285,7 @@ impl Book {
         let queue = &mut self.queues[usize::from(slot.queue)];
         queue.running -= 1;
         queue.waiting += 1;
-        let retry = &queue.rules.retry;
-        let over = if slot.lost > retry.lost_max {
-            Some((State::Dead, Reason::Poison))
-        } else if slot.reason == Reason::Lost && slot.attempts >= retry.tries {
-            Some((State::Dead, Reason::Lost))
-        } else if self.is_replaced(at) {
-            Some((State::Cancelled, Reason::Replaced))
-        } else {
-            None
-        };
-        if let Some((state, reason)) = over {
+        if let Some((state, reason)) = self.over(at) {
             self.end(at, state, reason);
         } else if self.slots[at].expires > Wall(0) {
             self.ends.push(&mut self.slots, at, false);
@@ -298,10 +300,28 @@ impl Book {
         }
     }
 
-    /// It is to end without a try: it leaves the lines and is told of.
+    /// Does a job that would wait end instead?
+    fn over(&mut self, at: u32) -> Option<(State, Reason)> {
+        let slot = &self.slots[at];
+        let retry = &self.queues[usize::from(slot.queue)].rules.retry;
+        if slot.lost > retry.lost_max {
+            Some((State::Dead, Reason::Poison))
+        } else if slot.reason == Reason::Lost && slot.attempts >= retry.tries {
+            Some((State::Dead, Reason::Lost))
+        } else if self.is_replaced(at) {
+            Some((State::Cancelled, Reason::Replaced))
+        } else {
+            None
+        }
+    }
+
+    /// It is to end without a try: it leaves the lines and is told of, once the log is read, which may
+    /// know better.
     fn end(&mut self, at: u32, state: State, reason: Reason) {
         self.set_aside(at);
-        self.to_end.push_back(Ending { id: self.slots[at].id, state, reason });
+        if !self.is_reading {
+            self.to_end.push_back(Ending { id: self.slots[at].id, state, reason });
+        }
     }
 
     /// It is about to end: it leaves the lines. It holds its order until its end is a fact.
@@ -339,7 +359,8 @@ impl Book {
             self.undebounce(at);
             if let Some(lane) = self.lane(at) {
                 let stays = self.orders.part(&self.slots, &mut self.extras, at, replay);
-                if stays && blocks && self.orders.doom(&self.slots, lane, replay, id) {
+                let doomed = stays && blocks && self.orders.doom(&self.slots, lane, replay, id);
+                if doomed && live {
                     let key = &self.orders.lanes[lane];
                     self.doomed.push_back((key.queue, key.order, replay));
                 }

@@ -140,7 +140,8 @@ impl Book {
     }
 
     /// What is to be written to carry a job, given the summary that was read at its place. All of it
-    /// goes into one batch, and is then applied, live, like any record.
+    /// goes into one batch, and is then applied, live, like any record. It says how the job stands
+    /// *now*: it comes before everything that was decided and is not applied yet.
     pub fn carried<'a>(&self, summary: Summary<'a>) -> Option<Carried<'a>> {
         let at = self.slots.find(summary.id)?;
         let slot = &self.slots[at];

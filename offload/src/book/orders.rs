@@ -146,6 +146,12 @@ impl Orders {
         true
     }
 
+    /// Lanes that may have doomed jobs, and which file.
+    pub(super) fn doomed(&self) -> Vec<(u32, usize)> {
+        let files = (0..self.lanes.end()).flat_map(|lane| [(lane, 0), (lane, 1)]);
+        files.filter(|&(lane, file)| self.lanes[lane].files[file].doomed.1 > JobId::NONE).collect()
+    }
+
     /// The lane of this order, if it has jobs.
     pub(super) fn find(&self, queue: u16, order: u64) -> Option<u32> {
         let is_it = |&at: &u32| (self.lanes[at].queue, self.lanes[at].order) == (queue, order);

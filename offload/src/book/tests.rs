@@ -4,6 +4,11 @@ mod doors;
 mod kit;
 mod life;
 mod turns;
+mod world;
 
 use super::*;
+use crate::job::{Reason, State};
+use crate::record::{Record, Summary};
+use crate::settings::Queue;
 use kit::*;
+use std::time::Duration;

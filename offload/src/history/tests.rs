@@ -6,6 +6,7 @@ const RULES: Rules = Rules {
     at_once: 2,
     rate: Some((10.0, 2.0)),
     replay_rate: Some((1.0, 1.0)),
+    late: 0,
     tries: 2,
     lost_max: 1,
 };

@@ -368,11 +368,16 @@ impl<D: Disk> Shared<D> {
     /// # Errors
     /// What the disk says; the segment goes without.
     pub(super) fn hint(&self) -> Result<bool, LogError> {
-        let Some(segment) = self.state().sealed.pop_front() else { return Ok(false) };
-        let number = segment.head.segment;
-        if !self.live().contains_key(&number) {
-            return Ok(true);
+        let mut state = self.state();
+        // What was freed before its turn came wants none.
+        let freed = self.live().first_key_value().map_or(u32::MAX, |(oldest, _)| *oldest);
+        state.sealed.retain(|sealed| sealed.head.segment >= freed);
+        if state.sealed.len() <= self.options.unhinted as usize {
+            return Ok(false);
         }
+        let Some(segment) = state.sealed.pop_front() else { return Ok(false) };
+        drop(state);
+        let number = segment.head.segment;
         let written = self.write_hint(&segment);
         if let Err(error) = written {
             let _ = self.forget(&new_name(number));

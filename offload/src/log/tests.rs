@@ -10,7 +10,7 @@ use super::{Entry, Log, LogError, Options, Position, Recovered};
 
 /// Small segments, so that a few records make the log roll.
 fn options() -> Options {
-    Options { segment_bytes: 8 << 10, bytes_max: 1 << 20, reserve: 2, spares: 1 }
+    Options { segment_bytes: 8 << 10, bytes_max: 1 << 20, reserve: 2, spares: 1, unhinted: 0 }
 }
 
 /// A record of the tests: which, and how long. Its bytes follow from that.

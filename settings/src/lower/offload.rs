@@ -4,7 +4,8 @@ mod queues;
 mod rule;
 mod secrets;
 
-pub(super) use rule::rule;
+pub(super) use queues::{broker_scheme, rest_of_broker, unknown_scheme};
+pub(super) use rule::{rule, template, url};
 
 use super::bound::{Bound, count};
 use super::routes::prefix;
@@ -40,6 +41,11 @@ pub(super) struct Office {
 }
 
 impl Office {
+    /// May URLs that are called be `http`?
+    pub(super) fn calls_plain(&self) -> bool {
+        self.settings.callback_http
+    }
+
     fn queues(&self) -> &[Queue] {
         &self.settings.queues
     }
@@ -191,11 +197,13 @@ fn sizes<'s>(
 
 /// Reads the name of a gateway.
 fn node(text: &str) -> Result<String, Wrong> {
-    const ALLOWED: &str = "1 to 64 letters, digits, -, _ and .";
-    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    // It becomes part of names that brokers give a meaning to dots in.
+    const ALLOWED: &str = "1 to 64 letters, digits, - and _";
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
     if text.is_empty() || text.len() > NODE_MAX || !text.bytes().all(legal) {
         let wrong = Wrong::all(text, format!("\"{text}\" is no name of a gateway"), ALLOWED);
-        return Err(if text.is_empty() { wrong.hint("node = \"a\"") } else { wrong });
+        let dotted = text.contains('.');
+        return Err(if dotted { wrong.meant(text.replace('.', "-")) } else { wrong });
     }
     Ok(text.to_owned())
 }

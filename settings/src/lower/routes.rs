@@ -1,6 +1,7 @@
 //! `[[route]]`.
 
 use super::caching;
+use super::events::{self, Topic};
 use super::monitor;
 use super::offload::{self, Office};
 use super::rates::{self, Counting};
@@ -23,6 +24,7 @@ pub(super) struct Ground<'g, 's> {
     pub(super) rules: &'g Rules,
     pub(super) counting: &'g Counting,
     pub(super) office: &'g Office,
+    pub(super) topics: &'g [Topic<'s>],
 }
 
 /// A route and where its pattern and its name stand.
@@ -122,6 +124,7 @@ fn route<'s>(
     let objective = monitor::objective(reader, &table);
     let at = (label.as_str(), pattern.as_ref());
     let offload = offload::rule(reader, &table, at, ground.office, cache.enabled);
+    let publish = events::publish(reader, &table, at, ground.topics);
     let unnamed = text.map(|text| At { value: text.value, span: text.span });
     let name = named.or(unnamed).unwrap_or(At { value: String::new(), span });
     let route = targets.zip(pattern.clone()).map(|(targets, pattern)| Route {
@@ -136,6 +139,7 @@ fn route<'s>(
         server_timing,
         objective,
         offload,
+        publish,
         ..Route::plain(name.value.clone(), pattern.value, targets.service, cache)
     });
     Found { route, pattern, name }

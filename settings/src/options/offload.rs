@@ -11,7 +11,7 @@ pub(super) const YEAR: Duration = Duration::from_hours(365 * 24);
 const SECOND: Duration = Duration::from_secs(1);
 
 const NODE: Form =
-    Form { what: "1 to 64 letters, digits, -, _ and .", pattern: r"^[A-Za-z0-9._-]{1,64}$" };
+    Form { what: "1 to 64 letters, digits, - and _", pattern: r"^[A-Za-z0-9_-]{1,64}$" };
 const SECRET: Form =
     Form { what: "16 to 256 printable ASCII characters, no space", pattern: r"^[!-~]{16,256}$" };
 const KEY: Form = Form {
@@ -27,7 +27,7 @@ const PATH: Form = Form {
     pattern: r"^/([^ ?#{}*]*[^ ?#{}*/])$",
 };
 const QUEUE_NAME: Form = Form { what: "the name of a queue", pattern: SERVICE_NAME };
-const TEMPLATE: Form = Form {
+pub(super) const TEMPLATE: Form = Form {
     what: "text with {parameters} of the route's match or {header.NAME} in it",
     pattern: r"^[^\u0000-\u001f\u007f]{1,256}$",
 };
@@ -108,7 +108,7 @@ pub(crate) static OFFLOAD: Section = Section {
             name: "peers",
             kind: Kind::Pairs {
                 what: "the `node` of each with its URL: b = \"http://10.0.0.2:8080\"",
-                name: r"^[A-Za-z0-9._-]{1,64}$",
+                name: NODE.pattern,
                 value: r"^[Hh][Tt][Tt][Pp][Ss]?://[^@/?# ]+/?$",
             },
             default: Default::Words("none"),
@@ -120,14 +120,14 @@ pub(crate) static OFFLOAD: Section = Section {
             kind: Kind::Text { form: SECRET, or_false: false },
             default: Default::Words("made once, kept in the store"),
             doc: "What status addresses are signed with, so that nobody guesses one; needed with `peers` and with a `broker`, the same for all gateways.",
-            examples: &["\"${OFFLOAD_SECRET:-no-two-houses-have-this}\""],
+            examples: &["\"${OFFLOAD_SECRET}\""],
         },
         Key {
             name: "key",
             kind: Kind::Text { form: KEY, or_false: false },
             default: Default::Words("none: nothing is encrypted"),
             doc: "What the fields in `encrypt` of routes are encrypted with on disk and in brokers, the same for all gateways: 32 random bytes, as `openssl rand -base64 32` makes them.",
-            examples: &["\"${OFFLOAD_KEY:-MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}\""],
+            examples: &["\"${OFFLOAD_KEY}\""],
         },
         Key {
             name: "path",
@@ -242,7 +242,7 @@ pub(crate) static OFFLOAD_CALLBACK: Section = Section {
             kind: Kind::Texts { form: HOOK_SECRET, alone: true },
             default: Default::Words("none: callbacks are not signed"),
             doc: "What callbacks are signed with (Standard Webhooks), the newest first: each signs.",
-            examples: &["\"${HOOK_SECRET:-whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3}\""],
+            examples: &["[\"${HOOK_SECRET}\"]"],
         },
     ],
 };

@@ -7,8 +7,8 @@ use super::{Default, Form, Key, Kind, Section};
 use base::Share;
 
 const BROKER: Form = Form {
-    what: "amqp, amqps, nats, tls, kafka, kafkas, sqs or pubsub, and who is there",
-    pattern: r"^[A-Za-z]{3,6}://[!-~]{1,1024}$",
+    what: "amqp, amqps, nats, tls+nats, kafka, kafkas, sqs, https+sqs or pubsub, and who is there",
+    pattern: r"^[A-Za-z+]{3,9}://[!-~]{1,1024}$",
 };
 
 /// `[queue.NAME]`.

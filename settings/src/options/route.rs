@@ -1,6 +1,7 @@
 //! The table's part about a route; what it says of caching is in `caching`.
 
 use super::caching::{FIELD, ROUTE_CACHE};
+use super::events::PUBLISH;
 use super::monitor::OBJECTIVE;
 use super::offload::ROUTE_OFFLOAD;
 use super::service::SERVICE_NAME;
@@ -81,6 +82,9 @@ pub(crate) static ROUTE: Section = Section {
         ("job", "offload"),
         ("jobs", "offload"),
         ("defer", "offload"),
+        ("event", "publish"),
+        ("events", "publish"),
+        ("emit", "publish"),
     ],
     keys: &[
         Key {
@@ -180,6 +184,13 @@ pub(crate) static ROUTE: Section = Section {
             default: Default::Value("false"),
             doc: ROUTE_OFFLOAD.doc,
             examples: &["true", "{ when = \"prefer\", priority = 9 }"],
+        },
+        Key {
+            name: "publish",
+            kind: Kind::Table(&PUBLISH),
+            default: Default::Words("nothing"),
+            doc: PUBLISH.doc,
+            examples: &["{ to = \"orders\", type = \"shop.order.created\", subject = \"{id}\" }"],
         },
     ],
 };

@@ -1,6 +1,7 @@
 //! The table itself, in the order of the reference page.
 
 use super::caching::{CACHE, FIELD, REDIS};
+use super::events::EVENTS;
 use super::monitor::MONITOR;
 use super::offload::OFFLOAD;
 use super::queue::QUEUES;
@@ -77,6 +78,12 @@ pub(crate) static ROOT: Section = Section {
         ("brokers", "queue"),
         ("dlq", "queue"),
         ("dead_letter", "queue"),
+        ("event", "events"),
+        ("bus", "events"),
+        ("topic", "events"),
+        ("cloudevents", "events"),
+        ("subscribe", "events"),
+        ("publish", "events"),
     ],
     keys: &[
         Key {
@@ -176,6 +183,15 @@ pub(crate) static ROOT: Section = Section {
             default: Default::Words("`default` alone, the standard way"),
             doc: QUEUES.doc,
             examples: &["{ mail = { at_once = 4 } }"],
+        },
+        Key {
+            name: "events",
+            kind: Kind::Named(&EVENTS),
+            default: Default::Words("none"),
+            doc: EVENTS.doc,
+            examples: &[
+                "{ products = { bus = \"nats://10.0.0.5\", purge = \"product:{subject}\" } }",
+            ],
         },
         Key {
             name: "service",

@@ -144,7 +144,7 @@ impl File {
 
 /// A broker's URL without its password, or the token that stands in the place of a user, and without
 /// the values of its query that may be secrets.
-pub(crate) fn without_secrets(url: &str) -> String {
+pub(super) fn without_secrets(url: &str) -> String {
     let url = without_password(url);
     let (start, query) = url.split_once('?').map_or((url.as_str(), None), |(a, b)| (a, Some(b)));
     let start = without_token(start);
@@ -157,7 +157,7 @@ pub(crate) fn without_secrets(url: &str) -> String {
 fn without_token(url: &str) -> String {
     let token = url.split_once("://").and_then(|(scheme, rest)| {
         let (user, hosts) = rest.rsplit_once('@')?;
-        let bare = matches!(scheme, "nats" | "tls") && !user.contains(':');
+        let bare = matches!(scheme, "nats" | "tls+nats") && !user.contains(':');
         bare.then(|| format!("{scheme}://{SECRET}@{hosts}"))
     });
     token.unwrap_or_else(|| url.to_owned())
@@ -174,6 +174,6 @@ fn without_value(pair: &str) -> String {
 }
 
 /// A callback's URL; its query may be what lets it in.
-fn without_query(url: &str) -> String {
+pub(super) fn without_query(url: &str) -> String {
     url.split_once('?').map_or_else(|| url.to_owned(), |(start, _)| format!("{start}?{SECRET}"))
 }

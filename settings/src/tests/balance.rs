@@ -93,7 +93,7 @@ fn zones() {
     insta::assert_snapshot!(before(r#"region = "eu-1""#), @r#"
     gateway.toml:1:1: unknown key "region"
     1 | region = "eu-1"
-      | ^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      | ^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     hint: did you mean "zone"?
     "#);
 }

@@ -348,7 +348,7 @@ to = "shop"
 ttl = "1m""#), @r#"
     gateway.toml:6:1: route "*": unknown key "ttl"
     6 | ttl = "1m"
-      | ^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: did you mean cache = { ttl = "1m", stale = "10m" }?
     "#);
     insta::assert_snapshot!(behind(r#"[limits]

@@ -42,13 +42,13 @@ fn words_of_other_programs() {
     insta::assert_snapshot!(route("async = true"), @r#"
     gateway.toml:6:1: route "POST /mail/{id}": unknown key "async"
     6 | async = true
-      | ^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: did you mean "offload"?
     "#);
     insta::assert_snapshot!(behind("[jobs]\nstore = \"a\""), @r#"
     gateway.toml:3:2: unknown key "jobs"
     3 | [jobs]
-      |  ^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      |  ^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     hint: did you mean "offload"?
     "#);
     insta::assert_snapshot!(behind("[queue.mail]\nvisibility = \"30s\"\ndlq = \"dead\""), @r#"
@@ -93,7 +93,7 @@ fn words_of_other_programs() {
     insta::assert_snapshot!(route("at_once = 3"), @r#"
     gateway.toml:6:1: route "POST /mail/{id}": unknown key "at_once"
     6 | at_once = 3
-      | ^^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: "at_once" belongs in [queue.NAME]
     "#);
 }
@@ -306,7 +306,7 @@ fn gateways_that_share() {
 
     gateway.toml:6:39: offload.peers: "d e" is no name of a gateway
     6 | peers = { a = "http://b", c = "b:80", "d e" = "http://d" }
-      |                                       ^^^^^ 1 to 64 letters, digits, -, _ and .
+      |                                       ^^^^^ 1 to 64 letters, digits, - and _
     "#);
     insta::assert_snapshot!(behind("[offload]\npeers = { b = \"http://b\" }"), @r#"
     gateway.toml:4:9: offload: there are peers, and node is not set
@@ -405,19 +405,30 @@ fn brokers() {
     insta::assert_snapshot!(behind("[queue.a]\nbroker = \"rabbitmq://a\""), @r#"
     gateway.toml:4:11: queue.a.broker: scheme "rabbitmq"
     4 | broker = "rabbitmq://a"
-      |           ^^^^^^^^ amqp, amqps, nats, tls, kafka, kafkas, sqs or pubsub, ://, and a host: amqp://10.0.0.5:5672
+      |           ^^^^^^^^ amqp, amqps, nats, tls+nats, kafka, kafkas, sqs, https+sqs or pubsub, ://, and a host: amqp://10.0.0.5:5672
     hint: did you mean "amqp://"?
+    "#);
+    let found = settings(&format!(
+        "{SHOP}[offload]\nnode = \"a\"\nsecret = \"sixteen-or-more-of-them\"\n[queue.a]\nbroker = \"TLS://a\"\n"
+    ));
+    let offload = found.offload.expect("there is a queue");
+    assert_eq!(offload.queues[1].broker.as_deref(), Some("tls+nats://a"));
+    insta::assert_snapshot!(behind("[offload]\nnode = \"edge.1\""), @r#"
+    gateway.toml:4:8: offload.node: "edge.1" is no name of a gateway
+    4 | node = "edge.1"
+      |        ^^^^^^^^ 1 to 64 letters, digits, - and _
+    hint: did you mean "edge-1"?
     "#);
     insta::assert_snapshot!(behind("[queue.a]\nbroker = \"10.0.0.5:9092\""), @r#"
     gateway.toml:4:10: queue.a.broker: no scheme
     4 | broker = "10.0.0.5:9092"
-      |          ^^^^^^^^^^^^^^^ amqp, amqps, nats, tls, kafka, kafkas, sqs or pubsub, ://, and a host: amqp://10.0.0.5:5672
+      |          ^^^^^^^^^^^^^^^ amqp, amqps, nats, tls+nats, kafka, kafkas, sqs, https+sqs or pubsub, ://, and a host: amqp://10.0.0.5:5672
     hint: did you mean "kafka://" before it?
     "#);
     insta::assert_snapshot!(behind("[queue.a]\nbroker = \"redis://a\""), @r#"
     gateway.toml:4:11: queue.a.broker: scheme "redis"
     4 | broker = "redis://a"
-      |           ^^^^^ amqp, amqps, nats, tls, kafka, kafkas, sqs or pubsub, ://, and a host: amqp://10.0.0.5:5672
+      |           ^^^^^ amqp, amqps, nats, tls+nats, kafka, kafkas, sqs, https+sqs or pubsub, ://, and a host: amqp://10.0.0.5:5672
     hint: jobs are not kept in Redis: without a broker they are in the gateway's own log
     "#);
     insta::assert_snapshot!(behind("[queue.a]\nbroker = \"kafka://a:9092,b:x\""), @r#"
@@ -428,7 +439,7 @@ fn brokers() {
     insta::assert_snapshot!(behind("[queue.a]\nbroker = \"amqp://me:pass word@a\""), @r#"
     gateway.toml:4:25: queue.a.broker: a character that this URL cannot have
     4 | broker = "amqp://me:pass word@a"
-      |                         ^ amqp, amqps, nats, tls, kafka, kafkas, sqs or pubsub, ://, and a host: amqp://10.0.0.5:5672
+      |                         ^ amqp, amqps, nats, tls+nats, kafka, kafkas, sqs, https+sqs or pubsub, ://, and a host: amqp://10.0.0.5:5672
     hint: in a password, write % and two hexadecimal digits for it
     "#);
     insta::assert_snapshot!(behind("[queue.a]\naway = \"spill\""), @r#"

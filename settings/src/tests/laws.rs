@@ -244,6 +244,7 @@ fn route(index: usize, services: usize) -> impl Strategy<Value = Route> {
             server_timing,
             objective,
             offload: None,
+            publish: None,
         },
     )
 }
@@ -396,14 +397,19 @@ fn any_settings() -> impl Strategy<Value = Settings> {
     let redis = option::of((1..9_u16).prop_map(|port| format!("redis://me:********@h:{port}/1")));
     let gateway = (option::of("[a-zA-Z0-9._-]{1,5}"), service::deadlines(), redis);
     let sections = (limits(), tls(), any::<bool>(), forward(), cache(), services, routes);
+    let bus = offload::buses();
     let jobs = option::of((offload::settings(), vec(option::of(offload::rule()), 6)));
-    (top, sections, gateway, jobs).prop_flat_map(
-        |(top, (limits, tls, keep, forward, cache, services, (_, count)), gateway, jobs)| {
+    (top, sections, gateway, jobs, bus).prop_flat_map(
+        |(top, (limits, tls, keep, forward, cache, services, (_, count)), gateway, jobs, bus)| {
             let routes: Vec<_> = (0..count).map(|index| route(index, services.len())).collect();
             routes.prop_map(move |mut routes| {
                 let (offload, rules) = jobs.clone().unzip();
                 for (route, rule) in routes.iter_mut().zip(rules.unwrap_or_default()) {
                     route.offload = rule;
+                }
+                let (events, said) = bus.clone();
+                for (route, publish) in routes.iter_mut().zip(said) {
+                    route.publish = publish.filter(|publish| publish.to < events.len());
                 }
                 let keep = keep || top.0.iter().any(|listener| listener.tls);
                 let (zone, deadlines, rate_redis) = gateway.clone();
@@ -420,6 +426,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
                     deadlines,
                     rate_redis,
                     offload,
+                    events,
                     services: services.clone(),
                     routes,
                 };
@@ -445,8 +452,8 @@ proptest! {
         lines in vec(
             prop_oneof![
                 "[\\PC\n]{0,20}",
-                "(listen|admin|grace|zone|servers|match|to|strip|host|tls|discover|balance|health|retry|hedge|limit|shadow|class|rate|url|by|statuses|srv|redact|otlp|objective|fields|server_timing|offload|queue|broker|peers|node|key|secret|order|callback|encrypt) ?= ?[\"'\\[{]?[a-z0-9:/*.{}%${\u{e9} -]{0,12}[\"'\\]}]?",
-                "\\[{1,2}(limits|tls|route|service|service\\.a|monitor|monitor\\.otlp|route\\.objective|deadline|rate|service\\.a\\.(balance|retry|discover|health)|route\\.(rate|shadow|offload)|offload|queue\\.a|queue\\.a\\.retry)\\]{1,2}",
+                "(listen|admin|grace|zone|servers|match|to|strip|host|tls|discover|balance|health|retry|hedge|limit|shadow|class|rate|url|by|statuses|srv|redact|otlp|objective|fields|server_timing|offload|queue|broker|peers|node|key|secret|order|callback|encrypt|events|publish|bus|topic|purge|call|types) ?= ?[\"'\\[{]?[a-z0-9:/*.{}%${\u{e9} -]{0,12}[\"'\\]}]?",
+                "\\[{1,2}(limits|tls|route|service|service\\.a|monitor|monitor\\.otlp|route\\.objective|deadline|rate|service\\.a\\.(balance|retry|discover|health)|route\\.(rate|shadow|offload|publish)|events\\.a|offload|queue\\.a|queue\\.a\\.retry)\\]{1,2}",
             ],
             0..12,
         ),

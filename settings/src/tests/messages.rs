@@ -45,7 +45,7 @@ to = "shp""#), @r#"
 
     gateway.toml:2:1: unknown key "threds"
     2 | threds = 2
-      | ^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      | ^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     hint: did you mean "threads"?
 
     gateway.toml:5:14: limits.head_bytes: 10 B is too small
@@ -78,13 +78,13 @@ fn unknown_keys() {
     insta::assert_snapshot!(before(r#"lissten = "127.0.0.1:80""#), @r#"
     gateway.toml:1:1: unknown key "lissten"
     1 | lissten = "127.0.0.1:80"
-      | ^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      | ^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     hint: did you mean "listen"?
     "#);
     insta::assert_snapshot!(before("zzz = 1"), @r#"
     gateway.toml:1:1: unknown key "zzz"
     1 | zzz = 1
-      | ^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      | ^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     "#);
     insta::assert_snapshot!(behind(r#"body_bytes = "1 MiB""#), @r#"
     gateway.toml:3:1: service.shop: unknown key "body_bytes"
@@ -109,7 +109,7 @@ connect_time = "1s""#), @r#"
 memory = "1 GiB""#), @r#"
     gateway.toml:3:2: unknown key "plugins"
     3 | [plugins]
-      |  ^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      |  ^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     "#);
 }
 
@@ -118,7 +118,7 @@ fn keys_as_other_programs_call_them() {
     insta::assert_snapshot!(before("workers = 4"), @r#"
     gateway.toml:1:1: unknown key "workers"
     1 | workers = 4
-      | ^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      | ^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     hint: did you mean "threads"?
     "#);
     insta::assert_snapshot!(behind("timeout = \"1s\""), @r#"
@@ -130,7 +130,7 @@ fn keys_as_other_programs_call_them() {
     insta::assert_snapshot!(mistakes("[upstream.shop]\nservers = [\"http://a\"]"), @r#"
     gateway.toml:1:2: unknown key "upstream"
     1 | [upstream.shop]
-      |  ^^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      |  ^^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     hint: did you mean "service"?
 
     gateway.toml:2:23: service is missing
@@ -255,7 +255,7 @@ x_forwarded = "yes""#), @r#"
 match = "*""#), @r#"
     gateway.toml:3:1: route: a table
     3 | [route]
-      | ^^^^^^^ tables of match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^^^^^ tables of match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: the header is written [[route]]
     "#);
     insta::assert_snapshot!(before("route = 1
@@ -1417,7 +1417,7 @@ fn the_caret_keeps_to_characters() {
     insta::assert_snapshot!(before(r#""kéy" = 1"#), @r#"
     gateway.toml:1:1: unknown key "kéy"
     1 | "kéy" = 1
-      | ^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      | ^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     "#);
     insta::assert_snapshot!(behind(r#"host = """
 a b""""#), @r#"

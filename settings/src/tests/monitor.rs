@@ -58,7 +58,7 @@ redact = ["token=abc", "a b", "to*en", "Token", "token", ""]"#), @r#"
 path = "x""#), @r#"
     gateway.toml:3:2: unknown key "access_log"
     3 | [access_log]
-      |  ^^^^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, service, route
+      |  ^^^^^^^^^^ known keys: listen, admin, threads, grace, zone, limits, tls, forward, monitor, cache, deadline, rate, offload, queue, events, service, route
     hint: did you mean "monitor"?
     "#);
 }

@@ -50,7 +50,7 @@ fn everything_can_be_said_of_jobs() {
 store = "jobs"
 durability = "system"
 node = "a"
-peers = {{ "b.c" = "HTTP://10.0.0.2:8080/", d = "https://d" }}
+peers = {{ "b-c" = "HTTP://10.0.0.2:8080/", d = "https://d" }}
 secret = "sixteen-or-more-of-them"
 key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 path = "/jobs"
@@ -75,7 +75,7 @@ offload = {{ queue = "mail", when = "prefer", order = "{{id}}/{{header.X-Account
     assert_eq!(offload.store, PathBuf::from("/etc/fleetfoot/jobs"));
     assert_eq!((offload.durability, offload.path.as_str()), (Durability::System, "/jobs"));
     let peer = |name: &str, url: &str| Peer { name: name.to_owned(), url: url.to_owned() };
-    assert_eq!(offload.peers, [peer("b.c", "http://10.0.0.2:8080"), peer("d", "https://d:443")]);
+    assert_eq!(offload.peers, [peer("b-c", "http://10.0.0.2:8080"), peer("d", "https://d:443")]);
     assert_eq!(
         offload.key.as_ref().map(<[u8; 32]>::as_slice),
         Some(&b"0123456789abcdef0123456789abcdef"[..])

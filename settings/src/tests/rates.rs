@@ -86,7 +86,7 @@ fn weights() {
 canary = { next = 5 }"#), @r#"
     gateway.toml:8:1: route "*": unknown key "canary"
     8 | canary = { next = 5 }
-      | ^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: did you mean to = { shop = 95, next = 5 }?
     "#);
 }
@@ -140,7 +140,7 @@ shadow = { to = "next", percent = 10 }"#), @r#"
 mirror = "next""#), @r#"
     gateway.toml:8:1: route "*": unknown key "mirror"
     8 | mirror = "next"
-      | ^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: did you mean "shadow"?
     "#);
     insta::assert_snapshot!(next(r#"to = "shop"
@@ -180,7 +180,7 @@ fn classes() {
     insta::assert_snapshot!(items(r#"priority = "critical""#), @r#"
     gateway.toml:6:1: route "/items/{id}": unknown key "priority"
     6 | priority = "critical"
-      | ^^^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: did you mean "class"?
     "#);
     insta::assert_snapshot!(items(r#"class = { header = "X-Priority" }"#), @r#"
@@ -384,13 +384,13 @@ fn rates_and_their_names() {
     insta::assert_snapshot!(items(r#"rate_limit = "1/s""#), @r#"
     gateway.toml:6:1: route "/items/{id}": unknown key "rate_limit"
     6 | rate_limit = "1/s"
-      | ^^^^^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^^^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: did you mean "rate"?
     "#);
     insta::assert_snapshot!(items(r#"throttle = "1/s""#), @r#"
     gateway.toml:6:1: route "/items/{id}": unknown key "throttle"
     6 | throttle = "1/s"
-      | ^^^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload
+      | ^^^^^^^^ known keys: match, to, name, shadow, class, rate, strip, prepend, timeout, cache, server_timing, objective, offload, publish
     hint: did you mean "rate"?
     "#);
 }

@@ -33,6 +33,13 @@ fn file_with(header: &str) -> String {
             let routed = ROUTED.replace('*', "/{id}");
             format!("offload.key = \"{key}\"\nqueue.mail = {{}}\n{routed}{own}\n")
         }
+        "[events.NAME]" => format!("{SHOP}{own}\nbus = \"nats://a\"\npurge = \"a\"\n"),
+        "[route.publish]" => {
+            let routed = ROUTED.replace('*', "/{id}");
+            let names = ["a", "orders"]
+                .map(|name| format!("events.{name} = {{ bus = \"nats://a\", purge = \"a\" }}\n"));
+            format!("{}{routed}{own}\nto = \"a\"\ntype = \"t\"\n", names.concat())
+        }
         "[route.offload.callback]" => format!("{ROUTED}{own}\nurl = \"https://a\"\n"),
         header if header.starts_with("[route.") => format!("{ROUTED}{own}\n"),
         "[offload]" => {
@@ -195,6 +202,8 @@ fn the_schema_knows_every_key_and_no_other() {
             "[route.class]" => short("/properties/route/items", "class"),
             "[[route.rate]]" => short("/properties/route/items", "rate"),
             "[[route]]" => "/properties/route/items".to_owned(),
+            "[events.NAME]" => "/properties/events/additionalProperties".to_owned(),
+            "[route.publish]" => "/properties/route/items/properties/publish".to_owned(),
             "[queue.NAME]" => "/properties/queue/additionalProperties".to_owned(),
             "[queue.NAME.retry]" => short("/properties/queue/additionalProperties", "retry"),
             "[offload.callback]" => "/properties/offload/properties/callback".to_owned(),

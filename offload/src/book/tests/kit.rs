@@ -163,6 +163,22 @@ impl Desk {
         recovered
     }
 
+    /// Writes a job again, as it stands.
+    pub(super) fn restate(&mut self, id: JobId) {
+        let place = self.book.place(id).unwrap();
+        let (bytes, _) = self.log.iter().find(|(_, at)| *at == place).unwrap().clone();
+        let Record::Accept(summary) = crate::record::read(&bytes).unwrap() else { panic!() };
+        let carried = self.book.carried(summary).unwrap();
+        self.write(Record::Accept(carried.accept));
+        for record in carried.then {
+            self.write(record);
+        }
+    }
+
+    pub(super) fn next_segment(&mut self) {
+        (self.next.segment, self.next.offset) = (self.next.segment + 1, 0);
+    }
+
     pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
     }

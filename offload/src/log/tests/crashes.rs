@@ -40,7 +40,8 @@ impl History {
         let mut dice = fastrand::Rng::with_seed(seed);
         let segment_bytes = [4 << 10, 8 << 10, 16 << 10][dice.usize(..3)];
         let (reserve, spares) = (dice.u32(..3), dice.u32(..3));
-        let options = Options { segment_bytes, reserve, spares, ..options() };
+        let unhinted = dice.u32(..3);
+        let options = Options { segment_bytes, reserve, spares, unhinted, ..options() };
         let disk = SimDisk::new(seed, 1 << 20);
         Self {
             seed,

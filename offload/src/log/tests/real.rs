@@ -28,7 +28,7 @@ impl Drop for Folder {
 }
 
 fn options(segment_bytes: u32) -> Options {
-    Options { segment_bytes, bytes_max: 64 << 20, reserve: 1, spares: 2 }
+    Options { segment_bytes, bytes_max: 64 << 20, reserve: 1, spares: 2, unhinted: 1 }
 }
 
 #[test]

@@ -13,7 +13,8 @@ use toml::de::DeTable;
 /// The queue that is there without being set.
 pub(crate) const DEFAULT: &str = "default";
 const QUEUES_MAX: usize = 256;
-const SCHEMES: [&str; 8] = ["amqp", "amqps", "nats", "tls", "kafka", "kafkas", "sqs", "pubsub"];
+const SCHEMES: [&str; 9] =
+    ["amqp", "amqps", "nats", "tls+nats", "kafka", "kafkas", "sqs", "https+sqs", "pubsub"];
 const URL_MAX: usize = 1024;
 
 /// A queue of which the file says nothing.
@@ -190,7 +191,8 @@ fn pace(text: &str) -> Result<Pace, Wrong> {
 /// Reads the URL of a broker: a scheme, perhaps a user, one host or several, perhaps a path and a
 /// query. What is wrong with it is said without a user or password.
 fn broker(text: &str) -> Result<String, Wrong> {
-    const ALLOWED: &str = "amqp, amqps, nats, tls, kafka, kafkas, sqs or pubsub, ://, and a host: amqp://10.0.0.5:5672";
+    const ALLOWED: &str = "amqp, amqps, nats, tls+nats, kafka, kafkas, sqs, https+sqs or pubsub, \
+                           ://, and a host: amqp://10.0.0.5:5672";
     let Some((scheme, rest)) = text.split_once("://") else {
         let wrong = Wrong::all(text, "no scheme", ALLOWED);
         let guess = match text.rsplit_once(':').map(|(_, port)| port) {
@@ -201,17 +203,35 @@ fn broker(text: &str) -> Result<String, Wrong> {
         };
         return Err(wrong.hint(format!("did you mean \"{guess}://\" before it?")));
     };
-    let lower = scheme.to_ascii_lowercase();
+    let lower = broker_scheme(scheme);
     if !SCHEMES.contains(&lower.as_str()) {
         return Err(unknown_scheme(scheme, &lower, ALLOWED));
     }
+    rest_of_broker(text, &lower, rest, ALLOWED)
+}
+
+/// A scheme in lower case; `tls`, as clients of NATS write it, is `tls+nats`.
+pub(in crate::lower) fn broker_scheme(scheme: &str) -> String {
+    match scheme.to_ascii_lowercase() {
+        tls if tls == "tls" => "tls+nats".to_owned(),
+        other => other,
+    }
+}
+
+/// Reads what follows the scheme of a broker.
+pub(in crate::lower) fn rest_of_broker(
+    text: &str,
+    scheme: &str,
+    rest: &str,
+    allowed: &'static str,
+) -> Result<String, Wrong> {
     if text.len() > URL_MAX {
         return Err(Wrong::all(text, format!("{} characters", text.len()), "at most 1024"));
     }
-    let start = scheme.len() + 3;
+    let start = text.len() - rest.len();
     if let Some((at, c)) = rest.char_indices().find(|(_, c)| !c.is_ascii_graphic() || *c == '#') {
         let part = start + at..start + at + c.len_utf8();
-        let wrong = Wrong::part(part, "a character that this URL cannot have", ALLOWED);
+        let wrong = Wrong::part(part, "a character that this URL cannot have", allowed);
         return Err(wrong.hint("in a password, write % and two hexadecimal digits for it"));
     }
     let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
@@ -222,18 +242,18 @@ fn broker(text: &str) -> Result<String, Wrong> {
             .map_err(|wrong| Wrong { part: wrong.part.start + at..wrong.part.end + at, ..wrong })?;
         at += host.len() + 1;
     }
-    Ok(format!("{lower}://{rest}"))
+    Ok(format!("{scheme}://{rest}"))
 }
 
-fn unknown_scheme(scheme: &str, lower: &str, allowed: &str) -> Wrong {
+pub(in crate::lower) fn unknown_scheme(scheme: &str, lower: &str, allowed: &str) -> Wrong {
     let wrong = Wrong::part(0..scheme.len(), format!("scheme \"{scheme}\""), allowed);
     let near =
         match lower {
             "rabbitmq" | "rabbit" => Some("amqp"),
             "rabbitmqs" | "amqp+ssl" => Some("amqps"),
-            "natss" | "nats+tls" => Some("tls"),
+            "natss" | "nats+tls" => Some("tls+nats"),
             "kafka+ssl" | "kafka+tls" | "ssl" => Some("kafkas"),
-            "aws" | "https+sqs" => Some("sqs"),
+            "aws" | "sqss" | "sqs+https" => Some("https+sqs"),
             "google" | "gcp" | "gcpubsub" => Some("pubsub"),
             "redis" | "rediss" => return wrong.hint(
                 "jobs are not kept in Redis: without a broker they are in the gateway's own log",

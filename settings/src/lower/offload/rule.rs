@@ -228,7 +228,10 @@ fn kept_field(text: &str) -> Result<String, Wrong> {
 }
 
 /// Reads text with parameters of the route and fields of the request in it.
-fn template(text: &str, pattern: Option<&At<Pattern>>) -> Result<String, Wrong> {
+pub(in crate::lower) fn template(
+    text: &str,
+    pattern: Option<&At<Pattern>>,
+) -> Result<String, Wrong> {
     const ALLOWED: &str = "text such as {id} or {header.X-Account}";
     if text.is_empty() {
         return Err(Wrong::all(text, "an empty key", ALLOWED).hint("take the key out"));
@@ -293,7 +296,7 @@ fn callback<'s>(
 }
 
 /// Reads a URL that is called; `plain` says whether it may be `http`.
-fn url(text: &str, plain: bool) -> Result<String, Wrong> {
+pub(in crate::lower) fn url(text: &str, plain: bool) -> Result<String, Wrong> {
     const ALLOWED: &str = "an https URL, such as https://hooks.example/jobs";
     let Some((scheme, rest)) = text.split_once("://") else {
         let wrong = Wrong::all(text, format!("\"{text}\" has no scheme"), ALLOWED);

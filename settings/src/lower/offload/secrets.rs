@@ -1,6 +1,7 @@
 //! What signs and encrypts. What is wrong with a secret is said without it: reports end up in logs.
 
 use crate::report::Wrong;
+use offload::base64::decode;
 
 /// What settings are shown with in the place of a secret.
 const HIDDEN: &str = "********";
@@ -29,7 +30,8 @@ pub(super) fn key(text: &str) -> Result<[u8; 32], Wrong> {
     };
     let bytes = match hexadecimal(text) {
         Some(bytes) if text.len() == 64 => bytes,
-        _ => base64(text).ok_or_else(|| wrong("neither Base64 nor hexadecimal".to_owned()))?,
+        _ => decode(text.as_bytes())
+            .ok_or_else(|| wrong("neither Base64 nor hexadecimal".to_owned()))?,
     };
     let count = bytes.len();
     let bytes: [u8; 32] = bytes.try_into().map_err(|_| wrong(format!("{count} bytes")))?;
@@ -48,7 +50,7 @@ pub(super) fn hook(text: &str) -> Result<String, Wrong> {
     let Some(rest) = text.strip_prefix("whsec_") else {
         return Err(wrong("it does not start with whsec_"));
     };
-    let bytes = base64(rest).ok_or_else(|| wrong("no Base64 after whsec_"))?;
+    let bytes = decode(rest.as_bytes()).ok_or_else(|| wrong("no Base64 after whsec_"))?;
     if !(24..=64).contains(&bytes.len()) {
         return Err(wrong(&format!("{} bytes", bytes.len())));
     }
@@ -69,44 +71,4 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let digits = digits?;
     let (pairs, rest) = digits.as_chunks::<2>();
     rest.is_empty().then(|| pairs.iter().map(|[high, low]| (high << 4 | low) as u8).collect())
-}
-
-/// Reads Base64 (RFC 4648 §4 or §5), with or without `=` at its end.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let padding = text.len() - text.trim_end_matches('=').len();
-    let text = text.trim_end_matches('=');
-    if padding > 2 || (padding > 0 && !(text.len() + padding).is_multiple_of(4)) {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    for four in text.as_bytes().chunks(4) {
-        let mut bits = 0_u32;
-        for c in four {
-            bits = bits << 6 | digit(*c)?;
-        }
-        // One character alone is no byte; bits that no byte has must be zero.
-        let (count, unused) = match four.len() {
-            4 => (3, 0),
-            3 => (2, 2),
-            2 => (1, 4),
-            _ => return None,
-        };
-        if bits & ((1 << unused) - 1) != 0 {
-            return None;
-        }
-        bits >>= unused;
-        bytes.extend_from_slice(&bits.to_be_bytes()[4 - count..]);
-    }
-    Some(bytes)
-}
-
-fn digit(c: u8) -> Option<u32> {
-    Some(u32::from(match c {
-        b'A'..=b'Z' => c - b'A',
-        b'a'..=b'z' => c - b'a' + 26,
-        b'0'..=b'9' => c - b'0' + 52,
-        b'+' | b'-' => 62,
-        b'/' | b'_' => 63,
-        _ => return None,
-    }))
 }

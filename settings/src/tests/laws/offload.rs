@@ -4,7 +4,8 @@ use super::{DAY, MILLISECOND, file, time, words};
 use base::ByteSize;
 use offload::job::Node;
 use offload::settings::{
-    Away, Callback, Durability, Idempotency, OnDead, Pace, Peer, Queue, Retry, Rule, Settings, When,
+    Away, Call, Callback, Durability, Events, Idempotency, OnDead, OnGap, Pace, Peer, Publish,
+    Queue, Retry, Rule, Settings, When,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -79,7 +80,7 @@ pub(super) fn settings() -> impl Strategy<Value = Settings> {
     let network = (any::<[u8; 4]>()).prop_map(|ip| (IpAddr::from(ip), 32_u8));
     let networks = vec(network, 0..3)
         .prop_filter("no network twice", |all| (1..all.len()).all(|i| !all[..i].contains(&all[i])));
-    let names = ("[a-zA-Z0-9._-]{1,6}", "(/[a-z.~]{1,3}){1,2}-");
+    let names = ("[a-zA-Z0-9_-]{1,6}", "(/[a-z.~]{1,3}){1,2}-");
     let queues = (any::<bool>(), vec(queue(), 1..4));
     (file(), names, 1..=100_000_000_usize, sizes, times, networks, queues).prop_map(
         |(
@@ -181,4 +182,34 @@ pub(super) fn fit(all: &mut crate::Settings) {
         }
     }
     assert_ne!(Node::named("a"), Node::named("b"), "tags tell names apart");
+}
+
+/// Topics, and what routes publish there.
+pub(super) fn buses() -> impl Strategy<Value = (Vec<Events>, Vec<Option<Publish>>)> {
+    let call =
+        prop_oneof![Just(Call::None), "https://[a-z]{1,3}(/[a-z$]{0,3})?".prop_map(Call::Url),];
+    let names = ("(tls\\+nats|kafkas)://(me:\\*{8}@)?h(,i:1)?(/a)?", "[a-z.]{1,4}", "/[a-z]{1,3}");
+    let lists = (words("[a-zé.$]{1,4}\\*?"), words("[a-zé$:]{1,3}(\\{subject\\})?"));
+    let one = (names, lists, call, any::<[bool; 2]>()).prop_map(
+        |((bus, topic, source), (types, mut purge), call, [soft, flush])| {
+            if purge.is_empty() && call == Call::None {
+                purge.push("a".to_owned()); // Else nothing comes of it.
+            }
+            let on_gap = if flush { OnGap::Flush } else { OnGap::Ignore };
+            let name = String::new();
+            Events { name, bus, topic, source, types, purge, soft, call, on_gap }
+        },
+    );
+    let subject = prop_oneof![Just(String::new()), "[a-zé\"\\\\$ ,:]{1,4}".prop_map(String::from)];
+    let said = (0..3_usize, "[a-zé.\"$]{1,4}", subject).prop_map(|(to, kind, subject)| Publish {
+        to,
+        kind,
+        subject,
+    });
+    (vec(one, 0..3), vec(option::of(said), 6)).prop_map(|(events, said)| {
+        let events = events.into_iter().enumerate();
+        let named =
+            |(index, events): (usize, Events)| Events { name: format!("e{index}"), ..events };
+        (events.map(named).collect(), said)
+    })
 }
