@@ -143,7 +143,7 @@ impl Book {
 }
 
 #[cfg(test)]
-use check::check as facts_check;
+pub(crate) use check::check as facts_check;
 
 #[cfg(test)]
 mod check;

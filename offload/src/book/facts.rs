@@ -100,9 +100,11 @@ impl Book {
         let made = summary.id.made();
         // A clock that was set back makes ids of the future; nobody waits for it.
         let accepted = if live && self.clock > Wall(0) { made.min(self.clock) } else { made };
+        // At a start nobody knows when that was if a clock was set back: a time that was named stays.
+        let at_once = summary.due == Wall(0) || live && summary.due <= accepted;
         let mut slot = Slot {
             id: summary.id,
-            due: summary.due.max(accepted),
+            due: if at_once { accepted } else { summary.due },
             expires: summary.expires,
             place,
             queue,
@@ -113,7 +115,7 @@ impl Book {
             ..Slot::default()
         };
         slot.mark(REPLAY, summary.replay);
-        slot.mark(AT_ONCE, summary.due <= accepted);
+        slot.mark(AT_ONCE, at_once);
         let at = self.slots.put(slot);
         self.newest = self.newest.max(summary.id);
         self.segments.entry(place.segment).or_default().append(&mut self.slots, at);
