@@ -7,6 +7,7 @@ mod cached;
 mod chunked;
 mod fields;
 mod heads;
+mod log_recovery;
 mod segment;
 mod services;
 mod timing;
@@ -18,6 +19,7 @@ pub use cached::{cache_control, dates, ranges, targeted_control, vary};
 pub use chunked::chunked_body;
 pub use fields::field_values;
 pub use heads::{request_head, response_head};
+pub use log_recovery::log_recovery;
 pub use segment::segment;
 pub use services::services;
 pub use timing::timing;
@@ -80,6 +82,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "services", run: services, seeds: seeds::services, words: seeds::SERVICE_WORDS },
     Target { name: "timing", run: timing, seeds: seeds::timing, words: seeds::TIMING_WORDS },
     Target { name: "segment", run: segment, seeds: seeds::segments, words: seeds::SEGMENT_WORDS },
+    Target {
+        name: "log_recovery",
+        run: log_recovery,
+        seeds: seeds::logs,
+        words: seeds::LOG_WORDS,
+    },
 ];
 
 /// Writes seeds and words of a target to the folder that `FUZZ_CORPUS` names, for libFuzzer to read.
