@@ -35,7 +35,7 @@ const BYTES_MAX: usize = 256 << 10;
 /// Longest name of a queue there.
 const NAME_MAX: usize = 80;
 /// Longest lease that a queue can give.
-const LEASE_MAX: Duration = Duration::from_secs(12 * 3600);
+const LEASE_MAX: Duration = Duration::from_hours(12);
 /// How long making and asking may take.
 const ASK: Duration = Duration::from_secs(5);
 /// What waits is kept for so long: the most that there is.
