@@ -19,6 +19,7 @@ mod post;
 mod prefix;
 mod topics;
 
+use crate::queue::is_topic;
 use crate::url::{BrokerError, Options, Place as Url};
 use address::Address;
 use desk::Place;
@@ -287,6 +288,10 @@ impl KafkaBus {
 
     /// Makes the topic, if it is missing, before the first event.
     async fn made(&self, topic: &str) -> Result<(), QueueError> {
+        if !is_topic(topic) {
+            let (queue, why) = (self.name.clone(), format!("{topic:?} is no topic"));
+            return Err(QueueError::Refused { queue, why });
+        }
         let mut made = self.made.lock().await;
         if !made.iter().any(|known| known == topic) {
             let sender = self.post.warm()?;

@@ -45,7 +45,7 @@ impl Options {
             queue: queue.to_owned(),
             held_max: 1000,
             waiting_max: None,
-            lease: Duration::from_secs(60),
+            lease: Duration::from_mins(1),
             trust: None,
         }
     }

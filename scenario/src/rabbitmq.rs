@@ -37,6 +37,28 @@ impl Rabbitmq {
     /// When none is installed, with what to install.
     #[track_caller]
     pub fn start() -> Self {
+        let listen = |port| format!("listeners.tcp.1 = 127.0.0.1:{port}\n");
+        Self::start_with(listen)
+    }
+
+    /// A node that speaks TLS alone, with a certificate and its key (PEM files).
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[track_caller]
+    pub fn start_tls(certificate: &Path, key: &Path) -> Self {
+        let [certificate, key] = [certificate, key].map(|file| file.display().to_string());
+        Self::start_with(move |port| {
+            format!(
+                "listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{port}\n\
+                 ssl_options.cacertfile = {certificate}\nssl_options.certfile = {certificate}\n\
+                 ssl_options.keyfile = {key}\nssl_options.verify = verify_none\n"
+            )
+        })
+    }
+
+    #[track_caller]
+    fn start_with(listen: impl Fn(u16) -> String + Send + 'static) -> Self {
         assert!(
             Path::new(PROGRAM).is_file(),
             "no RabbitMQ: run scripts/test, or `apt-get install --no-install-recommends \
@@ -48,6 +70,12 @@ impl Rabbitmq {
         let mapper = Server::start("epmd", Box::new(arguments)).expect("Erlang is there");
         let (mapped, between) = (mapper.port(), free_port());
         let arguments = move |port: u16, folder: &Folder| {
+            let settings = format!(
+                "{}loopback_users = none\ndisk_free_limit.absolute = 100MB\n\
+                 vm_memory_high_watermark.absolute = 1GB\n",
+                listen(port)
+            );
+            folder.write("rabbitmq.conf", &settings);
             let mut arguments = environment(port, mapped, between, folder);
             arguments.push(PROGRAM.to_owned());
             arguments
@@ -82,12 +110,7 @@ fn node(port: u16) -> String {
 
 /// What makes a node keep to its folder and its ports.
 fn environment(port: u16, mapper: u16, between: u16, folder: &Folder) -> Vec<String> {
-    let settings = format!(
-        "listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users = none\n\
-         disk_free_limit.absolute = 100MB\nvm_memory_high_watermark.absolute = 1GB\n"
-    );
-    let settings = folder.write("rabbitmq.conf", &settings);
-    let settings = settings.with_extension("");
+    let settings = folder.path().join("rabbitmq");
     let plugins = folder.write("enabled_plugins", "[].");
     let path = folder.path().display();
     let node = node(port);

@@ -83,8 +83,7 @@ impl Post {
     /// them.
     pub(super) fn warm(&self) -> Result<Sender, QueueError> {
         let [short, usual, _] = DELIVERY_MS.map(Duration::from_millis);
-        self.sender(short)?;
-        self.sender(usual)
+        self.sender(short).and_then(|_| self.sender(usual))
     }
 
     /// The producer for whoever waits so long, made when it is first needed, and anew after an error

@@ -15,7 +15,9 @@ use broker::Options;
 use bytes::Bytes;
 use offload::queue::{Bus, Channel, Message, Queue, QueueError, Taken};
 use scenario::Cable;
+use scenario::gateway::Folder;
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -228,4 +230,13 @@ pub(crate) async fn done(taken: Vec<Taken>) {
     for one in taken {
         one.token.done().await.unwrap_or_else(|error| panic!("done: {error}"));
     }
+}
+
+/// A certificate for this machine, and its key: files in a folder.
+pub(crate) fn certificate(folder: &Folder) -> [PathBuf; 2] {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    [
+        folder.write("certificate.pem", &made.cert.pem()),
+        folder.write("key.pem", &made.signing_key.serialize_pem()),
+    ]
 }
