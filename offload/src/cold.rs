@@ -263,6 +263,7 @@ impl Cold {
     /// SQLite's.
     pub fn list(&self, filter: &Filter, most: usize) -> Result<Vec<Over>, ColdError> {
         let (sql, values) = filter.chosen();
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let sql = format!(
             "SELECT id, state, reason, status, attempts, queue, route, ended, until, origin, x'',
                     NULL, NULL, replayed FROM over WHERE {sql} ORDER BY id LIMIT {most}"
@@ -281,6 +282,7 @@ impl Cold {
     /// SQLite's.
     pub fn count(&self, filter: &Filter, most: usize) -> Result<usize, ColdError> {
         let (sql, values) = filter.chosen();
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let sql = format!("SELECT count(*) FROM (SELECT id FROM over WHERE {sql} LIMIT {most})");
         let lister = self.lister.lock().unwrap_or_else(PoisonError::into_inner);
         let count = || -> rusqlite::Result<i64> {
@@ -530,6 +532,7 @@ mod tests {
         };
         assert_eq!(ids(&filter, 9), [1, 2, 4, 7, 8]);
         assert_eq!((cold.count(&filter, 9).unwrap(), cold.count(&filter, 3).unwrap()), (5, 3));
+        assert_eq!(cold.count(&filter, usize::MAX).unwrap(), 5);
         assert_eq!(ids(&Filter { replayed: Some(true), ..filter }, 9), [5]);
         std::fs::remove_dir_all(directory).unwrap();
     }

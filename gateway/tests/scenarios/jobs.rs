@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const DIES_AT_ONCE: &str = "retry = { tries = 1 }";
-const RETRIES_LATER: &str = "retry = { tries = 5, pause = \"1h\", pause_max = \"1h\" }";
+const RETRIES_LATER: &str = "retry = { tries = 5, backoff = \"1h\", backoff_max = \"1h\" }";
 
 /// A gateway whose every POST is offloaded, the folder of its store, and its settings.
 fn offloading(origin: &Origin, queue: &str) -> (Gateway, Folder, Text) {
@@ -108,7 +108,7 @@ fn a_list_has_every_job_once_page_by_page() {
         becomes(&gateway, &over[n], "succeeded");
     }
     let running = post(&gateway, "/held", "");
-    origin.head(5);
+    origin.head(6);
     let waiting: Vec<String> = (0..7).map(|n| post(&gateway, &format!("/w{n}"), "")).collect();
     let (mut tokens, mut path, mut pages) = (Vec::new(), "/jobs?limit=3".to_owned(), 0);
     loop {
@@ -266,8 +266,8 @@ fn dead_jobs_are_replayed_each_once() {
     assert_eq!(origin.requests().len(), 301);
     // A service knows every try of the same by the same name.
     let key = |n: usize| origin.request(n).head.one("idempotency-key").map(str::to_owned);
-    let firsts: Vec<_> = (0..150).map(key).collect();
-    assert!((150..301).all(|n| firsts.contains(&key(n))));
+    let firsts: Vec<_> = (1..=150).map(key).collect();
+    assert!((151..=301).all(|n| firsts.contains(&key(n))));
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_replay_survives_a_restart_and_is_not_doubled() {
     assert_eq!(told["origin"], id.as_str());
     assert_eq!(origin.requests().len(), 2);
     let key = |n: usize| origin.request(n).head.one("idempotency-key").map(str::to_owned);
-    assert_eq!(key(0), key(1));
+    assert_eq!(key(1), key(2));
     assert_eq!(admin(&gateway, "POST", &format!("/jobs/{id}/retry"), "", "").status, 409);
 }
 
