@@ -76,6 +76,8 @@ kinds! {
     BadIdempotencyKey = "bad_idempotency_key", Client;
     /// The `Idempotency-Key` belongs to another request.
     IdempotencyMismatch = "idempotency_mismatch", Client;
+    /// No callback can go to the URL that a request names.
+    BadCallback = "bad_callback", Client;
     /// No job has this address.
     NoJob = "no_job", Client;
     /// What became of the job is forgotten.

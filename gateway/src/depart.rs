@@ -131,7 +131,7 @@ const fn grpc_status_of(kind: FaultKind) -> u8 {
 pub const fn status_of(kind: FaultKind) -> u16 {
     use FaultKind as K;
     match kind {
-        K::BadRequest | K::BadBody | K::BadIdempotencyKey => 400,
+        K::BadRequest | K::BadBody | K::BadIdempotencyKey | K::BadCallback => 400,
         K::NoRoute | K::NoJob | K::NoResult => 404,
         K::MethodNotAllowed | K::ConnectRefused => 405,
         K::HeadTimeout | K::BodyTimeout => 408,

@@ -1,10 +1,12 @@
 //! A running gateway: its workers, its settings in force, its way out.
 
+use crate::events::{self, call};
 use crate::house::{NotReady, Snapshot};
 use crate::jobs::replay::Replays;
 use crate::listen::{self, ListenError};
 use crate::live::Live;
 use crate::objectives::Objectives;
+use crate::offloading::callback;
 use crate::offloading::carry::{self, Carriers, Give};
 use crate::offloading::deliver::Errand;
 use crate::reporter::Reporter;
@@ -23,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 /// Where settings came from, and come from again when they are reloaded.
 #[derive(Clone, Debug)]
@@ -154,6 +156,7 @@ impl Gateway {
         let cache = Cache::start(&settings.cache, &tokio::runtime::Handle::current(), say);
         let cache = Arc::new(cache.map_err(NotReady::Disk)?);
         let offload = settings.offload.as_ref().map(open).transpose()?;
+        callback::remark(&settings);
         let carriers: Arc<Carriers> = Arc::default();
         let jobs = (offload.clone(), Arc::clone(&carriers));
         let snapshot = Arc::new(Snapshot::new(settings, cache, jobs, None)?);
@@ -170,8 +173,11 @@ impl Gateway {
             carriers
                 .settle(engine.settings(), &engine, &give, &runtime)
                 .map_err(NotReady::Broker)?;
-            engine.attach(hands(&workers, carriers));
+            let calls = callback::start(Arc::clone(&engine), &runtime);
+            engine.attach(hands(&workers, carriers, calls));
         }
+        let needs = needs(&workers, &snapshot);
+        snapshot.buses.settle(&snapshot.settings, &needs).map_err(NotReady::Broker)?;
         Ok(Self {
             snapshot: ArcSwap::new(snapshot),
             source,
@@ -255,7 +261,10 @@ impl Gateway {
                 let engine = self.read(move || open(&asked)).await?;
                 let engine = engine?;
                 self.settle_carriers(&before, &settings_asked, &engine)?;
-                engine.attach(hands(&self.workers, Arc::clone(&before.carriers)));
+                callback::remark(&settings);
+                let runtime = tokio::runtime::Handle::current();
+                let calls = callback::start(Arc::clone(&engine), &runtime);
+                engine.attach(hands(&self.workers, Arc::clone(&before.carriers), calls));
                 Some(engine)
             }
             (None, None) => None,
@@ -266,6 +275,8 @@ impl Gateway {
         cache.settle(&settings.cache);
         let ready = self.read(move || Snapshot::new(settings, cache, jobs, Some(&before))).await?;
         let snapshot = Arc::new(ready?);
+        let needs = needs(&self.workers, &snapshot);
+        snapshot.buses.settle(&snapshot.settings, &needs).map_err(NotReady::Broker)?;
         turn.settle(Arc::clone(&snapshot)).await;
         let mut settled = Vec::new();
         for worker in &self.workers {
@@ -352,6 +363,7 @@ impl Gateway {
         let log = self.snapshot().log.clone();
         let offload = self.snapshot().offload.clone();
         let carriers = Arc::clone(&self.snapshot().carriers);
+        let buses = Arc::clone(&self.snapshot().buses);
         let ending = async {
             for worker in &self.workers {
                 let _ended = worker.commands.send(Command::Stop).await;
@@ -364,6 +376,7 @@ impl Gateway {
                 let _panicked = joining.await;
             }
             carriers.close().await;
+            buses.close().await;
             if let Some(engine) = offload {
                 let _panicked = tokio::task::spawn_blocking(move || engine.stop()).await;
             }
@@ -410,13 +423,19 @@ fn open(settings: &offload::settings::Settings) -> Result<Arc<Engine>, NotReady>
     Ok(Arc::new(Engine::start(settings, say)?))
 }
 
-/// Gives each job to its broker, or to one of the threads in turn.
-fn hands(workers: &[Handle], carriers: Arc<Carriers>) -> Hands {
+/// Gives each job to its broker, to the second runtime if it is a callback, or to one of the threads
+/// in turn.
+fn hands(workers: &[Handle], carriers: Arc<Carriers>, calls: mpsc::Sender<Parcel>) -> Hands {
     let threads: Vec<_> = workers.iter().map(|worker| worker.parcels.clone()).collect();
     let next = AtomicUsize::new(0);
     Arc::new(move |parcel: Parcel| {
         if parcel.handed {
             carriers.hand(parcel);
+            return;
+        }
+        if callback::is_one(&parcel) {
+            // The runtime has ended: the next start goes on.
+            let _ended = calls.blocking_send(parcel);
             return;
         }
         let turn = next.fetch_add(1, Ordering::Relaxed) % threads.len();
@@ -428,6 +447,17 @@ fn hands(workers: &[Handle], carriers: Arc<Carriers>) -> Hands {
 /// The same for what was taken from a broker.
 fn give(workers: &[Handle]) -> Give {
     carry::give(workers.iter().map(|worker| worker.parcels.clone()).collect())
+}
+
+/// What buses need of the gateway.
+fn needs(workers: &[Handle], snapshot: &Snapshot) -> events::Needs {
+    let threads = workers.iter().map(|worker| worker.calls.clone()).collect();
+    let caller = call::Caller::new(threads, snapshot.settings.offload.as_ref());
+    events::Needs {
+        cache: Arc::clone(&snapshot.cache),
+        caller: Arc::new(caller),
+        runtime: tokio::runtime::Handle::current(),
+    }
 }
 
 /// What of `[offload]` only a restart can change.

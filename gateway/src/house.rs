@@ -3,6 +3,8 @@
 //! An exchange holds the [`House`] that it began in until it ends, so that it sees one set of
 //! settings from start to end whatever is reloaded meanwhile.
 
+use crate::events::Buses;
+use crate::offloading;
 use crate::offloading::carry::Carriers;
 use crate::rates::Rates;
 use crate::route::Router;
@@ -49,6 +51,8 @@ pub struct Snapshot {
     pub offload: Option<Arc<Engine>>,
     /// The brokers that carry some of them, whatever settings are in force.
     pub carriers: Arc<Carriers>,
+    /// Events that are heard and said, whatever settings are in force.
+    pub buses: Arc<Buses>,
     /// Where the access log goes.
     pub log: Option<Log>,
     /// Its lines that could not be written since the process started.
@@ -122,11 +126,12 @@ impl Snapshot {
     /// # Errors
     /// What could not be had.
     pub fn new(
-        settings: Settings,
+        mut settings: Settings,
         cache: Arc<Cache>,
         (offload, carriers): (Option<Arc<Engine>>, Arc<Carriers>),
         before: Option<&Self>,
     ) -> Result<Self, NotReady> {
+        offloading::peer::add(&mut settings);
         let now = Moment::now();
         let known = |name: &str| {
             let mut all = before?.services.iter();
@@ -140,6 +145,7 @@ impl Snapshot {
                 Ok(Arc::new(Shared::new(service, before, now)?))
             })
             .collect::<Result<_, TlsError>>()?;
+        let buses = before.map_or_else(Arc::default, |before| Arc::clone(&before.buses));
         let log_failed = before.map_or_else(Arc::default, |before| Arc::clone(&before.log_failed));
         let log_path = match &settings.monitor.access_log {
             AccessLog::File(path) => path.display().to_string(),
@@ -156,6 +162,7 @@ impl Snapshot {
             cache,
             offload,
             carriers,
+            buses,
             log: log.map_err(|source| NotReady::Log { path: log_path, source })?,
             log_failed,
             via: Via::new(&settings.forward.via),

@@ -71,6 +71,7 @@ pub fn told(gateway: &Gateway) -> Vec<Told> {
     families.extend(crate::standing::families(&snapshot.services, now));
     families.extend(crate::rates::families(&snapshot));
     families.extend(gateway.exported.families());
+    families.extend(snapshot.buses.families());
     families.extend(gateway.objectives.families(now));
     families.push(expose::Family::one(
         "fleetfoot_access_log_failed_total",

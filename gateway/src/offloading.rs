@@ -11,13 +11,15 @@
 //! | RFC 7240 §4.1, §4.3 | `Prefer: respond-async, wait=N` |
 //! | draft-ietf-httpapi-idempotency-key-header | `Idempotency-Key`: 400, 422, the same 202 again |
 
+pub mod callback;
 pub mod carry;
 pub mod deliver;
 mod fields;
 mod name;
+pub mod peer;
 mod prefer;
 pub mod resource;
-mod template;
+pub mod template;
 
 use self::name::Name;
 use self::prefer::Preference;
@@ -25,6 +27,7 @@ use crate::house::House;
 use crate::path::Exchange;
 use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, ResponseHead, Wall};
 use monitor::Phase;
+use offload::callback::address::Url;
 use offload::core::{Accepted, New};
 use offload::engine::{Engine, Look};
 use offload::job::JobId;
@@ -179,7 +182,7 @@ fn new(
         Callback::Fixed(url) => url.clone(),
         Callback::Field(field) => {
             let url = exchange.head.fields.find(field.as_bytes()).unwrap_or_default();
-            String::from_utf8_lossy(url).into_owned()
+            callback_url(house, url)?
         }
     };
     Ok(Box::new(New {
@@ -197,6 +200,20 @@ fn new(
         claimed_until: now + rule.idempotency_time,
         ..New::default()
     }))
+}
+
+/// The URL that a client wants to be called; refused at once where that can be told.
+fn callback_url(house: &House, url: &[u8]) -> Result<String, Fault> {
+    let settings = house.snapshot.offload.as_ref().map(|engine| engine.settings());
+    let (Some(settings), false) = (settings, url.is_empty()) else { return Ok(String::new()) };
+    let bad = |why: &str| {
+        Fault::new(FaultKind::BadCallback, format!("no callback can go to this URL: {why}"))
+    };
+    let text = std::str::from_utf8(url).map_err(|_| bad("it is not ASCII"))?;
+    match Url::read(text, &callback::allowed(settings)) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(why) => Err(bad(&why.to_string())),
+    }
 }
 
 fn engine_queue<'a>(house: &'a House, rule: &Rule) -> &'a offload::settings::Queue {

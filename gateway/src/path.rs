@@ -22,6 +22,7 @@
 use crate::caching::fetch::{Fetched, fetch};
 use crate::caching::{self, Look};
 use crate::depart;
+use crate::events;
 use crate::forward::{self, Crossing, Hop};
 use crate::house::House;
 use crate::offloading;
@@ -220,6 +221,9 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
                 }
             } else if let Some(purge) = caching::wrote(house, exchange, &response) {
                 Box::pin(caching::invalidate::tell(house, &purge)).await;
+            }
+            if let Some(publish) = &route.publish {
+                events::of_exchange(house, exchange, (index, publish), response.head.status);
             }
             Ok(Answered::Response(response))
         }

@@ -4,6 +4,7 @@
 //! threads speak to a worker through a bounded queue of [`Command`]s.
 
 use crate::connection;
+use crate::events;
 use crate::house::{House, Snapshot};
 use crate::listen;
 use crate::offloading;
@@ -35,6 +36,8 @@ pub enum Command {
 const COMMANDS_MAX: usize = 8;
 /// Jobs that may wait for their delivery to begin; queues bound how many are under way.
 const PARCELS_MAX: usize = 1_024;
+/// Calls that may wait for their turn; each topic makes one at a time.
+const CALLS_MAX: usize = 64;
 /// How often idle connections to services are looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How long a worker waits when the system has no file descriptor left for it.
@@ -67,13 +70,15 @@ pub struct Handle {
     pub commands: mpsc::Sender<Command>,
     /// Where it gets jobs to deliver.
     pub parcels: mpsc::Sender<Errand>,
+    /// Where it gets calls to make.
+    pub calls: mpsc::Sender<events::call::Errand>,
     thread: thread::JoinHandle<()>,
 }
 
 impl Handle {
     /// Waits for the thread's end.
     pub fn join(self) {
-        drop((self.commands, self.parcels));
+        drop((self.commands, self.parcels, self.calls));
         let _panicked = self.thread.join();
     }
 }
@@ -91,6 +96,7 @@ pub fn start(
     let ledger = Arc::new(Ledger::default());
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let (parcels, jobs) = mpsc::channel(PARCELS_MAX);
+    let (calls, to_call) = mpsc::channel(CALLS_MAX);
     let mine = Arc::clone(&ledger);
     let (begun, begins) = std::sync::mpsc::sync_channel(1);
     let thread = thread::Builder::new().name(format!("worker-{turn}")).spawn(move || {
@@ -106,18 +112,22 @@ pub fn start(
         };
         let _nobody_waits = begun.send(result);
         let Some(runtime) = runtime else { return };
-        runtime.block_on(run(snapshot, mine, sockets, (inbox, jobs), (turn, threads)));
+        runtime.block_on(run(snapshot, mine, sockets, (inbox, jobs, to_call), (turn, threads)));
         runtime.shutdown_background();
     })?;
     begins.recv().map_err(std::io::Error::other)??;
-    Ok(Handle { ledger, commands, parcels, thread })
+    Ok(Handle { ledger, commands, parcels, calls, thread })
 }
+
+/// Commands, jobs to deliver, calls to make.
+type Inboxes =
+    (mpsc::Receiver<Command>, mpsc::Receiver<Errand>, mpsc::Receiver<events::call::Errand>);
 
 async fn run(
     snapshot: Arc<Snapshot>,
     ledger: Arc<Ledger>,
     sockets: Vec<Socket>,
-    (mut inbox, jobs): (mpsc::Receiver<Command>, mpsc::Receiver<Errand>),
+    (mut inbox, jobs, calls): Inboxes,
     (turn, threads): (usize, usize),
 ) {
     let house = House::new(snapshot, &ledger, None, turn);
@@ -133,6 +143,7 @@ async fn run(
     tokio::task::spawn_local(keep_house(Rc::clone(&worker)));
     tokio::task::spawn_local(keep_watch(Rc::clone(&worker)));
     tokio::task::spawn_local(deliver(Rc::clone(&worker), jobs));
+    tokio::task::spawn_local(call(Rc::clone(&worker), calls));
     worker.ledger.thread.add(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs().into());
     let mut doors = Vec::new();
     for (socket, tls) in sockets {
@@ -176,6 +187,13 @@ async fn run(
 async fn deliver(worker: Rc<Worker>, mut jobs: mpsc::Receiver<Errand>) {
     while let Some(errand) = jobs.recv().await {
         tokio::task::spawn_local(offloading::deliver::deliver(worker.house(), errand));
+    }
+}
+
+/// Makes the calls that events lead to, each as a task.
+async fn call(worker: Rc<Worker>, mut calls: mpsc::Receiver<events::call::Errand>) {
+    while let Some(errand) = calls.recv().await {
+        tokio::task::spawn_local(events::call::make(Rc::clone(&worker), errand));
     }
 }
 

@@ -15,15 +15,19 @@
 //! settled any more, for what a failed sync has written nobody knows.
 
 use crate::book::{
-    Admission, Book, Cancel, Ending, Full, LEVEL_UP, Limits, NewJob, Picked, Place, Tried, Verdict,
+    Admission, Book, Cancel, Ending, Full, JobView, LEVEL_UP, Limits, NewJob, Picked, Place, Tried,
+    Verdict,
 };
+use crate::callback;
 use crate::cold::{Claim, Over};
 use crate::job::{JobId, Node, Reason, State};
-use crate::log::{Disk, Entry, Log, LogError, Options, Position, Reader, Recovered};
+use crate::log::{
+    Disk, Entry, Log, LogError, Options, Position, ReadError, Reader, Record as Whole, Recovered,
+};
 use crate::record::{self, Record, Summary};
 use crate::settings::{Queue, Settings};
 use base::{Moment, Wall};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -263,6 +267,8 @@ struct Batch {
     summaries: Vec<u8>,
     lines: Vec<Line>,
     bytes: usize,
+    /// With so many bytes it is full.
+    bytes_max: usize,
     jobs: HashSet<JobId>,
 }
 
@@ -277,7 +283,7 @@ impl Batch {
     }
 
     fn is_full(&self) -> bool {
-        self.lines.len() >= BATCH_RECORDS_MAX || self.bytes >= BATCH_BYTES_MAX
+        self.lines.len() >= BATCH_RECORDS_MAX || self.bytes >= self.bytes_max
     }
 
     fn record(&self, line: &Line) -> Record<'_> {
@@ -301,6 +307,44 @@ pub struct Core<D: Disk> {
     /// What the disk had no room for although it must be written.
     stuck: Batch,
     positions: Vec<Position>,
+    /// Below so many bytes of log nothing is carried.
+    carry_from: u64,
+    /// What the store needs of the log.
+    unstored: Unstored,
+}
+
+/// Jobs that are over and not in the store yet: the store reads their first records, so these stay,
+/// although the jobs live no more.
+#[derive(Default)]
+struct Unstored {
+    /// Where their ends are, and in which segments their first records; in the order of the log.
+    ends: VecDeque<((u32, u32), u32)>,
+    /// How many have their first record in a segment.
+    firsts: BTreeMap<u32, usize>,
+}
+
+impl Unstored {
+    fn add(&mut self, job: &Ended) {
+        let (first, end) = (job.accepted.segment, (job.ended.segment, job.ended.offset));
+        self.ends.push_back((end, first));
+        *self.firsts.entry(first).or_default() += 1;
+    }
+
+    /// The store has all up to here; the oldest segment that it needs yet.
+    fn oldest(&mut self, applied: Option<(u32, u32)>) -> Option<u32> {
+        while let Some(&(end, first)) = self.ends.front()
+            && applied.is_some_and(|applied| end <= applied)
+        {
+            self.ends.pop_front();
+            if let Some(count) = self.firsts.get_mut(&first) {
+                *count -= 1;
+                if *count == 0 {
+                    self.firsts.remove(&first);
+                }
+            }
+        }
+        self.firsts.keys().next().copied()
+    }
 }
 
 /// What is known of jobs in memory: one lock, so that a job is always in one place or the other.
@@ -360,7 +404,7 @@ impl<D: Disk> Core<D> {
             book.apply(&record, place, false);
         })?;
         found.log = recovered;
-        let core = Self {
+        let mut core = Self {
             reader: log.reader(),
             log,
             keep: settings.keep,
@@ -371,8 +415,16 @@ impl<D: Disk> Core<D> {
             later: VecDeque::new(),
             stuck: Batch::default(),
             positions: Vec::new(),
+            carry_from: CARRY_FROM,
+            unstored: Unstored::default(),
         };
+        found.ended.iter().for_each(|job| core.unstored.add(job));
         Ok((core, found))
+    }
+
+    /// An empty batch. An eighth of a segment at most, so that the last record may take the rest.
+    fn batch(&self) -> Batch {
+        Batch { bytes_max: BATCH_BYTES_MAX.min(self.log.batch_max() / 8), ..Batch::default() }
     }
 
     /// Is there anything left to do at once?
@@ -409,7 +461,7 @@ impl<D: Disk> Core<D> {
                 return Ok(());
             }
         }
-        let mut batch = Batch::default();
+        let mut batch = self.batch();
         {
             let mut held = lock(held);
             let book = &mut held.book;
@@ -471,9 +523,8 @@ impl<D: Disk> Core<D> {
                 self.accept(new, request, reply, (book, now), batch, effects);
             }
             Ask::Tried { id, attempt, tried, answer, reply } => {
-                let is_current = book.view(id, now).is_some_and(|view| view.attempts == attempt);
-                let verdict =
-                    if is_current { book.outcome(id, &tried, now, &mut self.rng) } else { None };
+                let view = book.view(id, now).filter(|view| view.attempts == attempt);
+                let verdict = view.and_then(|view| self.verdict(book, &view, &tried, now));
                 self.note(id, verdict, (status(&tried), answer, reply), now, batch, effects);
             }
             Ask::Cancel { id, reply } => match book.cancel(id) {
@@ -506,6 +557,22 @@ impl<D: Disk> Core<D> {
             }
             Ask::Settle(queues, limits) => book.settle(&queues, limits),
         }
+    }
+
+    /// What follows a try; of a callback by rules of its own.
+    fn verdict(
+        &mut self,
+        book: &mut Book,
+        view: &JobView,
+        tried: &Tried,
+        now: Wall,
+    ) -> Option<Verdict> {
+        if book.name(view.queue) != callback::CALLBACKS {
+            return book.outcome(view.id, tried, now, &mut self.rng);
+        }
+        book.outcome(view.id, &callback::lesson(tried), now, &mut self.rng)?;
+        let rules = &book.rules(view.queue).retry;
+        Some(callback::verdict(rules, view.attempts, tried, now, &mut self.rng))
     }
 
     /// Notes what came of a try.
@@ -593,6 +660,7 @@ impl<D: Disk> Core<D> {
             effects.appended = Some(Moment::now().since(begun));
         }
         effects.written += batch.lines.len();
+        let over_before = effects.ended.len();
         let mut held = lock(held);
         let lines = std::mem::take(&mut batch.lines);
         for (line, at) in lines.into_iter().zip(&self.positions) {
@@ -601,6 +669,7 @@ impl<D: Disk> Core<D> {
             count(&mut self.live_bytes, &held.book, &record, at);
             apply(&mut held, &record, at, line, effects);
         }
+        effects.ended[over_before..].iter().for_each(|job| self.unstored.add(job));
         Ok(())
     }
 
@@ -649,13 +718,18 @@ impl<D: Disk> Core<D> {
         // Behind the last record in the store there may be ends that are not in it.
         let live = lock(held).book.oldest_segment();
         let stored = applied.map_or(oldest, |(segment, _)| segment);
-        let free = live.unwrap_or(newest).min(stored).min(newest);
+        let needed = self.unstored.oldest(applied).unwrap_or(newest);
+        let free = live.unwrap_or(newest).min(stored).min(needed).min(newest);
         if free > oldest {
             self.log.free_before(free);
             return Ok(true);
         }
         let used = self.log.bytes_used();
-        if oldest >= stored || self.is_stuck() || used < CARRY_FROM || self.live_bytes * 2 > used {
+        if oldest >= stored
+            || self.is_stuck()
+            || used < self.carry_from
+            || self.live_bytes * 2 > used
+        {
             return Ok(false);
         }
         let live = lock(held).book.oldest_live(oldest, CARRY_MAX);
@@ -673,7 +747,7 @@ impl<D: Disk> Core<D> {
         live: &[JobId],
         effects: &mut Effects,
     ) -> Result<(), Broken> {
-        let mut batch = Batch::default();
+        let mut batch = self.batch();
         for id in live {
             let Some(place) = lock(held).book.place(*id) else { continue };
             let read = self.reader.read(position(place), length(place));
@@ -857,6 +931,28 @@ fn place(position: Position, summary_len: usize, bulk_len: usize) -> Place {
     Place { segment, offset, summary_len: summary_len as u32, bulk_len: bulk_len as u32 }
 }
 
+/// Reads a job's first record wherever it lies by now: between a turn and those who read, it may have
+/// been carried, and its old place freed.
+///
+/// # Errors
+/// The log's.
+pub fn fetch<D: Disk>(
+    reader: &Reader<D>,
+    held: &Mutex<Held>,
+    id: JobId,
+    mut at: Place,
+) -> Result<Whole, ReadError> {
+    loop {
+        let read = reader.read(position(at), length(at));
+        let Err(ReadError::Gone) = read else { return read };
+        let now = lock(held).book.place(id);
+        match now.filter(|now| *now != at) {
+            Some(now) => at = now,
+            None => return read,
+        }
+    }
+}
+
 /// Where the log has a record.
 pub fn position(place: Place) -> Position {
     Position { segment: place.segment, offset: place.offset }
@@ -866,3 +962,6 @@ pub fn position(place: Place) -> Position {
 pub fn length(place: Place) -> usize {
     place.summary_len as usize + place.bulk_len as usize
 }
+
+#[cfg(test)]
+mod tests;

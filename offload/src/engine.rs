@@ -10,7 +10,8 @@
 //! There is no timer between a request and the disk: alone it waits for one sync, and with others
 //! they share one. Nobody waits for a lock that is held over a sync.
 
-use crate::book::{Book, Cursor, Filter, JobView, Picked, Place, Tried};
+use crate::book::{Book, Cursor, Filter, Full, JobView, Picked, Place, Tried};
+use crate::callback;
 use crate::cold::{Claim, Cold, ColdError, Over};
 use crate::core::{self, Accepted, Ask, Cancelled, Core, Effects, Ended, Held, New, lock};
 use crate::figures::Figures;
@@ -18,6 +19,7 @@ use crate::job::{JobId, Minter, Node, Reason, State};
 use crate::log::{Keeper, LogError, Options, Reader, RealDisk, Record as Whole};
 use crate::record::{self, Record};
 use crate::settings::Settings;
+pub use crate::callback::CALLBACKS;
 use base::{Moment, Wall};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -98,8 +100,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 const SWEEP_MAX: usize = 5_000;
 /// How long an answer to a callback is remembered, and its claim.
 const CALLBACK_CLAIM: Duration = Duration::from_hours(24 * 7);
-/// The queue of callbacks.
-pub const CALLBACKS: &str = "callbacks";
 /// Most jobs that are listed at once.
 const LIST_MAX: usize = 1_000;
 /// Threads that read.
@@ -162,7 +162,8 @@ impl Engine {
         std::fs::create_dir_all(directory).map_err(failed)?;
         let disk = RealDisk::at(directory, settings.durability)?;
         let options = Options::new(settings.bytes_max.0);
-        let mut book = Book::new(&settings.queues, core::limits(settings));
+        let queues = callback::with_queue(&settings.queues);
+        let mut book = Book::new(&queues, core::limits(settings));
         let cold = Cold::open(directory)?;
         let applied_before = cold.applied()?;
         let seed = fastrand::u64(..);
@@ -374,7 +375,8 @@ impl Engine {
 
     /// Goes by other queues from now on.
     pub fn settle(&self, settings: &Settings) {
-        self.shared.ask(Ask::Settle(settings.queues.clone(), core::limits(settings)));
+        let queues = callback::with_queue(&settings.queues);
+        self.shared.ask(Ask::Settle(queues, core::limits(settings)));
     }
 
     /// Begins no delivery any more.
@@ -408,8 +410,12 @@ impl Shared {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Asks the log's thread. When that has ended, whoever waits for an answer finds that none comes.
     fn ask(&self, ask: Ask) {
         let mut inbox = self.inbox();
+        if self.stopped.load(Ordering::Acquire) {
+            return;
+        }
         inbox.asks.push_back(ask);
         let wakes = std::mem::replace(&mut inbox.wakes, true);
         drop(inbox);
@@ -480,9 +486,9 @@ impl Shared {
                 self.close(&why, &mut asks);
                 return;
             }
-            let behind = core.is_behind() || !asks.is_empty();
-            if stopping && !behind {
-                self.stopped.store(true, Ordering::Release);
+            // Without room on the disk nothing goes on, however much waits, and trying is no use.
+            let behind = !core.is_stuck() && (core.is_behind() || !asks.is_empty());
+            if stopping && !behind && self.has_stopped() {
                 return;
             }
             patience = if behind {
@@ -560,11 +566,21 @@ impl Shared {
                     | Ask::Settle(..) => {}
                 }
             }
-            if stopping {
-                self.stopped.store(true, Ordering::Release);
+            if stopping && self.has_stopped() {
                 return;
             }
         }
+    }
+
+    /// Takes nothing more, if nothing waits. Under one lock with [`Shared::ask`], so that no ask is left
+    /// behind whose end somebody waits for.
+    fn has_stopped(&self) -> bool {
+        let inbox = self.inbox();
+        let ends = inbox.asks.is_empty();
+        if ends {
+            self.stopped.store(true, Ordering::Release);
+        }
+        ends
     }
 
     /// A thread that reads what is to be delivered.
@@ -572,7 +588,7 @@ impl Shared {
         loop {
             let next = from.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(Picked { id, place, attempt, hand: handed, .. }) = next else { return };
-            let read = self.reader.read(core::position(place), core::length(place));
+            let read = core::fetch(&self.reader, &self.held, id, place);
             match (read, self.hands.get()) {
                 (Ok(Whole { summary: record, bulk: request }), Some(hands)) => {
                     hands(Parcel { id, attempt, record, request, handed });
@@ -676,6 +692,9 @@ impl Shared {
         for call in called {
             match call.blocking_recv() {
                 Ok(Accepted::Yes(_) | Accepted::Same(_)) => {}
+                Ok(answer) if self.gives_up(&answer) => {
+                    (self.say)(&format!("a callback is given up, for there is no room: {answer:?}"));
+                }
                 Ok(answer) => {
                     (self.say)(&format!("a callback cannot be queued yet: {answer:?}"));
                     return false;
@@ -695,6 +714,16 @@ impl Shared {
             held.recent.remove(&job.id);
         }
         true
+    }
+
+    /// Is a callback given up that is not accepted? While others wait for room jobs that are over are
+    /// not put away, and with too many of them nothing is delivered any more, callbacks included.
+    fn gives_up(&self, answer: &Accepted) -> bool {
+        match answer {
+            Accepted::Full(Full::Queue, _) => true,
+            Accepted::Full(..) => lock(&self.held).recent.len() >= RECENT_MAX / 2,
+            _ => false,
+        }
     }
 
     /// A job that is over as the store keeps it; its claim; its callback's URL.
@@ -724,7 +753,9 @@ impl Shared {
     /// Asks for a job's callback: a job itself, once, however often it is asked for.
     fn call_back(&self, job: &Ended, over: &Over, url: &str) -> oneshot::Receiver<Accepted> {
         let (reply, answer) = oneshot::channel();
-        let request = crate::callback::request(over, url);
+        let token = self.minter.token(job.id);
+        let Settings { path, node, .. } = &self.settings;
+        let request = callback::request(over, url, callback::About { token: &token, path, node });
         let claim = u128::from_be_bytes(job.id.0) ^ u128::MAX;
         let new = Box::new(New {
             queue: CALLBACKS.to_owned(),

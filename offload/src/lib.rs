@@ -10,6 +10,7 @@
 //! - [`book`]: all live jobs in memory, and which is next (pure, in simulated time).
 //! - [`core`]: one turn of log and book together, without threads or clocks.
 //! - [`cold`]: what is kept of jobs that are over.
+//! - [`callback`]: what is told to whom when a job is over.
 //! - [`engine`]: the room at work, with its threads.
 //! - [`pace`]: how fast a service may be asked (pure).
 //! - [`retry`]: whether a try that failed is followed by another, and when (pure).
@@ -24,9 +25,9 @@ pub mod callback;
 pub mod cold;
 pub mod core;
 pub mod engine;
+pub mod event;
 pub mod figures;
 pub mod history;
-pub mod event;
 pub mod job;
 pub mod log;
 pub mod pace;

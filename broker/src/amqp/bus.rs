@@ -1,10 +1,12 @@
-//! `RabbitMQ` as a bus: a topic exchange, `fleetfoot.<name>.events`, and a queue of its own for each
-//! listener, which goes with its connection.
+//! `RabbitMQ` as a bus: a topic is an exchange, so that others publish and hear there, too, and each
+//! listener has a queue of its own, which goes with its connection. An exchange that is there already
+//! is taken as it is, unless it is a direct one; else it is made, durable and of the kind `topic`.
 
 use super::link::{Link, Live};
 use super::publisher::{Post, Publisher};
 use super::taking::plain;
 use super::{ANSWER_LOST, properties, wait};
+use crate::queue::is_topic;
 use crate::url::{BrokerError, Options, Place};
 use base::{Deadline, Moment};
 use futures_util::StreamExt as _;
@@ -15,7 +17,8 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Consumer, ExchangeKind};
 use offload::queue::{Bus, Heard, Message, QueueError, Waiting};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -30,7 +33,8 @@ pub struct RabbitBus {
     says: Link,
     hears: Link,
     publisher: Publisher,
-    exchange: ShortString,
+    /// The connection by which the exchange of a topic was last declared for those who say something.
+    declared: Mutex<HashMap<String, u64>>,
     ears: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Ear>>>>,
 }
 
@@ -54,12 +58,15 @@ impl RabbitBus {
             says: Link::new(place, options, "says")?,
             hears: Link::new(place, options, "hears")?,
             publisher: Publisher::default(),
-            exchange: format!("fleetfoot.{}.events", options.queue).into(),
+            declared: Mutex::default(),
             ears: Mutex::default(),
         })
     }
 
     async fn say(&self, topic: &str, event: Message, by: Duration) -> Result<(), QueueError> {
+        if !is_topic(topic) {
+            return Err(self.says.refused(format!("{topic:?} is no topic")));
+        }
         let by = Deadline::after(Moment::now(), by);
         let left = || by.left(Moment::now());
         let prepared = timeout(left(), async {
@@ -67,16 +74,18 @@ impl RabbitBus {
             if let Some(why) = self.says.blocked() {
                 return Err(self.says.full(why));
             }
-            self.declare(&live, &self.says).await?;
+            if self.declared().get(topic) != Some(&live.number) {
+                self.declare(topic, &live, &self.says).await?;
+                self.declared().insert(topic.to_owned(), live.number);
+            }
             self.publisher.of(&live, &self.says).await
         });
         let late = || self.says.away("it is not ready");
         let posts = prepared.await.unwrap_or_else(|_| Err(late()))?;
         let (answer, told) = oneshot::channel();
         let post = Post {
-            exchange: self.exchange.clone(),
-            routing_key: ShortString::try_new(topic)
-                .map_err(|error| self.says.refused(error.to_string()))?,
+            exchange: short(topic, &self.says)?,
+            routing_key: short(topic, &self.says)?,
             mandatory: false,
             properties: properties(&event).map_err(|why| self.says.refused(why))?,
             payload: event.payload,
@@ -89,15 +98,27 @@ impl RabbitBus {
         }
     }
 
-    async fn declare(&self, live: &Live, link: &Link) -> Result<(), QueueError> {
+    fn declared(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn declare(&self, topic: &str, live: &Live, link: &Link) -> Result<(), QueueError> {
         let failed = |error: lapin::Error| link.away(error.to_string());
-        let channel = live.connection.create_channel().await.map_err(failed)?;
-        let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        let (exchange, table) = (self.exchange.clone(), FieldTable::default());
-        let declared = channel.exchange_declare(exchange, ExchangeKind::Topic, options, table);
-        declared.await.map_err(|error| link.refused(error.to_string()))?;
-        let _ = channel.close(200, "bye".into()).await;
-        Ok(())
+        let there = ExchangeDeclareOptions { passive: true, ..Default::default() };
+        let made = ExchangeDeclareOptions { durable: true, ..Default::default() };
+        let mut last = Ok(());
+        // A question that is answered with no costs its channel.
+        for options in [there, made] {
+            let channel = live.connection.create_channel().await.map_err(failed)?;
+            let (exchange, table) = (short(topic, link)?, FieldTable::default());
+            let declared = channel.exchange_declare(exchange, ExchangeKind::Topic, options, table);
+            last = declared.await.map_err(|error| link.refused(error.to_string()));
+            if last.is_ok() {
+                let _ = channel.close(200, "bye".into()).await;
+                break;
+            }
+        }
+        last
     }
 
     async fn next(&self, topic: &str) -> Heard {
@@ -133,14 +154,13 @@ impl RabbitBus {
 
     async fn listen(&self, topic: &str) -> Result<Consumer, QueueError> {
         let live = self.hears.up(LISTEN_TIME).await?;
-        self.declare(&live, &self.hears).await?;
+        self.declare(topic, &live, &self.hears).await?;
         let failed = |error: lapin::Error| self.hears.away(error.to_string());
         let channel = live.connection.create_channel().await.map_err(failed)?;
         let options = QueueDeclareOptions::exclusive().auto_delete();
         let queue = channel.queue_declare("".into(), options, FieldTable::default()).await;
         let queue = queue.map_err(failed)?.name().clone();
-        let (exchange, key) = (self.exchange.clone(), ShortString::try_new(topic));
-        let key = key.map_err(|error| self.hears.refused(error.to_string()))?;
+        let (exchange, key) = (short(topic, &self.hears)?, "#".into());
         let bind = QueueBindOptions::default();
         let bound = channel.queue_bind(queue.clone(), exchange, key, bind, FieldTable::default());
         bound.await.map_err(failed)?;
@@ -149,6 +169,10 @@ impl RabbitBus {
             channel.basic_consume(queue, "".into(), options, FieldTable::default()).await;
         consumer.map_err(failed)
     }
+}
+
+fn short(topic: &str, link: &Link) -> Result<ShortString, QueueError> {
+    ShortString::try_new(topic).map_err(|error| link.refused(error.to_string()))
 }
 
 impl Bus for RabbitBus {

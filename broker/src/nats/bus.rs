@@ -1,4 +1,4 @@
-//! Core NATS as a bus: events on `fleetfoot.<name>.events.<topic>`, to whoever listens now.
+//! Core NATS as a bus: a topic is a subject, so that others publish and hear there, too.
 //!
 //! NATS keeps no events. What was published while a listener was disconnected is gone, and so is what
 //! overflowed its buffer: both are a gap, told when it listens again.
@@ -6,6 +6,7 @@
 use super::KEY;
 use super::link::Link;
 use super::taking::plain;
+use crate::queue::is_topic;
 use crate::text::{escape, one_line};
 use crate::url::{BrokerError, Options, Place};
 use async_nats::{HeaderMap, Subscriber};
@@ -22,7 +23,6 @@ const REST: Duration = Duration::from_millis(200);
 /// A bus on NATS.
 pub struct NatsBus {
     link: Link,
-    prefix: String,
     ears: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Ear>>>>,
 }
 
@@ -45,11 +45,14 @@ impl NatsBus {
     /// What is wrong with the URL.
     pub fn new(place: &Place, options: &Options) -> Result<Self, BrokerError> {
         let link = Link::new(place, options)?;
-        let prefix = format!("fleetfoot.{}.events", options.queue);
-        Ok(Self { link, prefix, ears: Mutex::default() })
+        Ok(Self { link, ears: Mutex::default() })
     }
 
     async fn say(&self, topic: &str, event: Message) -> Result<(), QueueError> {
+        if !is_topic(topic) {
+            let (queue, why) = (self.link.name.clone(), format!("{topic:?} is no topic"));
+            return Err(QueueError::Refused { queue, why });
+        }
         let client = self.link.connected(Duration::MAX).await?;
         let bytes = event.payload.len();
         let max = client.max_payload();
@@ -61,8 +64,7 @@ impl NatsBus {
         for (name, value) in &event.fields {
             headers.insert(*name, one_line(value));
         }
-        let subject = format!("{}.{topic}", self.prefix);
-        let sent = client.publish_with_headers(subject, headers, event.payload).await;
+        let sent = client.publish_with_headers(topic.to_owned(), headers, event.payload).await;
         match sent {
             Ok(()) => self.link.round(client).await,
             Err(error) if error.kind() == async_nats::PublishErrorKind::MaxPayloadExceeded => {
@@ -98,7 +100,7 @@ impl NatsBus {
             self.link.up(client).await;
             let gaps = self.link.gaps(client);
             if ear.subscriber.is_none() {
-                let subscribed = client.subscribe(format!("{}.{topic}", self.prefix)).await;
+                let subscribed = client.subscribe(topic.to_owned()).await;
                 ear.subscriber =
                     Some(subscribed.map_err(|error| self.link.away(error.to_string()))?);
             }
@@ -117,13 +119,13 @@ impl NatsBus {
         tokio::select! {
             biased;
             why = self.link.gap(client, ear.told) => ear.deaf = Some(why),
-            event = subscriber.next() => match event {
-                Some(event) => return Ok(Some(Heard::Event(plain(event)))),
-                None => {
-                    ear.subscriber = None;
-                    ear.deaf = Some("the subscription ended".to_owned());
+            event = subscriber.next() => {
+                if let Some(event) = event {
+                    return Ok(Some(Heard::Event(plain(event))));
                 }
-            },
+                ear.subscriber = None;
+                ear.deaf = Some("the subscription ended".to_owned());
+            }
         }
         Ok(None)
     }

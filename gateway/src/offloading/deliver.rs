@@ -6,11 +6,11 @@
 
 use super::{answer_bytes, fields};
 use crate::depart::http_date;
+use crate::events;
 use crate::forward;
 use crate::house::House;
-use crate::path::Exchange;
 use base::{
-    Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall,
+    Deadline, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall,
 };
 use bytes::Bytes;
 use monitor::Facts;
@@ -19,8 +19,9 @@ use monitor::trace::{self, Trace};
 use offload::book::Tried;
 use offload::engine::{Engine, Parcel};
 use offload::figures;
-use offload::job::{JobId, Reason};
+use offload::job::Reason;
 use offload::record::{self, Record, Summary};
+use offload::settings::Publish;
 use service::settings::Class;
 use service::{Answered, Ask};
 use std::future::poll_fn;
@@ -99,7 +100,21 @@ async fn try_once(
     let trace = continued(house, &mut head);
     mark(&mut head, summary, parcel);
     let body = parcel.request.slice(length..);
-    ask(house, engine, at, (head, body), trace, summary).await
+    let publishes = publishes(house, summary).map(|what| (what, head.clone()));
+    let came = ask(house, engine, at, (head, body), trace, summary).await;
+    if let (Some((what, head)), Tried::Answered { status, .. }) = (publishes, &came.tried) {
+        // However often it is tried or replayed, it happened once.
+        let cause = if summary.replay { summary.origin } else { summary.id };
+        events::publish(house, what, &head, *status, &cause.to_string());
+    }
+    came
+}
+
+/// What the route of a job publishes, if it does and is still there.
+fn publishes<'a>(house: &'a House, summary: &Summary<'_>) -> Option<(usize, &'a Publish)> {
+    let mut routes = house.snapshot.settings.routes.iter().enumerate();
+    let (index, route) = routes.find(|(_, route)| route.name == summary.route)?;
+    Some((index, route.publish.as_ref()?))
 }
 
 /// Fields that are added to a request beside those that its client may send.
@@ -235,23 +250,5 @@ const fn reason(kind: FaultKind) -> Reason {
         K::FirstByteTimeout | K::TotalTimeout | K::DeadlineShort => Reason::Timeout,
         K::ServerClosed | K::BadResponse | K::ResponseCut => Reason::BadAnswer,
         _ => Reason::Unreachable,
-    }
-}
-
-/// Asks the gateway that accepted a job.
-///
-/// # Errors
-/// `NoJob`: nobody knows that gateway.
-pub async fn elsewhere(
-    _house: &Rc<House>,
-    engine: &Engine,
-    _exchange: &mut Exchange<'_>,
-    id: JobId,
-) -> Result<Response, Fault> {
-    let peers = &engine.settings().peers;
-    let known = peers.iter().find(|peer| offload::job::Node::named(&peer.name) == id.node());
-    match known {
-        None => Err(Fault::new(FaultKind::NoJob, "the gateway that accepted this job is unknown")),
-        Some(_) => Err(Fault::new(FaultKind::NoJob, "not asked yet")),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::house::House;
 use crate::path::Exchange;
-use base::{Fault, FaultKind};
+use base::{Fault, FaultKind, RequestHead};
 use xxhash_rust::xxh3::Xxh3;
 
 /// What stands for a template filled with what a request says; 0 for an empty one.
@@ -30,13 +30,36 @@ pub fn hash(house: &House, exchange: &Exchange<'_>, template: &str) -> Result<u6
     Ok(hasher.digest().max(1))
 }
 
-fn value<'a>(house: &'a House, exchange: &'a Exchange<'_>, name: &str) -> Option<&'a [u8]> {
-    if let Some(field) = name.strip_prefix("header.") {
-        return exchange.head.fields.find(field.as_bytes());
+/// A template filled with what a request of the route at `index` says; `None`: it names something that
+/// is not there.
+pub fn fill(house: &House, (head, index): (&RequestHead, usize), template: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, behind)) = rest.split_once('{') {
+        let (name, after) = behind.split_once('}')?;
+        text.push_str(before);
+        text.push_str(&String::from_utf8_lossy(of_head(house, head, index, name)?));
+        rest = after;
     }
-    let target = exchange.head.target_received();
+    text.push_str(rest);
+    Some(text)
+}
+
+fn value<'a>(house: &'a House, exchange: &'a Exchange<'_>, name: &str) -> Option<&'a [u8]> {
+    of_head(house, &exchange.head, usize::from(exchange.facts.route?), name)
+}
+
+fn of_head<'a>(
+    house: &'a House,
+    head: &'a RequestHead,
+    index: usize,
+    name: &str,
+) -> Option<&'a [u8]> {
+    if let Some(field) = name.strip_prefix("header.") {
+        return head.fields.find(field.as_bytes());
+    }
+    let target = head.target_received();
     let path = target.split(|&b| b == b'?').next().unwrap_or_default();
-    let index = usize::from(exchange.facts.route?);
     let mut all = house.snapshot.router.parameters(index, path);
     all.find(|(parameter, _)| *parameter == name).map(|(_, value)| value)
 }

@@ -17,6 +17,7 @@ mod upgrade;
 
 // What keeps it alive.
 mod bench;
+mod callbacks;
 mod command_line;
 mod discovery;
 mod drain;
