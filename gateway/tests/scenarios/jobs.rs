@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-const DIES_AT_ONCE: &str = "retry = { tries = 1 }";
-const RETRIES_LATER: &str = "retry = { tries = 5, backoff = \"1h\", backoff_max = \"1h\" }";
+/// With a status that says nothing bad of the service as a whole: else it would be left in peace.
+const DIES_AT_ONCE: &str = "retry = { tries = 1, statuses = [418] }";
+const RETRIES_LATER: &str =
+    "retry = { tries = 5, statuses = [418], backoff = \"1h\", backoff_max = \"1h\" }";
 
 /// A gateway whose every POST is offloaded, the folder of its store, and its settings.
 fn offloading(origin: &Origin, queue: &str) -> (Gateway, Folder, Text) {
@@ -30,7 +32,7 @@ fn ill() -> (Origin, Arc<AtomicBool>) {
     let well = Arc::new(AtomicBool::new(false));
     let is_well = Arc::clone(&well);
     let origin = Origin::play(move |_| {
-        let line = if is_well.load(Relaxed) { "200 OK" } else { "503 Service Unavailable" };
+        let line = if is_well.load(Relaxed) { "200 OK" } else { "418 Unwell" };
         answer(&format!("HTTP/1.1 {line}\r\nSet-Cookie: sid=SECRET\r\nContent-Length: 0\r\n\r\n"))
     });
     (origin, well)
@@ -160,7 +162,7 @@ fn one_is_told_whole_without_secrets() {
     let told = becomes(&gateway, &token, "dead");
     let text = told.to_string();
     assert!(!text.contains("SECRET"), "{text}");
-    assert_eq!((told["reason"].as_str(), told["status"].as_u64()), (Some("status"), Some(503)));
+    assert_eq!((told["reason"].as_str(), told["status"].as_u64()), (Some("status"), Some(418)));
     assert_eq!((told["service"].as_str(), told["queue"].as_str()), (Some("shop"), Some("default")));
     let request = &told["request"];
     assert_eq!(
@@ -175,7 +177,7 @@ fn one_is_told_whole_without_secrets() {
         let known = request["fields"].as_object().is_some_and(|fields| fields.contains_key(name));
         assert!(known && request["fields"][name].is_null(), "{name}: {request}");
     }
-    assert_eq!(told["answer"]["status"], 503);
+    assert_eq!(told["answer"]["status"], 418);
     // By its UUID as by its token; and for people.
     let id = told["id"].as_str().expect("an id");
     assert_eq!(get(&gateway, &format!("/jobs/{id}")), told);
@@ -193,7 +195,7 @@ fn a_job_that_waits_for_its_next_try_is_made_due() {
     let (gateway, _store, _) = offloading(&origin, RETRIES_LATER);
     let token = post(&gateway, "/a", "");
     let told = becomes(&gateway, &token, "scheduled");
-    assert_eq!((told["reason"].as_str(), told["status"].as_u64()), (Some("status"), Some(503)));
+    assert_eq!((told["reason"].as_str(), told["status"].as_u64()), (Some("status"), Some(418)));
     well.store(true, Relaxed);
     let retried = jobs(&gateway, &["retry", &token]);
     assert_eq!((retried.code, retried.stdout.as_str()), (Some(0), "due now\n"), "{retried:?}");
