@@ -338,7 +338,7 @@ impl Cold {
         all().map_err(|source| self.failed(source))
     }
 
-    /// How many jobs of each queue are dead.
+    /// How many jobs of each queue are dead and were not replayed.
     ///
     /// # Errors
     /// SQLite's.
@@ -346,7 +346,8 @@ impl Cold {
         let reader = self.reader();
         let count = || -> rusqlite::Result<Vec<(String, u64)>> {
             let mut count = reader.prepare_cached(
-                "SELECT queue, count(*) FROM over WHERE state = 5 GROUP BY queue",
+                "SELECT queue, count(*) FROM over WHERE state = 5 AND replayed IS NULL
+                 GROUP BY queue",
             )?;
             let rows = count.query_map([], |row| {
                 Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)))

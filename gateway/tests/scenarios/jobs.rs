@@ -265,6 +265,8 @@ fn dead_jobs_are_replayed_each_once() {
     };
     wait_until("all to be over", || count("succeeded") == 150);
     assert_eq!((count("dead"), count("queued")), (151, 0));
+    let left = get(&gateway, "/jobs/dead");
+    assert_eq!(left["jobs"].as_array().map(Vec::len), Some(0), "{left}");
     assert_eq!(origin.requests().len(), 301);
     // A service knows every try of the same by the same name.
     let key = |n: usize| origin.request(n).head.one("idempotency-key").map(str::to_owned);
