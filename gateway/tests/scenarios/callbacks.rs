@@ -26,7 +26,7 @@ fn before(service: &Origin, callback: &str, rules: &str) -> Gateway {
         &Text::to(&[service.address()])
             .takes("/mail")
             .route(&format!("offload = {{ callback = {callback} }}"))
-            .rest(&format!("[offload]\nstore = \"jobs\"\nfree_min = 0\n{rules}")),
+            .rest(&format!("[offload]\nstore = \"jobs\"\nfree_min = \"0 B\"\n{rules}")),
     )
 }
 
