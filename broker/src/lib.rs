@@ -4,17 +4,26 @@
 //! broker's clients get wrong by default, put right once: confirms that are awaited, acknowledgements
 //! that arrive, calls that end in time, and links that come back by themselves.
 //!
-//! - [`url`]: which broker a URL means.
-//! - [`amqp`]: `RabbitMQ`.
-//! - [`nats`]: NATS `JetStream`.
-//! - [`backoff`], [`text`] and [`queue`]: pauses between attempts, text in headers, errors of batches:
-//!   for all.
+//! - [`url`] knows which broker a URL means.
+//! - [`amqp`] is `RabbitMQ`, [`nats`] is NATS with `JetStream`, [`kafka`] Kafka (the feature of that
+//!   name), [`sqs`] AWS SQS, [`pubsub`] Google Pub/Sub.
+//! - [`backoff`], [`text`] and [`queue`] are for all: pauses between attempts, text in headers, errors of
+//!   batches.
 
 pub mod amqp;
 pub mod backoff;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod nats;
+pub mod pubsub;
 pub mod queue;
+pub mod sqs;
 pub mod text;
 pub mod url;
+
+mod base64;
+mod percent;
+mod pull;
+mod web;
 
 pub use url::{BrokerError, Options, open, open_bus};

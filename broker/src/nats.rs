@@ -66,6 +66,8 @@ impl Nats {
         if timeout(READY_TIME / 2, self.link.up(client)).await.is_err() {
             self.link.connected(Duration::ZERO).await?;
         }
+        // What was there may be gone, or be another.
+        self.stream.forget();
         let made = timeout(READY_TIME / 2, self.stream.make(client, &self.link));
         let made = made.await.map_err(|_| self.link.away("making the stream took too long"))?;
         made.map(|made| made.warnings.clone())

@@ -3,7 +3,9 @@
 //! Opening checks the words and touches no network: what must exist there is made by
 //! [`Queue::ready`]. Errors and names never show a secret.
 
-use crate::{amqp, nats};
+#[cfg(feature = "kafka")]
+use crate::kafka;
+use crate::{amqp, nats, pubsub, sqs};
 use offload::queue::{Bus, Queue};
 use std::fmt;
 use std::path::PathBuf;
@@ -43,7 +45,7 @@ impl Options {
             queue: queue.to_owned(),
             held_max: 1000,
             waiting_max: None,
-            lease: Duration::from_secs(60),
+            lease: Duration::from_mins(1),
             trust: None,
         }
     }
@@ -95,6 +97,12 @@ pub fn open(url: &str, options: &Options) -> Result<Arc<dyn Queue>, BrokerError>
     match place.scheme.as_str() {
         "amqp" | "amqps" => Ok(Arc::new(amqp::Rabbit::new(&place, options)?)),
         "nats" | "tls+nats" => Ok(Arc::new(nats::Nats::new(&place, options)?)),
+        "sqs" => Ok(Arc::new(sqs::Sqs::new(&place, options)?)),
+        "pubsub" => Ok(Arc::new(pubsub::PubSub::new(&place, options)?)),
+        #[cfg(feature = "kafka")]
+        "kafka" | "kafkas" => Ok(Arc::new(kafka::Kafka::new(&place, options)?)),
+        #[cfg(not(feature = "kafka"))]
+        "kafka" | "kafkas" => Err(without_kafka(&place)),
         _ => Err(BrokerError::UnknownScheme { scheme: place.scheme }),
     }
 }
@@ -108,8 +116,22 @@ pub fn open_bus(url: &str, options: &Options) -> Result<Arc<dyn Bus>, BrokerErro
     match place.scheme.as_str() {
         "amqp" | "amqps" => Ok(Arc::new(amqp::RabbitBus::new(&place, options)?)),
         "nats" | "tls+nats" => Ok(Arc::new(nats::NatsBus::new(&place, options)?)),
+        "sqs" | "pubsub" => Err(BrokerError::Unsupported {
+            url: place.to_string(),
+            why: "it carries queues here, and no events: use RabbitMQ, NATS or Kafka for them",
+        }),
+        #[cfg(feature = "kafka")]
+        "kafka" | "kafkas" => Ok(Arc::new(kafka::KafkaBus::new(&place, options)?)),
+        #[cfg(not(feature = "kafka"))]
+        "kafka" | "kafkas" => Err(without_kafka(&place)),
         _ => Err(BrokerError::UnknownScheme { scheme: place.scheme }),
     }
+}
+
+#[cfg(not(feature = "kafka"))]
+fn without_kafka(place: &Place) -> BrokerError {
+    let why = "this binary was built without the feature `kafka` of the crate `broker`";
+    BrokerError::Unsupported { url: place.to_string(), why }
 }
 
 fn checked(url: &str, options: &Options) -> Result<Place, BrokerError> {

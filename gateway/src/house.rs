@@ -4,6 +4,7 @@
 //! settings from start to end whatever is reloaded meanwhile.
 
 use crate::events::Buses;
+use crate::offloading;
 use crate::offloading::carry::Carriers;
 use crate::rates::Rates;
 use crate::route::Router;
@@ -125,11 +126,12 @@ impl Snapshot {
     /// # Errors
     /// What could not be had.
     pub fn new(
-        settings: Settings,
+        mut settings: Settings,
         cache: Arc<Cache>,
         (offload, carriers): (Option<Arc<Engine>>, Arc<Carriers>),
         before: Option<&Self>,
     ) -> Result<Self, NotReady> {
+        offloading::peer::add(&mut settings);
         let now = Moment::now();
         let known = |name: &str| {
             let mut all = before?.services.iter();

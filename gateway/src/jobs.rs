@@ -17,7 +17,9 @@
 //! mistake, `remedy` what to do.
 
 pub mod asked;
+pub mod figures;
 pub mod list;
+pub mod live;
 pub mod one;
 pub mod replay;
 

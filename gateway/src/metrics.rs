@@ -80,7 +80,11 @@ pub fn told(gateway: &Gateway) -> Vec<Told> {
         snapshot.log_failed.load(Ordering::Relaxed),
     ));
     let exemplars = exemplars(&gateway.reporter);
-    expose::gather(&gateway.ledgers(), families, gateway.house(), &exemplars)
+    let mut told = expose::gather(&gateway.ledgers(), families, gateway.house(), &exemplars);
+    if let Some(engine) = &snapshot.offload {
+        told.extend(crate::jobs::figures::told(engine, now));
+    }
+    told
 }
 
 /// Exchanges that were kept, by their route.

@@ -16,6 +16,7 @@ pub mod carry;
 pub mod deliver;
 mod fields;
 mod name;
+pub mod peer;
 mod prefer;
 pub mod resource;
 pub mod template;

@@ -69,13 +69,21 @@ fn compare(log: &mut Log, path: &Path, records: usize, batches: u64) {
 }
 
 fn tell(what: &str, records: usize, times: &[Duration]) {
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    let at = |thousandths: usize| times[(times.len() - 1) * thousandths / 1_000];
     let all: Duration = times.iter().sum();
     let rate = times.len() as f64 * records as f64 / all.as_secs_f64();
-    let (p50, p99, p999, most) = (at(0.5), at(0.99), at(0.999), at(1.0));
+    let (p50, p99, p999, most) = (at(500), at(990), at(999), at(1_000));
     println!(
         "{what}: {rate:.0} records/s; batch p50 {p50:?} p99 {p99:?} p99.9 {p999:?} max {most:?}"
     );
+}
+
+/// Lets the system forget what it has of the files.
+fn forget(path: &Path) {
+    for file in std::fs::read_dir(path).expect("it is there").flatten() {
+        let file = std::fs::File::open(file.path()).expect("it can be read");
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("it forgets");
+    }
 }
 
 fn main() {
@@ -101,6 +109,10 @@ fn main() {
         // The last hints are written when nothing else is to be done.
         log.keeper().prepare().expect("there is room");
     }
+    forget(path);
+    let (log, recovered, time) = open(path, |_| ());
+    println!("open without cached pages: {} records: {time:?}", recovered.records);
+    drop(log);
     for file in std::fs::read_dir(path).expect("it is there").flatten() {
         if file.path().extension().is_some_and(|kind| kind == "hint") {
             std::fs::remove_file(file.path()).expect("it can be removed");

@@ -12,10 +12,12 @@
 //! records and clocks that go back.
 
 mod claims;
+mod debounce;
 mod doors;
 mod facts;
 mod line;
 mod looks;
+mod moves;
 mod orders;
 mod queues;
 mod slots;
@@ -141,7 +143,7 @@ impl Book {
 }
 
 #[cfg(test)]
-use check::check as facts_check;
+pub(crate) use check::check as facts_check;
 
 #[cfg(test)]
 mod check;

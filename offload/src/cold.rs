@@ -206,8 +206,12 @@ impl Cold {
                         (job.replayed != JobId::NONE).then_some(job.replayed.0),
                     ])?;
                 }
-                let mut put =
-                    all.prepare_cached("INSERT OR REPLACE INTO claims VALUES (?,?,?,?)")?;
+                // A name that has ended may be another job's by now, whose end came first.
+                let mut put = all.prepare_cached(
+                    "INSERT INTO claims VALUES (?,?,?,?) ON CONFLICT (claim) DO UPDATE SET
+                         print = excluded.print, id = excluded.id, until = excluded.until
+                     WHERE excluded.id >= id",
+                )?;
                 for claim in claims {
                     put.execute(params![
                         claim.claim.to_be_bytes(),
@@ -497,6 +501,21 @@ mod tests {
         assert_eq!(cold.sweep(Wall(100), 9).unwrap(), 1);
         assert_eq!(cold.get(jobs[1].id).unwrap().as_ref(), Some(&jobs[1]));
         assert!(cold.forget(jobs[1].id).unwrap() && !cold.forget(jobs[1].id).unwrap());
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_name_is_the_latest_jobs_whoever_ends_first() {
+        let directory = directory("name");
+        let cold = Cold::open(&directory).unwrap();
+        let claim = |n, until| Claim { claim: 7, print: n, id: JobId([n as u8; 16]), until };
+        let (first, second) = (claim(1, Wall(10)), claim(2, Wall(90)));
+        for written in [first, second, first] {
+            cold.write(&[], &[written], (0, 0)).unwrap();
+        }
+        let mut claims = Vec::new();
+        cold.claims(Wall(0), |claim| claims.push(claim)).unwrap();
+        assert_eq!(claims, [second]);
         std::fs::remove_dir_all(directory).unwrap();
     }
 

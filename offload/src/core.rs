@@ -1,7 +1,7 @@
 //! One turn of the queue in the log: what was asked and what is due becomes one batch of records,
 //! is made durable, and only then is true.
 //!
-//! No thread, no clock, no network: the [`engine`](crate::engine) gives it time and acts on its
+//! No thread, no network, and no clock but to tell how long the disk took: the [`engine`](crate::engine) gives it time and acts on its
 //! [`Effects`]; a simulation does the same with a disk that fails. The order of a turn:
 //!
 //! 1. jobs whose turn it is are marked, those that are over by themselves are ended;
@@ -21,11 +21,13 @@ use crate::book::{
 use crate::callback;
 use crate::cold::{Claim, Over};
 use crate::job::{JobId, Node, Reason, State};
-use crate::log::{Disk, Entry, Log, LogError, Options, Position, Reader, Recovered};
+use crate::log::{
+    Disk, Entry, Log, LogError, Options, Position, ReadError, Reader, Record as Whole, Recovered,
+};
 use crate::record::{self, Record, Summary};
 use crate::settings::{Queue, Settings};
-use base::Wall;
-use std::collections::{HashMap, HashSet, VecDeque};
+use base::{Moment, Wall};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -61,6 +63,8 @@ pub struct New {
     pub origin: JobId,
     /// Is it a replay?
     pub replay: bool,
+    /// When it was asked for, where somebody wants to know how long that took.
+    pub asked: Option<Moment>,
 }
 
 /// What became of a request on its way in.
@@ -179,6 +183,10 @@ pub struct Effects {
     pub accepted: usize,
     /// Records written.
     pub written: usize,
+    /// When those were asked for that are accepted now.
+    pub asked: Vec<Moment>,
+    /// How long it took to make the last batch durable.
+    pub appended: Option<Duration>,
     /// Who waits for an answer, and for what.
     answers: Vec<(oneshot::Sender<Accepted>, Accepted)>,
     cancelled: Vec<(oneshot::Sender<Cancelled>, Cancelled)>,
@@ -187,8 +195,15 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Tells everybody who waits.
+    /// What those are told who wanted a request to be kept, until they are told.
+    pub fn answered(&self) -> impl Iterator<Item = &Accepted> {
+        self.answers.iter().map(|(_, answer)| answer)
+    }
+
+    /// Tells everybody who waits; what was counted begins anew.
     pub fn tell(&mut self) {
+        (self.accepted, self.written, self.appended) = (0, 0, None);
+        self.asked.clear();
         for (reply, answer) in self.answers.drain(..) {
             let _gone = reply.send(answer);
         }
@@ -239,7 +254,7 @@ struct Line {
 
 /// What is to happen when a record is durable.
 enum Then {
-    Accepted(oneshot::Sender<Accepted>),
+    Accepted(oneshot::Sender<Accepted>, Option<Moment>),
     Begun(Picked),
     Noted(Option<oneshot::Sender<()>>),
     Cancelled(oneshot::Sender<Cancelled>),
@@ -252,6 +267,8 @@ struct Batch {
     summaries: Vec<u8>,
     lines: Vec<Line>,
     bytes: usize,
+    /// With so many bytes it is full.
+    bytes_max: usize,
     jobs: HashSet<JobId>,
 }
 
@@ -266,7 +283,7 @@ impl Batch {
     }
 
     fn is_full(&self) -> bool {
-        self.lines.len() >= BATCH_RECORDS_MAX || self.bytes >= BATCH_BYTES_MAX
+        self.lines.len() >= BATCH_RECORDS_MAX || self.bytes >= self.bytes_max
     }
 
     fn record(&self, line: &Line) -> Record<'_> {
@@ -290,6 +307,44 @@ pub struct Core<D: Disk> {
     /// What the disk had no room for although it must be written.
     stuck: Batch,
     positions: Vec<Position>,
+    /// Below so many bytes of log nothing is carried.
+    carry_from: u64,
+    /// What the store needs of the log.
+    unstored: Unstored,
+}
+
+/// Jobs that are over and not in the store yet: the store reads their first records, so these stay,
+/// although the jobs live no more.
+#[derive(Default)]
+struct Unstored {
+    /// Where their ends are, and in which segments their first records; in the order of the log.
+    ends: VecDeque<((u32, u32), u32)>,
+    /// How many have their first record in a segment.
+    firsts: BTreeMap<u32, usize>,
+}
+
+impl Unstored {
+    fn add(&mut self, job: &Ended) {
+        let (first, end) = (job.accepted.segment, (job.ended.segment, job.ended.offset));
+        self.ends.push_back((end, first));
+        *self.firsts.entry(first).or_default() += 1;
+    }
+
+    /// The store has all up to here; the oldest segment that it needs yet.
+    fn oldest(&mut self, applied: Option<(u32, u32)>) -> Option<u32> {
+        while let Some(&(end, first)) = self.ends.front()
+            && applied.is_some_and(|applied| end <= applied)
+        {
+            self.ends.pop_front();
+            if let Some(count) = self.firsts.get_mut(&first) {
+                *count -= 1;
+                if *count == 0 {
+                    self.firsts.remove(&first);
+                }
+            }
+        }
+        self.firsts.keys().next().copied()
+    }
 }
 
 /// What is known of jobs in memory: one lock, so that a job is always in one place or the other.
@@ -349,7 +404,7 @@ impl<D: Disk> Core<D> {
             book.apply(&record, place, false);
         })?;
         found.log = recovered;
-        let core = Self {
+        let mut core = Self {
             reader: log.reader(),
             log,
             keep: settings.keep,
@@ -360,8 +415,16 @@ impl<D: Disk> Core<D> {
             later: VecDeque::new(),
             stuck: Batch::default(),
             positions: Vec::new(),
+            carry_from: CARRY_FROM,
+            unstored: Unstored::default(),
         };
+        found.ended.iter().for_each(|job| core.unstored.add(job));
         Ok((core, found))
+    }
+
+    /// An empty batch. An eighth of a segment at most, so that the last record may take the rest.
+    fn batch(&self) -> Batch {
+        Batch { bytes_max: BATCH_BYTES_MAX.min(self.log.batch_max() / 8), ..Batch::default() }
     }
 
     /// Is there anything left to do at once?
@@ -398,7 +461,7 @@ impl<D: Disk> Core<D> {
                 return Ok(());
             }
         }
-        let mut batch = Batch::default();
+        let mut batch = self.batch();
         {
             let mut held = lock(held);
             let book = &mut held.book;
@@ -557,7 +620,7 @@ impl<D: Disk> Core<D> {
             match book.may_accept(&new.asks(id), now) {
                 Admission::Yes => {
                     let record = Record::Accept(new.summary(id));
-                    batch.push(&record, request, false, Then::Accepted(reply));
+                    batch.push(&record, request, false, Then::Accepted(reply, new.asked));
                     return;
                 }
                 Admission::Coming(_) => {
@@ -579,6 +642,7 @@ impl<D: Disk> Core<D> {
         mut batch: Batch,
         effects: &mut Effects,
     ) -> Result<(), Broken> {
+        let begun = Moment::now();
         let mut appended = self.append(&batch);
         if let Err(LogError::Full { .. }) = appended {
             turn_away(held, &mut batch, effects);
@@ -592,7 +656,11 @@ impl<D: Disk> Core<D> {
             }
             Err(error) => return Err(broke(batch, effects, &error)),
         }
+        if !batch.lines.is_empty() {
+            effects.appended = Some(Moment::now().since(begun));
+        }
         effects.written += batch.lines.len();
+        let over_before = effects.ended.len();
         let mut held = lock(held);
         let lines = std::mem::take(&mut batch.lines);
         for (line, at) in lines.into_iter().zip(&self.positions) {
@@ -601,6 +669,7 @@ impl<D: Disk> Core<D> {
             count(&mut self.live_bytes, &held.book, &record, at);
             apply(&mut held, &record, at, line, effects);
         }
+        effects.ended[over_before..].iter().for_each(|job| self.unstored.add(job));
         Ok(())
     }
 
@@ -649,13 +718,18 @@ impl<D: Disk> Core<D> {
         // Behind the last record in the store there may be ends that are not in it.
         let live = lock(held).book.oldest_segment();
         let stored = applied.map_or(oldest, |(segment, _)| segment);
-        let free = live.unwrap_or(newest).min(stored).min(newest);
+        let needed = self.unstored.oldest(applied).unwrap_or(newest);
+        let free = live.unwrap_or(newest).min(stored).min(needed).min(newest);
         if free > oldest {
             self.log.free_before(free);
             return Ok(true);
         }
         let used = self.log.bytes_used();
-        if oldest >= stored || self.is_stuck() || used < CARRY_FROM || self.live_bytes * 2 > used {
+        if oldest >= stored
+            || self.is_stuck()
+            || used < self.carry_from
+            || self.live_bytes * 2 > used
+        {
             return Ok(false);
         }
         let live = lock(held).book.oldest_live(oldest, CARRY_MAX);
@@ -673,7 +747,7 @@ impl<D: Disk> Core<D> {
         live: &[JobId],
         effects: &mut Effects,
     ) -> Result<(), Broken> {
-        let mut batch = Batch::default();
+        let mut batch = self.batch();
         for id in live {
             let Some(place) = lock(held).book.place(*id) else { continue };
             let read = self.reader.read(position(place), length(place));
@@ -719,7 +793,7 @@ fn turn_away(held: &Mutex<Held>, batch: &mut Batch, effects: &mut Effects) {
         if let Record::Accept(summary) = batch.record(&line) {
             held.book.not_accepted(&asks(&summary));
         }
-        if let Then::Accepted(reply) = line.then {
+        if let Then::Accepted(reply, _) = line.then {
             effects.answers.push((reply, Accepted::DiskFull));
         }
     }
@@ -730,7 +804,9 @@ fn broke(batch: Batch, effects: &mut Effects, error: &LogError) -> Broken {
     let why = error.to_string();
     for line in batch.lines {
         match line.then {
-            Then::Accepted(reply) => effects.answers.push((reply, Accepted::Broken(why.clone()))),
+            Then::Accepted(reply, _) => {
+                effects.answers.push((reply, Accepted::Broken(why.clone())))
+            }
             Then::Cancelled(reply) => effects.cancelled.push((reply, Cancelled::Broken)),
             Then::Hurried(reply) => effects.hurried.push((reply, false)),
             Then::Begun(_) | Then::Noted(_) | Then::Nothing => {}
@@ -768,8 +844,9 @@ fn apply(held: &mut Held, record: &Record<'_>, at: Place, line: Line, effects: &
     held.book.apply(record, at, true);
     effects.changed.push(id);
     match line.then {
-        Then::Accepted(reply) => {
+        Then::Accepted(reply, asked) => {
             effects.accepted += 1;
+            effects.asked.extend(asked);
             effects.answers.push((reply, Accepted::Yes(id)));
         }
         Then::Begun(picked) => effects.begun.push(picked),
@@ -854,6 +931,28 @@ fn place(position: Position, summary_len: usize, bulk_len: usize) -> Place {
     Place { segment, offset, summary_len: summary_len as u32, bulk_len: bulk_len as u32 }
 }
 
+/// Reads a job's first record wherever it lies by now: between a turn and those who read, it may have
+/// been carried, and its old place freed.
+///
+/// # Errors
+/// The log's.
+pub fn fetch<D: Disk>(
+    reader: &Reader<D>,
+    held: &Mutex<Held>,
+    id: JobId,
+    mut at: Place,
+) -> Result<Whole, ReadError> {
+    loop {
+        let read = reader.read(position(at), length(at));
+        let Err(ReadError::Gone) = read else { return read };
+        let now = lock(held).book.place(id);
+        match now.filter(|now| *now != at) {
+            Some(now) => at = now,
+            None => return read,
+        }
+    }
+}
+
 /// Where the log has a record.
 pub fn position(place: Place) -> Position {
     Position { segment: place.segment, offset: place.offset }
@@ -863,3 +962,6 @@ pub fn position(place: Place) -> Position {
 pub fn length(place: Place) -> usize {
     place.summary_len as usize + place.bulk_len as usize
 }
+
+#[cfg(test)]
+mod tests;

@@ -225,11 +225,15 @@ impl Engine {
     }
 
     /// Asks for a request to be kept; answered when it is durable.
-    pub fn accept(&self, new: Box<New>, request: Vec<u8>) -> oneshot::Receiver<Accepted> {
+    pub fn accept(&self, mut new: Box<New>, request: Vec<u8>) -> oneshot::Receiver<Accepted> {
         let (reply, answer) = oneshot::channel();
+        new.asked = Some(Moment::now());
         if let Some(why) = self.shared.closed.get() {
-            let _nobody = reply.send(Accepted::Broken(why.clone()));
+            let broken = Accepted::Broken(why.clone());
+            self.shared.figures.turned_away(&broken);
+            let _nobody = reply.send(broken);
         } else if self.shared.low.load(Ordering::Relaxed) {
+            self.shared.figures.turned_away(&Accepted::DiskFull);
             let _nobody = reply.send(Accepted::DiskFull);
         } else {
             self.shared.ask(Ask::Accept { new, request, reply });
@@ -406,8 +410,12 @@ impl Shared {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Asks the log's thread. When that has ended, whoever waits for an answer finds that none comes.
     fn ask(&self, ask: Ask) {
         let mut inbox = self.inbox();
+        if self.stopped.load(Ordering::Acquire) {
+            return;
+        }
         inbox.asks.push_back(ask);
         let wakes = std::mem::replace(&mut inbox.wakes, true);
         drop(inbox);
@@ -460,7 +468,8 @@ impl Shared {
             let deliver =
                 room && self.hands.get().is_some() && !self.draining.load(Ordering::Relaxed);
             let turned = core.turn(&self.held, &mut asks, (wall, deliver), &mut effects);
-            self.figures.turned(&effects, now);
+            // Whoever waits is told before anything is tidied.
+            self.follow(&mut effects, begun, ended, &mut backlog);
             let mut result = turned;
             if result.is_ok() && now >= tidies {
                 tidies = now + TIDY;
@@ -477,9 +486,9 @@ impl Shared {
                 self.close(&why, &mut asks);
                 return;
             }
-            let behind = core.is_behind() || !asks.is_empty();
-            if stopping && !behind {
-                self.stopped.store(true, Ordering::Release);
+            // Without room on the disk nothing goes on, however much waits, and trying is no use.
+            let behind = !core.is_stuck() && (core.is_behind() || !asks.is_empty());
+            if stopping && !behind && self.has_stopped() {
                 return;
             }
             patience = if behind {
@@ -508,6 +517,7 @@ impl Shared {
         ended: &SyncSender<Ended>,
         backlog: &mut VecDeque<Ended>,
     ) {
+        self.figures.turned(effects, Moment::now());
         effects.tell();
         for job in effects.begun.drain(..) {
             let _stopped = begun.send(job);
@@ -556,11 +566,21 @@ impl Shared {
                     | Ask::Settle(..) => {}
                 }
             }
-            if stopping {
-                self.stopped.store(true, Ordering::Release);
+            if stopping && self.has_stopped() {
                 return;
             }
         }
+    }
+
+    /// Takes nothing more, if nothing waits. Under one lock with [`Shared::ask`], so that no ask is left
+    /// behind whose end somebody waits for.
+    fn has_stopped(&self) -> bool {
+        let inbox = self.inbox();
+        let ends = inbox.asks.is_empty();
+        if ends {
+            self.stopped.store(true, Ordering::Release);
+        }
+        ends
     }
 
     /// A thread that reads what is to be delivered.
@@ -568,7 +588,7 @@ impl Shared {
         loop {
             let next = from.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(Picked { id, place, attempt, hand: handed, .. }) = next else { return };
-            let read = self.reader.read(core::position(place), core::length(place));
+            let read = core::fetch(&self.reader, &self.held, id, place);
             match (read, self.hands.get()) {
                 (Ok(Whole { summary: record, bulk: request }), Some(hands)) => {
                     hands(Parcel { id, attempt, record, request, handed });

@@ -116,12 +116,21 @@ pub struct Counts {
     pub faults: usize,
 }
 
+/// What its client was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Told {
+    /// Nobody has sent it.
+    #[default]
+    Unsent,
+    Nothing,
+    No,
+    Yes,
+}
+
 /// How one job came along.
 #[derive(Clone, Debug, Default)]
 struct Story {
-    offered: bool,
-    refused: bool,
-    accepted: bool,
+    told: Told,
     queue: usize,
     order: u64,
     replay: bool,
@@ -212,14 +221,14 @@ impl Court<'_> {
 
     fn hear(&mut self, at: u64, event: Event) {
         match event {
-            Event::Offered(job) => self.stories.entry(job).or_default().offered = true,
-            Event::Refused(job) => self.stories.entry(job).or_default().refused = true,
+            Event::Offered(job) => self.stories.entry(job).or_default().told = Told::Nothing,
+            Event::Refused(job) => self.stories.entry(job).or_default().told = Told::No,
             Event::Accepted { job, queue, order, replay } => {
                 let faults_before = self.faults;
                 let story = self.stories.entry(job).or_default();
-                if !story.accepted {
+                if story.told != Told::Yes {
                     (story.queue, story.order, story.replay) = (queue, order, replay);
-                    (story.accepted, story.faults_before) = (true, faults_before);
+                    (story.told, story.faults_before) = (Told::Yes, faults_before);
                     if order != 0 && !replay {
                         self.keys.entry(order).or_default().jobs.push(job);
                     }
@@ -250,7 +259,7 @@ impl Court<'_> {
         story.tries += 1;
         let (was_out, is_over) = (story.out, story.end.is_some());
         story.out = true;
-        let is_unknown = story.refused || !(story.accepted || story.offered);
+        let is_unknown = matches!(story.told, Told::Unsent | Told::No);
         let is_twice = story.good_at.is_some();
         let no_fault_since = story.good_at == Some(faults);
         let Story { queue, order, .. } = *story;
@@ -355,13 +364,13 @@ impl Court<'_> {
         let mut lost = Vec::new();
         for (job, story) in &self.stories {
             counts.tries += story.tries;
-            counts.accepted += usize::from(story.accepted);
+            counts.accepted += usize::from(story.told == Told::Yes);
             match story.end {
                 Some((State::Succeeded, _)) => counts.succeeded += 1,
                 Some((State::Dead, _)) => counts.dead += 1,
                 Some((State::Cancelled, _)) => counts.cancelled += 1,
                 Some((State::Expired, _)) => counts.expired += 1,
-                _ if story.accepted => {
+                _ if story.told == Told::Yes => {
                     counts.pending += 1;
                     lost.push(*job);
                 }

@@ -9,8 +9,8 @@
 //! - [`format`]: what segments, batches and records look like.
 //! - [`scan`]: what the bytes of a segment hold, whatever has become of them.
 //! - [`hint`]: the summaries of a full segment once more, so that a start need not read the segment.
-//! - [`recover`]: from files to a log.
-//! - [`pool`]: segments that wait for their use; [`keep`] is the thread that sees to them.
+//! - `recover`: from files to a log; [`recovered`] is what it tells.
+//! - `pool`: segments that wait for their use; [`keep`] is the thread that sees to them.
 //! - [`read`]: records for other threads.
 //!
 //! What always holds: a batch is acknowledged after it is durable, and never before; batches come back
@@ -26,7 +26,8 @@ pub mod keep;
 mod pool;
 pub mod read;
 pub mod real;
-pub mod recover;
+mod recover;
+pub mod recovered;
 pub mod scan;
 pub mod sim;
 #[cfg(test)]
@@ -37,7 +38,7 @@ pub use errors::{LogError, ReadError};
 pub use keep::Keeper;
 pub use read::{Reader, Record};
 pub use real::RealDisk;
-pub use recover::{Quarantined, Recovered, Visit, Why};
+pub use recovered::{Quarantined, Recovered, Visit, Why};
 
 use pool::{Segment, Shared};
 use std::io;
@@ -48,7 +49,8 @@ use std::sync::Arc;
 /// What a log is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of a segment; a batch must fit into one. 16 MiB; a multiple of 512, at least 4 KiB.
+    /// Bytes of a segment; a batch must fit into one. 16 MiB; a multiple of 512 between 4 KiB and
+    /// 1 GiB.
     /// Each segment costs a file descriptor.
     pub segment_bytes: u32,
     /// Most bytes of all files together. Raised to what reserve and spares need, where it is less.
@@ -107,7 +109,7 @@ const BUFFER_KEPT: usize = 1 << 20;
 
 impl<D: Disk> Log<D> {
     /// Opens what is there, or makes it; `each` is shown every record, oldest first. Bulks are not read
-    /// where a segment has its hint.
+    /// where a segment has its hint. What was shown counts when this has returned, and not before.
     ///
     /// # Errors
     /// [`LogError::Locked`] if another process has it, [`LogError::Unusable`] if the directory is not
@@ -122,7 +124,8 @@ impl<D: Disk> Log<D> {
         each: impl FnMut(Position, Visit<'_>),
     ) -> Result<(Self, Recovered), LogError> {
         let bytes = options.segment_bytes;
-        assert!(bytes >= format::SEGMENT_MIN && bytes.is_multiple_of(format::SECTOR));
+        let sizes = format::SEGMENT_MIN..=format::SEGMENT_MAX;
+        assert!(sizes.contains(&bytes) && bytes.is_multiple_of(format::SECTOR));
         recover::open(disk, options, each)
     }
 

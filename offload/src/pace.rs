@@ -144,10 +144,8 @@ impl Pace {
 
     /// One goes, as [`Pace::next`] allowed; is it a probe?
     pub fn take(&mut self, is_replay: bool, now: Wall) -> bool {
-        if is_replay && self.replay_rate.is_some() {
-            self.replay_rate.as_mut().map(|rate| rate.take(now));
-        } else {
-            self.rate.as_mut().map(|rate| rate.take(now));
+        if let Some(rate) = self.bucket_mut(is_replay) {
+            rate.take(now);
         }
         self.enter(is_replay);
         if let Breaker::Open { pause, .. } = self.breaker {
@@ -174,10 +172,8 @@ impl Pace {
 
     /// One that was taken did not go; [`Pace::leave`] follows.
     pub fn untake(&mut self, is_replay: bool, is_probe: bool, now: Wall) {
-        if is_replay && self.replay_rate.is_some() {
-            self.replay_rate.as_mut().map(Bucket::untake);
-        } else {
-            self.rate.as_mut().map(Bucket::untake);
+        if let Some(rate) = self.bucket_mut(is_replay) {
+            rate.untake();
         }
         self.probe_without_news(is_probe, now);
     }
@@ -240,6 +236,11 @@ impl Pace {
             self.limit = (self.limit / 2.0).max(1.0);
             self.steep = self.limit;
         }
+    }
+
+    fn bucket_mut(&mut self, is_replay: bool) -> Option<&mut Bucket> {
+        let own = if is_replay { self.replay_rate.as_mut() } else { None };
+        own.or(self.rate.as_mut())
     }
 
     fn bucket(&self, is_replay: bool) -> Option<&Bucket> {

@@ -18,16 +18,19 @@ pub mod kubernetes;
 pub mod load;
 pub mod memcached;
 pub mod message;
+pub mod moto;
 pub mod names;
 pub mod nats;
 pub mod origin;
 pub mod origin2;
+pub mod pubsub;
 pub mod rabbitmq;
 pub mod reading;
 pub mod redis;
 pub mod server;
 pub mod settings;
 pub mod suite;
+pub mod tansu;
 pub mod transcript;
 pub mod world;
 
@@ -40,14 +43,17 @@ pub use gateway::Gateway;
 pub use kubernetes::Kubernetes;
 pub use memcached::Memcached;
 pub use message::{Field, Head, Request, Response};
+pub use moto::Moto;
 pub use names::Names;
 pub use nats::Nats;
 pub use origin::{Action, Origin};
 pub use origin2::{Origin2, Reply};
+pub use pubsub::PubSub;
 pub use rabbitmq::Rabbitmq;
 pub use redis::Redis;
 pub use server::Server;
 pub use settings::Text;
+pub use tansu::Tansu;
 
 use std::time::Duration;
 

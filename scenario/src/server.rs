@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long a server may take to listen; one that ends at once is not waited for.
-const START_TIME: Duration = Duration::from_secs(60);
+const START_TIME: Duration = Duration::from_mins(1);
 /// How often a port that somebody else took meanwhile is exchanged for another.
 const ATTEMPTS: usize = 5;
 /// Ports are below this, for servers that use the port 10,000 above as well.

@@ -6,6 +6,7 @@ use super::link::{Link, Live};
 use super::publisher::{Post, Publisher};
 use super::taking::plain;
 use super::{ANSWER_LOST, properties, wait};
+use crate::queue::is_topic;
 use crate::url::{BrokerError, Options, Place};
 use base::{Deadline, Moment};
 use futures_util::StreamExt as _;
@@ -16,7 +17,8 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Consumer, ExchangeKind};
 use offload::queue::{Bus, Heard, Message, QueueError, Waiting};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -31,6 +33,8 @@ pub struct RabbitBus {
     says: Link,
     hears: Link,
     publisher: Publisher,
+    /// The connection by which the exchange of a topic was last declared for those who say something.
+    declared: Mutex<HashMap<String, u64>>,
     ears: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Ear>>>>,
 }
 
@@ -54,11 +58,15 @@ impl RabbitBus {
             says: Link::new(place, options, "says")?,
             hears: Link::new(place, options, "hears")?,
             publisher: Publisher::default(),
+            declared: Mutex::default(),
             ears: Mutex::default(),
         })
     }
 
     async fn say(&self, topic: &str, event: Message, by: Duration) -> Result<(), QueueError> {
+        if !is_topic(topic) {
+            return Err(self.says.refused(format!("{topic:?} is no topic")));
+        }
         let by = Deadline::after(Moment::now(), by);
         let left = || by.left(Moment::now());
         let prepared = timeout(left(), async {
@@ -66,7 +74,10 @@ impl RabbitBus {
             if let Some(why) = self.says.blocked() {
                 return Err(self.says.full(why));
             }
-            self.declare(topic, &live, &self.says).await?;
+            if self.declared().get(topic) != Some(&live.number) {
+                self.declare(topic, &live, &self.says).await?;
+                self.declared().insert(topic.to_owned(), live.number);
+            }
             self.publisher.of(&live, &self.says).await
         });
         let late = || self.says.away("it is not ready");
@@ -85,6 +96,10 @@ impl RabbitBus {
             Ok(Err(_)) => Err(self.says.away(ANSWER_LOST)),
             Err(_) => Err(late()),
         }
+    }
+
+    fn declared(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn declare(&self, topic: &str, live: &Live, link: &Link) -> Result<(), QueueError> {

@@ -32,7 +32,7 @@ pub(super) struct Lanes {
     link: Arc<Link>,
     topology: Arc<Topology>,
     held_max: u16,
-    lanes: Mutex<HashMap<Channel, Arc<tokio::sync::Mutex<Lane>>>>,
+    by_channel: Mutex<HashMap<Channel, Arc<tokio::sync::Mutex<Lane>>>>,
     dropped: Dropped,
 }
 
@@ -46,7 +46,7 @@ enum Lane {
     Shut,
     /// By a task: a call that is dropped must not leave a consumer behind that nobody hears.
     Opening(JoinHandle<Result<Open, QueueError>>),
-    Open(Open),
+    Open(Box<Open>),
 }
 
 struct Open {
@@ -58,7 +58,7 @@ struct Open {
 impl Lanes {
     pub(super) fn new(link: Arc<Link>, topology: Arc<Topology>, options: &Options) -> Self {
         let held_max = options.held_max.max(1);
-        Self { link, topology, held_max, lanes: Mutex::default(), dropped: Arc::default() }
+        Self { link, topology, held_max, by_channel: Mutex::default(), dropped: Arc::default() }
     }
 
     pub(super) async fn take(
@@ -71,7 +71,7 @@ impl Lanes {
         let left = || by.left(Moment::now());
         self.give_back_dropped().await;
         let lane = {
-            let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lanes = self.by_channel.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(lanes.entry(channel.clone()).or_default())
         };
         let Ok(mut lane) = timeout(left(), lane.lock()).await else { return Ok(Vec::new()) };
@@ -101,7 +101,8 @@ impl Lanes {
         if let Lane::Opening(opening) = lane {
             let opened = opening.await;
             *lane = Lane::Shut;
-            *lane = Lane::Open(opened.unwrap_or_else(|_| Err(self.link.away("not opened")))?);
+            let opened = opened.unwrap_or_else(|_| Err(self.link.away("not opened")))?;
+            *lane = Lane::Open(Box::new(opened));
         }
         let live = self.link.connected(patience).await?;
         if !matches!(lane, Lane::Open(open) if open.number == live.number) {

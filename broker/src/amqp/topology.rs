@@ -19,6 +19,7 @@ pub(super) struct Topology {
     waiting_max: Option<u64>,
     /// The connection by which they were last declared; 0: none.
     declared_by: AtomicU64,
+    declaring: tokio::sync::Mutex<()>,
 }
 
 impl Topology {
@@ -28,6 +29,7 @@ impl Topology {
             node: options.node.clone(),
             waiting_max: options.waiting_max,
             declared_by: AtomicU64::new(0),
+            declaring: tokio::sync::Mutex::default(),
         }
     }
 
@@ -51,7 +53,13 @@ impl Topology {
         live: &Live,
         link: &Link,
     ) -> Result<Vec<String>, QueueError> {
-        if self.declared_by.load(Ordering::Acquire) == live.number {
+        let declared = || self.declared_by.load(Ordering::Acquire) == live.number;
+        if declared() {
+            return Ok(Vec::new());
+        }
+        // One for all who wait: after a loss they come at once.
+        let _one = self.declaring.lock().await;
+        if declared() {
             return Ok(Vec::new());
         }
         let mut warnings = Vec::new();

@@ -6,6 +6,7 @@
 use super::KEY;
 use super::link::Link;
 use super::taking::plain;
+use crate::queue::is_topic;
 use crate::text::{escape, one_line};
 use crate::url::{BrokerError, Options, Place};
 use async_nats::{HeaderMap, Subscriber};
@@ -48,6 +49,10 @@ impl NatsBus {
     }
 
     async fn say(&self, topic: &str, event: Message) -> Result<(), QueueError> {
+        if !is_topic(topic) {
+            let (queue, why) = (self.link.name.clone(), format!("{topic:?} is no topic"));
+            return Err(QueueError::Refused { queue, why });
+        }
         let client = self.link.connected(Duration::MAX).await?;
         let bytes = event.payload.len();
         let max = client.max_payload();
@@ -114,13 +119,13 @@ impl NatsBus {
         tokio::select! {
             biased;
             why = self.link.gap(client, ear.told) => ear.deaf = Some(why),
-            event = subscriber.next() => match event {
-                Some(event) => return Ok(Some(Heard::Event(plain(event)))),
-                None => {
-                    ear.subscriber = None;
-                    ear.deaf = Some("the subscription ended".to_owned());
+            event = subscriber.next() => {
+                if let Some(event) = event {
+                    return Ok(Some(Heard::Event(plain(event))));
                 }
-            },
+                ear.subscriber = None;
+                ear.deaf = Some("the subscription ended".to_owned());
+            }
         }
         Ok(None)
     }

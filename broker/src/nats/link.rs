@@ -204,11 +204,11 @@ fn listen(heard: &watch::Sender<Heard>, event: &Event) {
     match event {
         Event::Connected => heard.send_modify(|_| {}),
         Event::Disconnected => heard.send_modify(|heard| {
-            heard.why = "the connection was lost".to_owned();
+            "the connection was lost".clone_into(&mut heard.why);
         }),
         Event::SlowConsumer(_) => heard.send_modify(|heard| {
             heard.gaps += 1;
-            heard.why = "events came faster than they were taken".to_owned();
+            "events came faster than they were taken".clone_into(&mut heard.why);
         }),
         other => heard.send_modify(|heard| heard.why = other.to_string()),
     }

@@ -201,6 +201,10 @@ fn differences(wanted: &Config, found: &Config) -> Vec<String> {
     );
     warn(found.discard != DiscardPolicy::New, "drops old messages when it is full (discard `old`)");
     warn(!found.max_age.is_zero(), "drops messages that are too old (`max_age`)");
+    warn(
+        found.max_messages_per_subject != wanted.max_messages_per_subject,
+        "has another bound of messages that wait (`max_msgs_per_subject`) than the settings say",
+    );
     warn(found.no_ack, "answers no publish (`no_ack`)");
     warn(found.num_replicas < wanted.num_replicas, "has fewer replicas than the cluster allows");
     warn(

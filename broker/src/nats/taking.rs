@@ -35,7 +35,7 @@ pub(super) struct Lanes {
     lease: Duration,
     held_max: usize,
     held: Arc<Held>,
-    lanes: Mutex<HashMap<Channel, Arc<tokio::sync::Mutex<Lane>>>>,
+    by_channel: Mutex<HashMap<Channel, Arc<tokio::sync::Mutex<Lane>>>>,
 }
 
 /// A channel as it is taken from. What a call that was dropped has begun stays here.
@@ -68,7 +68,13 @@ impl Held {
 impl Lanes {
     pub(super) fn new(link: Arc<Link>, options: &Options) -> Self {
         let held_max = usize::from(options.held_max);
-        Self { link, lease: options.lease, held_max, held: Arc::default(), lanes: Mutex::default() }
+        Self {
+            link,
+            lease: options.lease,
+            held_max,
+            held: Arc::default(),
+            by_channel: Mutex::default(),
+        }
     }
 
     pub(super) async fn take(
@@ -110,7 +116,7 @@ impl Lanes {
     }
 
     fn lane(&self, channel: &Channel) -> Arc<tokio::sync::Mutex<Lane>> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.by_channel.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(lanes.entry(channel.clone()).or_default())
     }
 
@@ -143,7 +149,7 @@ impl Lanes {
     /// Gives back all that is taken and not acknowledged.
     pub(super) async fn give_back(&self) {
         let lanes: Vec<_> = {
-            let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lanes = self.by_channel.lock().unwrap_or_else(PoisonError::into_inner);
             lanes.drain().map(|(_, lane)| lane).collect()
         };
         let mut replies: Vec<Subject> =
@@ -231,7 +237,11 @@ impl Asking<'_> {
                 rest().await;
                 Err(self.link.away(why))
             }
-            Err(_) => Err(self.link.unknown("it does not answer")),
+            Err(_) => {
+                // Older servers say nothing at all for a consumer that is gone.
+                self.stream.forget();
+                Err(self.link.unknown("it does not answer"))
+            }
         }
     }
 

@@ -5,12 +5,12 @@ use offload::queue::{Channel, QueueError};
 use scenario::{Cable, Nats};
 use std::time::Duration;
 
-struct OnStage {
+pub(crate) struct OnStage {
     server: Nats,
     cable: Cable,
 }
 
-fn stage() -> OnStage {
+pub(crate) fn stage() -> OnStage {
     let server = Nats::start();
     let cable = Cable::to(server.address());
     OnStage { server, cable }
@@ -116,7 +116,7 @@ fn a_stream_that_breaks_the_promise_is_a_warning() {
             name: "fleetfoot-weak".to_owned(),
             subjects: vec!["fleetfoot.weak.>".to_owned()],
             storage: async_nats::jetstream::stream::StorageType::Memory,
-            max_age: Duration::from_secs(60),
+            max_age: Duration::from_mins(1),
             ..Default::default()
         };
         beside(&stage).await.create_stream(config).await.unwrap();

@@ -6,12 +6,12 @@ use offload::queue::{Channel, QueueError};
 use scenario::{Cable, Rabbitmq};
 use std::time::Duration;
 
-struct OnStage {
+pub(crate) struct OnStage {
     server: Rabbitmq,
     cable: Cable,
 }
 
-fn stage() -> OnStage {
+pub(crate) fn stage() -> OnStage {
     let server = Rabbitmq::start();
     let cable = Cable::to(server.address());
     OnStage { server, cable }

@@ -90,6 +90,22 @@ macro_rules! laws {
     };
 }
 
+/// As [`laws!`](crate::laws), for brokers that may be missing: `stage_maker` answers an `Option`.
+#[macro_export]
+macro_rules! laws_where_there {
+    ($stage:path: $($room:ident :: $law:ident),+ $(,)?) => {
+        $(
+            #[test]
+            fn $law() {
+                let Some(mut stage) = $stage() else { return };
+                $crate::suite::play(async {
+                    $crate::suite::$room::$law(&mut stage, stringify!($law)).await;
+                });
+            }
+        )+
+    };
+}
+
 /// Makes one test of many laws on one broker, which must all be kept: `together!(name, stage: …)`.
 #[macro_export]
 macro_rules! together {

@@ -63,6 +63,8 @@ impl From {
 pub const LIMIT: usize = 100;
 /// Most jobs of a page.
 pub const LIMIT_MAX: usize = 1_000;
+/// Most jobs that a replay takes.
+const MOST: usize = 1 << 31;
 /// The longest name of a queue or a route.
 const NAME_BYTES_MAX: usize = 1_024;
 
@@ -161,14 +163,14 @@ pub fn body(text: &[u8], now: Wall) -> Result<(Asked, usize), No> {
         .map_err(|error| No::bad(format!("the body is no JSON: {error}"), remedy))?;
     let object = value.as_object().ok_or_else(|| No::bad("the body is no JSON object", remedy))?;
     let mut asked = Asked { state: Some(State::Dead), ..Asked::default() };
-    let (mut most, mut all, mut chosen) = (usize::MAX, false, false);
+    let (mut most, mut all, mut chosen) = (MOST, false, false);
     for (name, value) in object {
         match (name.as_str(), value) {
             ("all", Value::Bool(yes)) => all = *yes,
             ("all", _) => return Err(No::bad("`all` is no true or false", "send true")),
             ("most", value) => {
                 let number = value.as_u64().and_then(|n| usize::try_from(n).ok());
-                let number = number.filter(|n| *n > 0);
+                let number = number.filter(|n| (1..=MOST).contains(n));
                 most = number.ok_or_else(|| {
                     No::bad("`most` is no number of jobs", "send a whole number, 1 or more")
                 })?;
@@ -315,7 +317,7 @@ mod tests {
         let (chosen, most) = asked(r#"{"queue": "a", "most": 3}"#).expect("legal");
         assert_eq!((chosen.queue.as_deref(), chosen.state), (Some("a"), Some(State::Dead)));
         assert_eq!(most, 3);
-        assert_eq!(asked(r#"{"all": true}"#).expect("legal").1, usize::MAX);
+        assert_eq!(asked(r#"{"all": true}"#).expect("legal").1, MOST);
         for (text, error) in [
             ("", "no JSON"),
             ("[]", "no JSON object"),

@@ -54,6 +54,7 @@ pub fn value(gateway: &Gateway, now: Moment) -> Value {
         "heat": heat,
         "routes": routes,
         "services": services,
+        "jobs": snapshot.offload.as_ref().map(|engine| crate::jobs::live::json(engine, now)),
         "cache": snapshot.caches.then(|| cache(&snapshot.cache, &window)),
         "kept_total": kept_total,
         "kept": kept,
@@ -174,6 +175,11 @@ fn notices(gateway: &Gateway, services: &Value, state: &State) -> Value {
     };
     if gateway.is_draining() {
         note("warn", "This gateway is draining: it accepts nothing new.".to_owned());
+    }
+    if let Some(engine) = &gateway.snapshot().offload {
+        for (level, text) in crate::jobs::live::notices(engine) {
+            note(level, text);
+        }
     }
     for service in services.as_array().into_iter().flatten() {
         if let Some((level, text)) = of_servers(service) {
@@ -376,6 +382,13 @@ fn cut(value: &Value, most: [usize; 5]) -> Value {
         if more > 0 && name == "routes" {
             value["routes_more"] = json!(more);
         }
+    }
+    // As many queues as routes.
+    if let Some(queues) = value.pointer_mut("/jobs/queues").and_then(Value::as_array_mut) {
+        let more = queues.len().saturating_sub(routes);
+        queues.truncate(routes);
+        let known = value["jobs"]["queues_more"].as_u64().unwrap_or(0);
+        value["jobs"]["queues_more"] = json!(known + more as u64);
     }
     let Some(services) = value["services"].as_array_mut() else { return value };
     let more = services.len().saturating_sub(most[1]);

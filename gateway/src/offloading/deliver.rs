@@ -9,9 +9,8 @@ use crate::depart::http_date;
 use crate::events;
 use crate::forward;
 use crate::house::House;
-use crate::path::Exchange;
 use base::{
-    Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall,
+    Deadline, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall,
 };
 use bytes::Bytes;
 use monitor::Facts;
@@ -19,7 +18,8 @@ use monitor::facts::Cause;
 use monitor::trace::{self, Trace};
 use offload::book::Tried;
 use offload::engine::{Engine, Parcel};
-use offload::job::{JobId, Reason};
+use offload::figures;
+use offload::job::Reason;
 use offload::record::{self, Record, Summary};
 use offload::settings::Publish;
 use service::settings::Class;
@@ -72,6 +72,22 @@ pub async fn attempt(house: &Rc<House>, engine: &Engine, parcel: &Parcel) -> Cam
     let Ok(Record::Accept(summary)) = record::read(&parcel.record) else {
         return Came::failed(Reason::Damaged);
     };
+    let begun = Moment::now();
+    let came = try_once(house, engine, parcel, &summary).await;
+    let due = summary.due;
+    let is_first = parcel.attempt == 1;
+    let waited = is_first.then(|| figures::waited(due, parcel.id.made(), begun.wall_ms()));
+    let took = Moment::now().since(begun);
+    engine.figures().tried(summary.queue, &came.tried, took, waited);
+    came
+}
+
+async fn try_once(
+    house: &Rc<House>,
+    engine: &Engine,
+    parcel: &Parcel,
+    summary: &Summary<'_>,
+) -> Came {
     let parsed = h1::parse::request(&parcel.request, house.snapshot.limits.fields + FIELDS_MORE);
     let Ok(Some((mut head, length))) = parsed else { return Came::failed(Reason::Damaged) };
     let Some(at) = house.services.iter().position(|s| s.settings.name == summary.service) else {
@@ -82,10 +98,10 @@ pub async fn attempt(house: &Rc<House>, engine: &Engine, parcel: &Parcel) -> Cam
         monitor::log::complain(Moment::now(), format_args!("job {}: {detail}", parcel.id));
     }
     let trace = continued(house, &mut head);
-    mark(&mut head, &summary, parcel);
+    mark(&mut head, summary, parcel);
     let body = parcel.request.slice(length..);
-    let publishes = publishes(house, &summary).map(|what| (what, head.clone()));
-    let came = ask(house, engine, at, (head, body), trace, &summary).await;
+    let publishes = publishes(house, summary).map(|what| (what, head.clone()));
+    let came = ask(house, engine, at, (head, body), trace, summary).await;
     if let (Some((what, head)), Tried::Answered { status, .. }) = (publishes, &came.tried) {
         // However often it is tried or replayed, it happened once.
         let cause = if summary.replay { summary.origin } else { summary.id };
@@ -234,23 +250,5 @@ const fn reason(kind: FaultKind) -> Reason {
         K::FirstByteTimeout | K::TotalTimeout | K::DeadlineShort => Reason::Timeout,
         K::ServerClosed | K::BadResponse | K::ResponseCut => Reason::BadAnswer,
         _ => Reason::Unreachable,
-    }
-}
-
-/// Asks the gateway that accepted a job.
-///
-/// # Errors
-/// `NoJob`: nobody knows that gateway.
-pub async fn elsewhere(
-    _house: &Rc<House>,
-    engine: &Engine,
-    _exchange: &mut Exchange<'_>,
-    id: JobId,
-) -> Result<Response, Fault> {
-    let peers = &engine.settings().peers;
-    let known = peers.iter().find(|peer| offload::job::Node::named(&peer.name) == id.node());
-    match known {
-        None => Err(Fault::new(FaultKind::NoJob, "the gateway that accepted this job is unknown")),
-        Some(_) => Err(Fault::new(FaultKind::NoJob, "not asked yet")),
     }
 }

@@ -45,7 +45,7 @@ pub async fn answer(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Re
     };
     let (id, wants_result) = named(&engine, exchange.head.path())?;
     if id.node() != engine.node() {
-        return super::deliver::elsewhere(house, &engine, exchange, id).await;
+        return super::peer::ask(house, &engine, exchange, id).await;
     }
     match exchange.head.method() {
         b"GET" | b"HEAD" => {}

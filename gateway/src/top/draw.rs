@@ -137,6 +137,7 @@ pub fn frame(told: &Told<'_>, view: &View, (columns, rows): (usize, usize)) -> V
     let left = rows.saturating_sub(lines.len() + 2);
     let each = if rows == usize::MAX { usize::MAX } else { (left / 3).saturating_sub(1).max(1) };
     lines.extend(routes(told.live, view, each));
+    lines.extend(jobs(&told.live["jobs"]));
     lines.extend(servers(told.live, view, each));
     let left = rows.saturating_sub(lines.len() + 2);
     lines.extend(kept(told.live, view, if rows == usize::MAX { usize::MAX } else { left }));
@@ -295,6 +296,40 @@ fn routes(live: &Value, view: &View, most: usize) -> Vec<Line> {
     }));
     more(&mut lines, rows.len(), most);
     lines
+}
+
+/// One line for all queues together, and the one that is worst off.
+fn jobs(jobs: &Value) -> Option<Line> {
+    let queues = jobs["queues"].as_array()?;
+    let sum = |name: &str| queues.iter().map(|queue| number(&queue[name])).sum::<f64>();
+    let oldest =
+        queues.iter().max_by(|a, b| number(&a["oldest_s"]).total_cmp(&number(&b["oldest_s"])));
+    let line = Line::of(Style::Bold, "JOBS ");
+    if !jobs["closed"].is_null() {
+        return Some(line.and(Style::Bad, "the log is closed: nothing is accepted"));
+    }
+    let mut line = line.and(Style::Plain, format!("{} wait", sum("ready") + sum("scheduled")));
+    if let Some(queue) = oldest.filter(|queue| number(&queue["oldest_s"]) >= 1.0) {
+        let age = span(number(&queue["oldest_s"]) as u64);
+        line = line.and(Style::Warn, format!(", {age} in {}", plain(&queue["queue"])));
+    }
+    line = line.and(
+        Style::Plain,
+        format!(
+            "  in {}/s  out {}/s  running {}",
+            digits(sum("in_per_s")),
+            digits(sum("out_per_s")),
+            sum("running")
+        ),
+    );
+    let dead = sum("dead");
+    let style = if dead > 0.0 { Style::Bad } else { Style::Plain };
+    line = line.and(style, format!("  dead {dead}"));
+    let away = queues.iter().filter(|queue| queue["away"] == true).count();
+    if away > 0 {
+        line = line.and(Style::Bad, format!("  {away} without their service"));
+    }
+    Some(line)
 }
 
 fn servers(live: &Value, view: &View, most: usize) -> Vec<Line> {

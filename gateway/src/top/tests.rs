@@ -116,3 +116,29 @@ fn figures_read_well() {
     assert_eq!(times.map(|time| millis(&time)), ["-", "12.3 µs", "12.3 ms", "2.50 s"]);
     assert_eq!(spark(&[Some(0.0), None, Some(7.0), Some(3.5)]), "▁ █▅");
 }
+
+#[test]
+fn jobs_have_one_line() {
+    let why = Value::Null;
+    let line = |jobs: Value| {
+        let mut live = live();
+        live["jobs"] = jobs;
+        let told = Told { admin: "here:9900", live: &live, why: Some(&why), lost: None };
+        let lines = frame(&told, &View::default(), (120, usize::MAX));
+        let lines: Vec<_> = lines.iter().map(|line| line.text(120, false)).collect();
+        lines.into_iter().find(|line| line.starts_with("JOBS ")).unwrap_or_default()
+    };
+    let queue = |name: &str, oldest: f64, dead: u64, away: bool| {
+        json!({ "queue": name, "ready": 3, "scheduled": 2, "running": 1, "oldest_s": oldest,
+            "in_per_s": 0.5, "out_per_s": 2.0, "dead": dead, "away": away })
+    };
+    let two = json!({ "queues": [queue("mail", 180.0, 0, false), queue("x", 0.0, 7, true)], "closed": null });
+    let text = line(two);
+    for part in
+        ["10 wait, ", "in mail", "in 1.00/s", "out 4.00/s", "running 2", "dead 7", "1 without"]
+    {
+        assert!(text.contains(part), "no {part}: {text}");
+    }
+    assert!(line(json!({ "queues": [], "closed": "EIO" })).contains("the log is closed"));
+    assert_eq!(line(Value::Null), "");
+}

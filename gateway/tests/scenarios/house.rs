@@ -268,8 +268,10 @@ fn operations_names_every_metric() {
     // With all tiers, for each has families of its own; that the shared one does not answer is no matter.
     let folder = Folder::new();
     let disk = folder.path().join("disk").display().to_string();
+    let store = folder.path().join("jobs").display().to_string();
     let tiers = format!(
-        "[cache]\nredis = \"redis://127.0.0.1:1\"\ndisk = {{ path = \"{disk}\", size = \"16 MiB\" }}\n"
+        "[cache]\nredis = \"redis://127.0.0.1:1\"\ndisk = {{ path = \"{disk}\", size = \"16 MiB\" }}\n\
+         [offload]\nstore = \"{store}\"\n"
     );
     let gateway = start(&one_thread(&origin).rest(&tiers));
     gateway.get("/");

@@ -609,3 +609,60 @@ fn the_stream_is_small_and_the_page_is_cheap() {
     }
     drop(crowd);
 }
+
+/// Two queues, one of a service that is slow, one of a service that fails.
+fn offloading(slow: &Origin, broken: &Origin, store: &str) -> String {
+    let (slow, broken) = (slow.address(), broken.address());
+    format!(
+        "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nthreads = 1\ncache = false\n\
+         [offload]\nstore = \"{store}\"\n\
+         [queue.mail]\nat_once = 2\n[queue.reports]\nretry = {{ tries = 1 }}\n\
+         [service.mailer]\nservers = [\"http://{slow}\"]\n\
+         [service.reporter]\nservers = [\"http://{broken}\"]\n\
+         [[route]]\nmatch = \"/reports/*\"\nto = \"reporter\"\noffload = \"reports\"\n\
+         [[route]]\nmatch = \"*\"\nto = \"mailer\"\noffload = \"mail\"\n"
+    )
+}
+
+#[test]
+fn jobs_are_shown_by_queue() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (slow, broken) = (takes(300, 600), takes(1, 1));
+    let folder = scenario::gateway::Folder::new();
+    let store = folder.path().join("jobs").display().to_string();
+    let gateway = Gateway::start_with(&FLEETFOOT, &offloading(&slow, &broken, &store), &[]);
+    let mut client = gateway.client();
+    for n in 0..60 {
+        let target = if n % 4 == 0 { "/broken" } else { "/mail" };
+        let target = if n % 10 == 0 { "/reports/broken" } else { target };
+        client.send(format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"));
+        assert_eq!(client.response("POST").status, 202);
+    }
+    let row = "[...document.querySelectorAll('#jobs tbody tr')].find((it) => it.innerText.startsWith('mail'))";
+    let ready = format!("{row}?.innerText.includes('of')");
+    let mut tab = browser.open(&url(&gateway, ""), DESK);
+    tab.wait(&ready);
+    tab.wait("document.querySelector('#jobs')?.innerText.includes('reports')");
+    sound(&mut tab);
+    says(&mut tab, "#jobs", &["Jobs", "queue", "wait", "oldest", "mail", "60 accepted"]);
+    drop(tab);
+    for (look, name) in [
+        (WALL, "jobs-light"),
+        (Look { dark: true, ..WALL }, "jobs-dark"),
+        (Look { size: (400, 2600), dark: false }, "jobs-narrow-light"),
+        (Look { size: (400, 2600), dark: true }, "jobs-narrow-dark"),
+    ] {
+        let mut tab = browser.open(&url(&gateway, ""), look);
+        tab.wait(&ready);
+        tab.wait("document.documentElement.dataset.ready");
+        tab.picture(&picture(name));
+        let sticks = "[...document.querySelectorAll('#jobs *')].filter((it) => it.offsetParent && \
+            it.getBoundingClientRect().right > innerWidth + 1).length";
+        assert_eq!(tab.value(sticks), Value::from(0), "{name}");
+    }
+    let ended = scenario::gateway::run(
+        &FLEETFOOT,
+        &["top", "--once", "--admin", &gateway.admin().to_string()],
+    );
+    assert!(ended.stdout.contains("JOBS ") && ended.stdout.contains(" wait"), "{}", ended.stdout);
+}

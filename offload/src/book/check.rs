@@ -6,7 +6,7 @@ use super::slots::{AT_ONCE, ENDING, NONE, PACED, Stage};
 use base::Wall;
 
 /// Looks at all of it while it is small.
-pub(super) fn check(book: &Book) {
+pub(crate) fn check(book: &Book) {
     if book.len() > 64 {
         return;
     }

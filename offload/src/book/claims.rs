@@ -12,7 +12,7 @@ use std::mem::size_of;
 #[derive(Debug, Default)]
 pub(super) struct Claim {
     /// Halves of a `u128`, which would be aligned to 16.
-    claim: [u64; 2],
+    name: [u64; 2],
     print: [u64; 2],
     pub(super) id: JobId,
     pub(super) until: Wall,
@@ -42,7 +42,7 @@ impl Claims {
 
     fn find(&self, claim: u128) -> Option<u32> {
         let claim = halves(claim);
-        self.table.find(hash(claim), |&at| self.pool[at].claim == claim).copied()
+        self.table.find(hash(claim), |&at| self.pool[at].name == claim).copied()
     }
 
     /// Who holds it at `now`.
@@ -52,7 +52,7 @@ impl Claims {
 
     /// It is this job's from now on, whoever had it.
     pub(super) fn set(&mut self, claim: u128, print: u128, id: JobId, until: Wall) {
-        let new = Claim { claim: halves(claim), print: halves(print), id, until };
+        let new = Claim { name: halves(claim), print: halves(print), id, until };
         let at = if let Some(at) = self.find(claim) {
             let is_new = self.pool[at].until != until;
             self.pool[at] = new;
@@ -61,9 +61,9 @@ impl Claims {
             }
             at
         } else {
-            let key = hash(new.claim);
+            let key = hash(new.name);
             let at = self.pool.put(new);
-            self.table.insert_unique(key, at, |&at| hash(self.pool[at].claim));
+            self.table.insert_unique(key, at, |&at| hash(self.pool[at].name));
             at
         };
         self.ends.push(Reverse((until, at)));
@@ -87,7 +87,7 @@ impl Claims {
     }
 
     fn remove(&mut self, at: u32) {
-        let key = hash(self.pool[at].claim);
+        let key = hash(self.pool[at].name);
         if let Ok(entry) = self.table.find_entry(key, |&other| other == at) {
             entry.remove();
         }

@@ -1,12 +1,13 @@
 //! Who may come in.
 
+use super::queues::Queue;
 use super::{Admission, Book, Full, NewJob};
 use crate::job::JobId;
 use base::Wall;
 use std::time::Duration;
 
 const RETRY_MIN: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(3_600);
+const RETRY_MAX: Duration = Duration::from_hours(1);
 /// The random bits of an id, and those that are left free for what comes in the same millisecond.
 const RANDOM_BITS: u32 = 62;
 
@@ -63,7 +64,7 @@ impl Book {
 
     fn full(&self, queue: usize, now: Wall) -> Option<Full> {
         let queue = &self.queues[queue];
-        let all: usize = self.queues.iter().map(|queue| queue.depth()).sum();
+        let all: usize = self.queues.iter().map(Queue::depth).sum();
         if queue.depth() >= queue.rules.jobs_max {
             return Some(Full::Queue);
         }

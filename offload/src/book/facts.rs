@@ -1,10 +1,8 @@
 //! How facts change the book.
 
 use super::line::{SEGMENT, is_in};
-use super::slots::{
-    AT_ONCE, ENDING, Extra, NONE, PACED, PROBE, REPLAY, RESTATED, Slot, Stage, mix,
-};
-use super::{Book, Ending, Place, Recovered};
+use super::slots::{AT_ONCE, ENDING, Extra, NONE, PACED, REPLAY, RESTATED, Slot, Stage};
+use super::{Book, Place, Recovered};
 use crate::job::{JobId, Reason, State};
 use crate::record::{Record, Summary};
 use crate::settings::OnDead;
@@ -102,9 +100,11 @@ impl Book {
         let made = summary.id.made();
         // A clock that was set back makes ids of the future; nobody waits for it.
         let accepted = if live && self.clock > Wall(0) { made.min(self.clock) } else { made };
+        // At a start nobody knows when that was if a clock was set back: a time that was named stays.
+        let at_once = summary.due == Wall(0) || live && summary.due <= accepted;
         let mut slot = Slot {
             id: summary.id,
-            due: summary.due.max(accepted),
+            due: if at_once { accepted } else { summary.due },
             expires: summary.expires,
             place,
             queue,
@@ -115,7 +115,7 @@ impl Book {
             ..Slot::default()
         };
         slot.mark(REPLAY, summary.replay);
-        slot.mark(AT_ONCE, summary.due <= accepted);
+        slot.mark(AT_ONCE, at_once);
         let at = self.slots.put(slot);
         self.newest = self.newest.max(summary.id);
         self.segments.entry(place.segment).or_default().append(&mut self.slots, at);
@@ -231,104 +231,6 @@ impl Book {
         slot.stage = stage;
     }
 
-    /// Out of all lines, for a try. Its order is busy from here on.
-    pub(super) fn take_out(&mut self, at: u32, is_paced: bool) {
-        self.unlist(at);
-        self.ends.remove(&mut self.slots, at);
-        let slot = &mut self.slots[at];
-        let queue = &mut self.queues[usize::from(slot.queue)];
-        slot.stage = Stage::Picked;
-        queue.waiting -= 1;
-        queue.running += 1;
-        if is_paced {
-            slot.mark(PACED, true);
-            queue.pace.enter(slot.has(REPLAY));
-        }
-        if let Some(lane) = self.lane(at) {
-            self.orders.lanes[lane].busy = at;
-            self.relist(lane);
-        }
-    }
-
-    /// Out of whatever it is in, to be put elsewhere: in no line, counted as picked.
-    pub(super) fn withdraw(&mut self, at: u32) {
-        if self.slots[at].stage == Stage::Waiting {
-            self.unlist(at);
-            self.ends.remove(&mut self.slots, at);
-            let queue = &mut self.queues[usize::from(self.slots[at].queue)];
-            queue.waiting -= 1;
-            queue.running += 1;
-            self.slots[at].stage = Stage::Picked;
-            return;
-        }
-        let clock = self.clock;
-        let slot = &mut self.slots[at];
-        let queue = &mut self.queues[usize::from(slot.queue)];
-        if slot.has(PACED) {
-            queue.pace.probe_without_news(slot.has(PROBE), clock);
-            queue.pace.leave(slot.has(REPLAY));
-        }
-        slot.mark(PACED | PROBE, false);
-        if slot.stage == Stage::Handed {
-            queue.handed -= 1;
-            queue.running += 1;
-        }
-        slot.stage = Stage::Picked;
-    }
-
-    /// From nowhere ([`Book::withdraw`]) into the lines, unless it is to end at once.
-    pub(super) fn wait(&mut self, at: u32) {
-        let slot = &mut self.slots[at];
-        slot.stage = Stage::Waiting;
-        let queue = &mut self.queues[usize::from(slot.queue)];
-        queue.running -= 1;
-        queue.waiting += 1;
-        if let Some((state, reason)) = self.over(at) {
-            self.end(at, state, reason);
-        } else if self.slots[at].expires > Wall(0) {
-            self.ends.push(&mut self.slots, at, false);
-        }
-        if let Some(lane) = self.lane(at) {
-            if self.orders.lanes[lane].busy == at {
-                self.orders.lanes[lane].busy = NONE;
-            }
-            self.relist(lane);
-        } else {
-            self.enlist(at);
-        }
-    }
-
-    /// Does a job that would wait end instead?
-    fn over(&mut self, at: u32) -> Option<(State, Reason)> {
-        let slot = &self.slots[at];
-        let retry = &self.queues[usize::from(slot.queue)].rules.retry;
-        if slot.lost > retry.lost_max {
-            Some((State::Dead, Reason::Poison))
-        } else if slot.reason == Reason::Lost && slot.attempts >= retry.tries {
-            Some((State::Dead, Reason::Lost))
-        } else if self.is_replaced(at) {
-            Some((State::Cancelled, Reason::Replaced))
-        } else {
-            None
-        }
-    }
-
-    /// It is to end without a try: it leaves the lines and is told of, once the log is read, which may
-    /// know better.
-    fn end(&mut self, at: u32, state: State, reason: Reason) {
-        self.set_aside(at);
-        if !self.is_reading {
-            self.to_end.push_back(Ending { id: self.slots[at].id, state, reason });
-        }
-    }
-
-    /// It is about to end: it leaves the lines. It holds its order until its end is a fact.
-    pub(super) fn set_aside(&mut self, at: u32) {
-        self.unlist(at);
-        self.ends.remove(&mut self.slots, at);
-        self.slots[at].mark(ENDING, true);
-    }
-
     fn finish(&mut self, at: u32, state: State, reason: Reason, live: bool) {
         let was_out = self.slots[at].stage.is_out();
         self.withdraw(at);
@@ -348,7 +250,7 @@ impl Book {
             && state == State::Dead
             && reason != Reason::Blocked;
         self.leave_segment(at);
-        let extra = slot_extra(self, at);
+        let extra = self.extra(at);
         if let Some(extra) = extra {
             if reason == Reason::NotTaken {
                 let [low, high] = self.extras[extra].claim;
@@ -382,116 +284,4 @@ impl Book {
             }
         }
     }
-
-    /// The lane of its order.
-    pub(super) fn lane(&self, at: u32) -> Option<u32> {
-        let lane = self.extras_of(at)?.lane;
-        (lane != NONE).then_some(lane)
-    }
-
-    pub(super) fn extras_of(&self, at: u32) -> Option<&Extra> {
-        slot_extra(self, at).map(|extra| &self.extras[extra])
-    }
-
-    /// Which file of a lane: 1 for replays.
-    pub(super) fn file(&self, at: u32) -> usize {
-        usize::from(self.slots[at].has(REPLAY))
-    }
-
-    /// Whoever of a lane may go is in the lines, and nobody else.
-    pub(super) fn relist(&mut self, lane: u32) {
-        for file in 0..2 {
-            let head = self.orders.lanes[lane].files[file].head;
-            if head == NONE {
-                continue;
-            }
-            if self.orders.lets(&self.slots, lane, file, head) {
-                self.enlist(head);
-            } else {
-                self.unlist(head);
-            }
-        }
-    }
-
-    fn enlist(&mut self, at: u32) {
-        let slot = &self.slots[at];
-        if slot.stage != Stage::Waiting
-            || slot.has(ENDING)
-            || super::orders::is_listed(&self.slots, at)
-        {
-            return;
-        }
-        let timed = !slot.has(AT_ONCE);
-        let (queue, level) = (usize::from(slot.queue), usize::from(slot.priority));
-        let lines = self.queues[queue].lines(slot.has(REPLAY));
-        lines.0[level].push(&mut self.slots, at, timed);
-    }
-
-    pub(super) fn unlist(&mut self, at: u32) {
-        let slot = &self.slots[at];
-        let (queue, level) = (usize::from(slot.queue), usize::from(slot.priority));
-        let lines = self.queues[queue].lines(slot.has(REPLAY));
-        lines.0[level].remove(&mut self.slots, at);
-    }
-
-    /// A new job with a debounce takes the place of the one that waits.
-    fn debounce(&mut self, at: u32) {
-        let Some(old) = self.newest_like(at) else { return self.set_newest(at) };
-        if self.slots[old].id > self.slots[at].id {
-            return;
-        }
-        self.undebounce(old);
-        self.set_newest(at);
-        if self.slots[old].stage == Stage::Waiting && !self.slots[old].has(ENDING) {
-            self.end(old, State::Cancelled, Reason::Replaced);
-        }
-    }
-
-    /// Has a newer one its place? If nobody has it, it is its own.
-    pub(super) fn is_replaced(&mut self, at: u32) -> bool {
-        match self.newest_like(at) {
-            Some(newest) => self.slots[newest].id > self.slots[at].id,
-            None => {
-                self.set_newest(at);
-                false
-            }
-        }
-    }
-
-    fn debounce_of(&self, at: u32) -> Option<(u16, u64)> {
-        let debounce = self.extras_of(at)?.debounce;
-        (debounce != 0).then(|| (self.slots[at].queue, debounce))
-    }
-
-    fn newest_like(&self, at: u32) -> Option<u32> {
-        let key = self.debounce_of(at)?;
-        self.debounces.find(hash(key), |&other| self.debounce_of(other) == Some(key)).copied()
-    }
-
-    fn set_newest(&mut self, at: u32) {
-        if let Some(key) = self.debounce_of(at) {
-            let (slots, extras) = (&self.slots, &self.extras);
-            self.debounces.insert_unique(hash(key), at, |&other| {
-                let slot = &slots[other];
-                hash((slot.queue, extras[slot.extra].debounce))
-            });
-        }
-    }
-
-    fn undebounce(&mut self, at: u32) {
-        if let Some(key) = self.debounce_of(at)
-            && let Ok(entry) = self.debounces.find_entry(hash(key), |&other| other == at)
-        {
-            entry.remove();
-        }
-    }
-}
-
-fn slot_extra(book: &Book, at: u32) -> Option<u32> {
-    let extra = book.slots[at].extra;
-    (extra != NONE).then_some(extra)
-}
-
-fn hash((queue, debounce): (u16, u64)) -> u64 {
-    mix(debounce ^ u64::from(queue) << 48)
 }

@@ -3,6 +3,9 @@
 mod doors;
 mod kit;
 mod life;
+mod model;
+mod outage;
+mod size;
 mod turns;
 mod world;
 

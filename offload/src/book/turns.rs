@@ -223,6 +223,7 @@ impl Book {
     }
 
     /// What came of the try of a job that another gateway owns; `None`: it was not tried.
+    #[expect(clippy::needless_pass_by_value, reason = "it is of no use any more")]
     pub fn returned(&mut self, permit: Permit, tried: Option<&Tried>, now: Wall) {
         self.go_to(now);
         let Permit { queue, probe } = permit;

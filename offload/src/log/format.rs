@@ -4,7 +4,7 @@
 //! segment:  head │ batch │ batch │ …                     │ what was there before │ head again
 //! batch:    its head │ record │ record │ … │ table │ zeros up to the next sector
 //! record:   row │ summary │ bulk            table: the rows of all records once more
-//! row:      bytes of the summary, of the bulk, CRC32C of each
+//! row:      bytes of the summary and whether it is the batch's first, bytes of the bulk, CRC32C of each
 //! ```
 //!
 //! Numbers are little endian. A batch begins at a sector of its own, so that no later write touches a
@@ -27,8 +27,16 @@ pub const BATCH_HEAD: u32 = 40;
 pub const ROW: u32 = 16;
 /// What a record costs beside its own bytes: its row, twice.
 pub const RECORD_COST: u32 = 2 * ROW;
+/// The largest segment.
+pub const SEGMENT_MAX: u32 = 1 << 30;
 /// The smallest segment.
 pub const SEGMENT_MIN: u32 = 8 * SECTOR;
+
+/// No batch has a greater sequence number.
+pub const SEQUENCE_MAX: u64 = u64::MAX / 2;
+
+/// In the first word of a row: the record is the first of its batch.
+const FIRST: u32 = 1 << 31;
 
 const VERSION: u32 = 1;
 const SEGMENT_MAGIC: [u8; 8] = *b"FFLOGSEG";
@@ -153,6 +161,7 @@ impl BatchHead {
         };
         let end = u64::from(offset) + found.size();
         let fits = u64::from(found.records) * u64::from(RECORD_COST) <= u64::from(found.bytes);
+        let ours = ours && found.sequence <= SEQUENCE_MAX;
         (ours && fits && end <= u64::from(head.limit()).min(bytes.len() as u64)).then_some(found)
     }
 
@@ -170,6 +179,9 @@ impl BatchHead {
 /// What is said of a record, before it and in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// Is it the first of its batch? The first one lies in the sector of the head: so when a batch is
+    /// gone for good, by its head, what is left of the others is not taken for the beginning of one.
+    pub first: bool,
     /// Bytes of its summary.
     pub summary: u32,
     /// Bytes of its bulk.
@@ -181,8 +193,9 @@ pub struct Row {
 }
 
 impl Row {
-    fn of(entry: &Entry<'_>, offset: u32, head: &Head) -> Self {
+    fn of(entry: &Entry<'_>, first: bool, offset: u32, head: &Head) -> Self {
         let mut row = Self {
+            first,
             summary: entry.summary.len() as u32,
             bulk: entry.bulk.len() as u32,
             summary_check: 0,
@@ -194,16 +207,22 @@ impl Row {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        for number in [self.summary, self.bulk, self.summary_check, self.bulk_check] {
+        for number in [self.word(), self.bulk, self.summary_check, self.bulk_check] {
             out.extend_from_slice(&number.to_le_bytes());
         }
+    }
+
+    fn word(&self) -> u32 {
+        self.summary | if self.first { FIRST } else { 0 }
     }
 
     /// Reads 16 bytes.
     pub fn read(bytes: &[u8], at: u32) -> Option<Self> {
         let number = |index: usize| u32_at(bytes, at as usize + 4 * index);
+        let word = number(0)?;
         Some(Self {
-            summary: number(0)?,
+            first: word & FIRST > 0,
+            summary: word & !FIRST,
             bulk: number(1)?,
             summary_check: number(2)?,
             bulk_check: number(3)?,
@@ -212,7 +231,7 @@ impl Row {
 
     /// What the checksum of this summary is.
     pub fn check_summary(&self, summary: &[u8], offset: u32, head: &Head) -> u32 {
-        let check = crc32c_append(head.seed(offset), &self.summary.to_le_bytes());
+        let check = crc32c_append(head.seed(offset), &self.word().to_le_bytes());
         crc32c_append(crc32c_append(check, &self.bulk.to_le_bytes()), summary)
     }
 
@@ -244,7 +263,7 @@ pub fn write_batch(
     for entry in entries {
         let at = offset + out.len() as u32;
         positions.push(Position { segment: head.segment, offset: at });
-        Row::of(entry, at, head).write(out);
+        Row::of(entry, positions.len() == 1, at, head).write(out);
         out.extend_from_slice(entry.summary);
         out.extend_from_slice(entry.bulk);
     }

@@ -4,7 +4,7 @@
 //! the hint of what the same file held before; it has one checksum, and if that fails it is as if there
 //! were none.
 
-use super::format::{Head, u32_at, u64_at};
+use super::format::{Head, SEQUENCE_MAX, u32_at, u64_at};
 use super::scan::{Found, Survey, scan};
 use crc32c::crc32c;
 
@@ -74,7 +74,7 @@ pub fn read<'a>(bytes: &'a [u8], head: &Head) -> Option<Hint<'a>> {
         records: u32_at(said, 44)?,
         rows,
     };
-    ours.then_some(hint)
+    (ours && hint.sequences.1 <= SEQUENCE_MAX).then_some(hint)
 }
 
 impl<'a> Hint<'a> {

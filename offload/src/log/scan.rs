@@ -6,7 +6,7 @@
 //! *torn*, and nothing of it is shown.
 
 use super::format::{BATCH_HEAD, BatchHead, Head, ROW, Row, SECTOR};
-use super::recover::{Visit, Why};
+use super::recovered::{Visit, Why};
 use crc32c::crc32c;
 
 /// What is found, in order.
@@ -221,7 +221,8 @@ impl<'a> Scan<'a, '_> {
         while let Some(row) = Row::read(self.bytes, place) {
             let next = u64::from(place) + row.size();
             let (summary, bulk) = self.checks(place, &row);
-            if !summary || next > u64::from(limit) {
+            let in_turn = row.first == (end == at);
+            if !summary || !in_turn || next > u64::from(limit) {
                 break;
             }
             if show {

@@ -3,6 +3,7 @@
 mod crashes;
 mod damage;
 mod faults;
+mod model;
 mod real;
 
 use super::sim::SimDisk;

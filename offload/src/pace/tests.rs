@@ -18,7 +18,7 @@ fn rules(at_once: usize) -> Queue {
             tries: 12,
             pause: Duration::from_secs(1),
             growth_percent: 200,
-            pause_max: Duration::from_secs(900),
+            pause_max: Duration::from_mins(15),
             on: Retry::standard_statuses(),
             lost_max: 3,
         },
@@ -180,7 +180,7 @@ fn each_sign_is_read() {
     assert_eq!(pace.paused_until(START), Some(START + asked));
     let hours = Some(Duration::from_secs(100_000));
     pace.tell(&Tried::Answered { status: 503, retry_after: hours }, false, START);
-    assert_eq!(pace.next(false, START), Some(START + Duration::from_secs(900)), "with an end");
+    assert_eq!(pace.next(false, START), Some(START + Duration::from_mins(15)), "with an end");
 }
 
 /// The service is away for `away_s`; how many probes it got, and how long after its return it was

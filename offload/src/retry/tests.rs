@@ -7,7 +7,7 @@ fn rules() -> Retry {
         tries: 5,
         pause: Duration::from_secs(1),
         growth_percent: 200,
-        pause_max: Duration::from_secs(60),
+        pause_max: Duration::from_mins(1),
         on: Retry::standard_statuses(),
         lost_max: 3,
     }

@@ -4,11 +4,11 @@ use lapin::Confirmation;
 use lapin::message::{BasicReturnMessage, Delivery};
 use tokio::sync::oneshot;
 
-fn returned(id: &str) -> Option<BasicReturnMessage> {
+fn returned(id: &str) -> BasicReturnMessage {
     let properties = BasicProperties::default().with_message_id(id.into());
     let delivery = Delivery::mock(0, "".into(), "".into(), false, Vec::new());
     let delivery = Delivery { properties, ..delivery };
-    Some(BasicReturnMessage { delivery, reply_code: 312, reply_text: "NO_ROUTE".into() })
+    BasicReturnMessage { delivery, reply_code: 312, reply_text: "NO_ROUTE".into() }
 }
 
 #[track_caller]
@@ -39,7 +39,7 @@ fn only_a_plain_confirm_is_a_success() {
     check(
         vec![vec![
             ("a", Confirmation::Ack(None)),
-            ("b", Confirmation::Ack(returned)),
+            ("b", Confirmation::Ack(Some(returned))),
             ("c", Confirmation::Nack(None)),
             ("d", Confirmation::NotRequested),
         ]],
@@ -57,16 +57,16 @@ fn a_returned_message_is_its_own_whoever_hears_of_it() {
     let lost = Outcome::Returned("NO_ROUTE".to_owned());
     // With another's confirm in the same batch, before or after its own, or in an earlier one.
     check(
-        vec![vec![("a", Confirmation::Ack(returned("b"))), ("b", Confirmation::Ack(None))]],
+        vec![vec![("a", Confirmation::Ack(Some(returned("b")))), ("b", Confirmation::Ack(None))]],
         &[("a", Outcome::Stored), ("b", lost.clone())],
     );
     check(
-        vec![vec![("b", Confirmation::Ack(None)), ("a", Confirmation::Ack(returned("b")))]],
+        vec![vec![("b", Confirmation::Ack(None)), ("a", Confirmation::Ack(Some(returned("b"))))]],
         &[("b", lost.clone()), ("a", Outcome::Stored)],
     );
     check(
         vec![
-            vec![("a", Confirmation::Ack(returned("b")))],
+            vec![("a", Confirmation::Ack(Some(returned("b"))))],
             vec![("b", Confirmation::Ack(None)), ("b", Confirmation::Ack(None))],
         ],
         &[("a", Outcome::Stored), ("b", lost), ("b", Outcome::Stored)],

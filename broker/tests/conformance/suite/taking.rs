@@ -163,7 +163,7 @@ pub(crate) async fn payloads_have_a_bound(stage: &mut impl Stage, name: &str) {
     assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
     match &answers[1] {
         Err(QueueError::TooLarge { bytes, max: told, .. }) => {
-            assert_eq!((*bytes, *told), (max + 1, max))
+            assert_eq!((*bytes, *told), (max + 1, max));
         }
         other => panic!("too large by a byte: {other:?}"),
     }

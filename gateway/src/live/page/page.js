@@ -581,6 +581,39 @@ function services() {
   say($("services-none"), list.length === 0 ? "The settings name no service." : more ? `And ${more} more services: /servers has them all.` : "");
 }
 
+// How long ago, in the largest unit that says it well.
+const since = (s) => (s < 1 ? "–" : s < 120 ? `${Math.round(s)}\u00a0s` : s < 7200 ? `${Math.round(s / 60)}\u00a0min` : s < 172800 ? `${Math.round(s / 3600)}\u00a0h` : `${Math.round(s / 86400)}\u00a0d`);
+
+function jobs() {
+  const it = state.live.jobs;
+  show($("jobs"), Boolean(it));
+  if (!it) return;
+  say($("jobs-of"), it.closed ? "the log is closed" : `${count(it.accepted)} accepted since the start, the log has ${bytes(it.log_bytes)}`);
+  rows($("jobs").querySelector("tbody"), it.queues.map((queue) => {
+    const waits = queue.ready + queue.scheduled;
+    const held = queue.away ? " (service away)" : queue.paused_s ? ` (paused ${since(Math.max(1, queue.paused_s))})` : "";
+    return {
+      key: queue.queue,
+      cells: [
+        [queue.queue + held, queue.away ? "bad" : held ? "warn" : ""],
+        (at) => { classed(at, "n"); say(at, count(waits)); at.title = `${count(queue.ready)} due, ${count(queue.scheduled)} later`; },
+        [since(queue.oldest_s), queue.oldest_s > 60 ? "n warn" : "n"],
+        [rate(queue.in_per_s), "n"], [rate(queue.out_per_s), "n"],
+        [rate(queue.failed_per_s), queue.failed_per_s > 0 ? "n wide bad" : "n wide"],
+        [`${count(queue.running + queue.handed)} of ${count(queue.limit)}`, "n wide"],
+        (at) => {
+          classed(at, queue.dead ? "n bad" : "n");
+          const known = at.firstElementChild;
+          if (!queue.dead) { if (known) known.remove(); say(at, "0"); return; }
+          if (!known) { at.replaceChildren(el("a", { href: `jobs/dead?queue=${encodeURIComponent(queue.queue)}`, title: "Which, as JSON; fleetfoot jobs dead in a terminal" })); }
+          say(at.firstElementChild, count(queue.dead));
+        },
+      ],
+    };
+  }));
+  say($("jobs-none"), it.queues_more ? `And ${it.queues_more} more queues: live.json has them.` : "");
+}
+
 const VERDICTS = [["hit", "hit"], ["stale", "hit"], ["tier", "hit"], ["collapsed", "half"], ["validated", "half"], ["miss", "miss"], ["private", "miss"], ["pass", "pass"]];
 
 function cache() {
@@ -678,7 +711,10 @@ async function waterfall() {
 
 function draw() {
   if (!state.live) return;
-  const empty = state.live.served === 0;
+  // After a restart jobs may be at work before the first request comes.
+  const { jobs: offloaded } = state.live;
+  const works = Boolean(offloaded) && offloaded.queues.some((it) => it.ready + it.scheduled + it.running + it.handed + it.dead > 0);
+  const empty = state.live.served === 0 && !works;
   show($("empty"), empty);
   document.querySelector("main").hidden = empty;
   notices();
@@ -690,7 +726,7 @@ function draw() {
     say($("behind"), state.live.services.map((service) => `${service.service} (${all(service)} server${all(service) === 1 ? "" : "s"}, ` +
       `${service.servers.filter((server) => server.condition === "up").length + (service.servers_more || 0)} up)`).join(", ") || "no service");
   }
-  if (!empty) { figures(); objectives(); drawMap(); readout(); times(); why(); routes(); services(); cache(); kept(); }
+  if (!empty) { figures(); objectives(); drawMap(); readout(); times(); why(); routes(); jobs(); services(); cache(); kept(); }
   say($("where"), `${location.host} · ${state.live.version} · up ${duration(state.live.uptime_s)}`);
   if (!state.ready) {
     state.ready = true;
@@ -842,6 +878,7 @@ function text() {
   };
   if (total.count || state.live.served) {
     table("ROUTES", $("routes").querySelector("table"));
+    if (state.live.jobs) table("JOBS", $("jobs").querySelector("table"));
     table("SERVICES AND SERVERS", $("services").querySelector("table"));
     table("KEPT REQUESTS", $("kept").querySelector("table"));
   }

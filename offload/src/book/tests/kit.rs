@@ -41,8 +41,8 @@ pub(super) fn queue(name: &str) -> Queue {
     }
 }
 
-pub(super) fn rate(count: u32, per: Duration) -> Option<Pace> {
-    Some(Pace { count, per })
+pub(super) fn rate(count: u32, per: Duration) -> Pace {
+    Pace { count, per }
 }
 
 pub(super) fn limits() -> Limits {

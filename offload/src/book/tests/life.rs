@@ -168,7 +168,7 @@ fn figures_and_lists_tell_what_there_is() {
     assert_eq!((now, stats.oldest), ([6, 6, 1, 0], seconds(10)));
     let since = [stats.accepted, stats.finished, stats.failed, stats.dead];
     assert_eq!(since, [15, 2, 2, 1]);
-    assert_eq!(stats.accepted_rate, [1.5, 1.5]);
+    assert!(stats.accepted_rate.iter().all(|rate| (1.4..1.6).contains(rate)), "{stats:?}");
     assert!(stats.finished_rate[0] > 0.0, "{stats:?}");
     let mut cursor = Some(Cursor(0));
     let mut seen = Vec::new();
@@ -185,5 +185,5 @@ fn figures_and_lists_tell_what_there_is() {
     expected.sort();
     assert_eq!(seen, expected);
     desk.pass(seconds(100));
-    assert_eq!(desk.book.stats(desk.now)[0].accepted_rate, [0.0, 0.0]);
+    assert!(desk.book.stats(desk.now)[0].accepted_rate.iter().all(|&rate| rate < 0.01));
 }

@@ -33,6 +33,7 @@ enum Mood {
     Moody,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "four things that are so or not")]
 struct World {
     rng: fastrand::Rng,
     /// Milliseconds that have passed, whatever clocks say.
@@ -59,8 +60,9 @@ struct World {
     started: HashSet<(JobId, u16)>,
     /// When somebody is to look.
     looks: BTreeSet<u64>,
-    /// What `next_wake` said when nothing has happened since.
-    wake: Option<Option<Wall>>,
+    /// What `next_wake` said; of use while nothing has happened since.
+    wake: Option<Wall>,
+    is_calm: bool,
     /// Does its process die now and then?
     dies: bool,
     arrivals: usize,
@@ -71,10 +73,10 @@ fn rules(rng: &mut fastrand::Rng, at: usize) -> Queue {
     let mut queue = queue(["mail", "report", "image"][at]);
     queue.at_once = rng.usize(1..6);
     if rng.bool() {
-        queue.rate = rate(rng.u32(1..50), millis(rng.u64(500..3_000)));
+        queue.rate = Some(rate(rng.u32(1..50), millis(rng.u64(500..3_000))));
     }
     if rng.bool() {
-        queue.replay_rate = rate(rng.u32(1..10), millis(rng.u64(500..3_000)));
+        queue.replay_rate = Some(rate(rng.u32(1..10), millis(rng.u64(500..3_000))));
     }
     if rng.bool() {
         queue.on_dead = OnDead::Block;
@@ -113,6 +115,7 @@ impl World {
             started: HashSet::new(),
             looks: BTreeSet::new(),
             wake: None,
+            is_calm: false,
             dies: rng.bool(),
             arrivals,
             is_ending: false,
@@ -154,7 +157,7 @@ impl World {
             self.real = self.real.max(at);
             self.looks = self.looks.split_off(&(at + 1));
             if what != What::Look {
-                self.wake = None;
+                self.is_calm = false;
             }
             self.happen(what);
             self.turn();
@@ -371,7 +374,7 @@ impl World {
         let now = self.now();
         match self.book.outcome(id, &tried, now, &mut self.rng).expect("it is out") {
             Verdict::Again { due, reason } => {
-                self.write(&Record::Again { id, due, reason, status })
+                self.write(&Record::Again { id, due, reason, status });
             }
             Verdict::Done { state, reason } => self.finish(id, state, reason),
             Verdict::Dead { reason } => self.finish(id, State::Dead, reason),
@@ -405,12 +408,12 @@ impl World {
             }
             self.write(&Record::Start { id, at: now });
         }
-        if let (Some(wake), true) = (self.wake, is_calm) {
-            let is_due = wake.is_some_and(|wake| wake <= now);
-            assert_eq!(count > 0, is_due, "at {now:?}, to wake at {wake:?}");
+        if self.is_calm && is_calm {
+            let is_due = self.wake.is_some_and(|wake| wake <= now);
+            assert_eq!(count > 0, is_due, "at {now:?}, to wake at {:?}", self.wake);
         }
         let wake = self.book.next_wake(now);
-        self.wake = is_calm.then_some(wake);
+        (self.wake, self.is_calm) = (wake, is_calm);
         for at in [wake, self.book.next_ending()].into_iter().flatten() {
             // One look exactly then, one right before.
             let after = at.0.saturating_sub(now.0).max(1);
