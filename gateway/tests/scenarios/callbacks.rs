@@ -26,7 +26,7 @@ fn before(service: &Origin, callback: &str, rules: &str) -> Gateway {
         &Text::to(&[service.address()])
             .takes("/mail")
             .route(&format!("offload = {{ callback = {callback} }}"))
-            .rest(&format!("[offload]\nstore = \"jobs\"\nfree_min = 0\n{rules}")),
+            .rest(&format!("[offload]\nstore = \"jobs\"\nfree_min = \"0 B\"\n{rules}")),
     )
 }
 
@@ -142,6 +142,7 @@ fn gone_is_for_good_and_a_redirect_is_not_followed() {
     wait_until("a redirect and a 410", || seen.load(Ordering::SeqCst) == 2);
     offload(&gateway, "");
     wait_until("the next job's callback", || seen.load(Ordering::SeqCst) == 3);
+    receiver.request(3);
     let requests = receiver.requests();
     let id = |at: usize| requests[at].head.one("webhook-id").map(str::to_owned);
     assert!(id(0) == id(1) && id(1) != id(2), "410 ends it");

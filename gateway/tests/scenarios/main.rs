@@ -21,6 +21,7 @@ mod callbacks;
 mod command_line;
 mod discovery;
 mod drain;
+mod events;
 mod health;
 mod limits;
 mod memory;
