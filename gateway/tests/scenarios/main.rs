@@ -42,6 +42,7 @@ mod hedge;
 mod limit;
 mod jobs;
 mod offload;
+mod offload_broker;
 mod retry;
 mod split;
 
