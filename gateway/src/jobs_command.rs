@@ -409,7 +409,7 @@ mod tests {
     fn a_table_fits_in_eighty_columns() {
         let job = json!({
             "id": "01890000-0000-7000-8000-000000000000", "state": "succeeded", "attempts": 65_535,
-            "accepted": 1, "reason": "unreachable", "queue": "a-queue-with-a-long-name",
+            "accepted": 0, "reason": "unreachable", "queue": "a-queue-with-a-long-name",
         });
         let text = table(&[job], 400 * 86_400_000, false);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
