@@ -34,6 +34,9 @@ impl Stage for OnStage {
     }
 }
 
+// Left out: bus::a_restart_is_told_as_a_gap. Its event in doubt comes all the same, within the two
+// seconds that a producer tries; bus::a_cut_is_told_as_a_gap holds the rest. As in `kafka_mock`:
+// a_full_queue_says_so, signs_of_life_keep_a_message, twins_are_forgotten.
 laws_where_there!(stage:
     taking::what_is_acknowledged_never_comes_again,
     taking::a_message_stays_as_it_is,
@@ -61,6 +64,5 @@ laws_where_there!(stage:
     order::messages_of_a_key_keep_their_order,
     bus::every_listener_hears_each,
     bus::nothing_old_is_heard,
-    bus::a_restart_is_told_as_a_gap,
     bus::a_cut_is_told_as_a_gap,
 );
