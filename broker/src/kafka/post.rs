@@ -29,6 +29,8 @@ pub(super) const ID: &str = "fleetfoot-id";
 const DELIVERY_MS: [u64; 2] = [2_000, 10_000];
 /// How long the first message of an idempotent producer waits, for the producer's id.
 pub(super) const WARM_UP: Duration = Duration::from_millis(700);
+/// A producer of which nothing was acknowledged for so long is made anew.
+const FAILING_MAX: Duration = Duration::from_secs(5);
 /// Most messages and kilobytes that the producer holds.
 const HELD_MESSAGES: &str = "20000";
 const HELD_KILOBYTES: &str = "65536";
@@ -53,11 +55,18 @@ pub(super) struct Post {
     /// By how long they try, in milliseconds; and when they were made.
     senders: Mutex<BTreeMap<u64, (Moment, Sender)>>,
     closed: AtomicBool,
+    failing: Mutex<Option<Moment>>,
 }
 
 impl Post {
     pub(super) fn new(name: String, address: Address) -> Self {
-        Self { name, address, senders: Mutex::default(), closed: AtomicBool::new(false) }
+        Self {
+            name,
+            address,
+            senders: Mutex::default(),
+            closed: AtomicBool::new(false),
+            failing: Mutex::default(),
+        }
     }
 
     /// Makes the producer that serves everybody while others are not warm.
@@ -98,6 +107,11 @@ impl Post {
     fn spoilt(&self, by: Duration) {
         let spoilt = self.senders().remove(&delivery_ms(by));
         spoilt.into_iter().for_each(drop_elsewhere);
+    }
+
+    /// Since when nothing has been acknowledged.
+    fn failing(&self) -> MutexGuard<'_, Option<Moment>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has it ended?
@@ -171,7 +185,10 @@ impl Post {
         by: Duration,
     ) -> Result<(), QueueError> {
         match tokio::time::timeout(by, sent?).await {
-            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Ok(_))) => {
+                *self.failing() = None;
+                Ok(())
+            }
             Ok(Ok(Err((error, _)))) => {
                 if fault::spoils(&error) {
                     self.spoilt(by);
@@ -179,7 +196,15 @@ impl Post {
                 Err(fault::put(&self.name, &error))
             }
             Ok(Err(_)) => Err(fault::unknown(&self.name, "the producer ended")),
-            Err(_) => Err(fault::unknown(&self.name, format!("no acknowledgement in {by:?}"))),
+            Err(_) => {
+                // Why is told to nobody who has left: it may be the sequence.
+                let since = *self.failing().get_or_insert_with(Moment::now);
+                if Moment::now().since(since) >= FAILING_MAX {
+                    *self.failing() = None;
+                    self.spoilt(by);
+                }
+                Err(fault::unknown(&self.name, format!("no acknowledgement in {by:?}")))
+            }
         }
     }
 
