@@ -14,6 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let url = arguments.next().ok_or(USAGE)?;
     let count: usize = arguments.next().map_or(Ok(1000), |count| count.parse())?;
+    let count = count.max(1);
     let queue = open(&url, &Options::new("measure", "measure"))?;
     let begun = Moment::now();
     println!("ready: {:?}, {:?}", queue.ready().await?, Moment::now().since(begun));
@@ -33,8 +34,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("first: {:?}", times[0]);
     times.sort_unstable();
-    let at = |part: f64| times[((count - 1) as f64 * part) as usize];
-    println!("one at a time: p50 {:?}, p99 {:?}, most {:?}", at(0.5), at(0.99), at(1.0));
+    let at = |permille: usize| times[(count - 1) * permille / 1000];
+    println!("one at a time: p50 {:?}, p99 {:?}, most {:?}", at(500), at(990), at(1000));
     let begun = Moment::now();
     for batch in 0..count.div_ceil(100) {
         let all = (0..100).map(|number| message(batch * 100 + number)).collect();

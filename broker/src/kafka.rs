@@ -19,6 +19,7 @@ mod post;
 mod prefix;
 mod topics;
 
+use crate::queue::is_topic;
 use crate::url::{BrokerError, Options, Place as Url};
 use address::Address;
 use desk::Place;
@@ -39,8 +40,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long the first message of an idempotent producer waits for the producer's id.
-const WARM_UP: Duration = Duration::from_millis(700);
 /// How long putting a message back may take.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long the cluster may take to say how many messages wait.
@@ -103,10 +102,10 @@ impl Kafka {
     }
 
     async fn made_ready(&self) -> Result<Vec<String>, QueueError> {
-        let sender = self.post.sender(post::USUAL)?;
+        let sender = self.post.warm()?;
         let channels = [Channel::Jobs, Channel::News(self.node.clone())];
         let topics = channels.map(|channel| self.topic(&channel));
-        let warm = tokio::time::sleep(WARM_UP);
+        let warm = tokio::time::sleep(post::WARM_UP);
         let mut warnings = topics::ensure(&self.name, &self.address, &sender, &topics).await?;
         if self.address.login.is_some() && !self.address.secure {
             warnings.push(format!("{} is told its password without TLS", self.name));
@@ -289,9 +288,13 @@ impl KafkaBus {
 
     /// Makes the topic, if it is missing, before the first event.
     async fn made(&self, topic: &str) -> Result<(), QueueError> {
+        if !is_topic(topic) {
+            let (queue, why) = (self.name.clone(), format!("{topic:?} is no topic"));
+            return Err(QueueError::Refused { queue, why });
+        }
         let mut made = self.made.lock().await;
         if !made.iter().any(|known| known == topic) {
-            let sender = self.post.sender(post::USUAL)?;
+            let sender = self.post.warm()?;
             // All listeners read all partitions: more than one would only cost the order.
             let address = Address { partitions: 1, ..self.address.clone() };
             topics::ensure(&self.name, &address, &sender, &[topic.to_owned()]).await?;

@@ -5,8 +5,8 @@
 //! that arrive, calls that end in time, and links that come back by themselves.
 //!
 //! - [`url`] knows which broker a URL means.
-//! - [`amqp`] is `RabbitMQ`, [`nats`] is NATS with `JetStream`, [`kafka`] Kafka (the feature of that
-//!   name), [`sqs`] AWS SQS, [`pubsub`] Google Pub/Sub.
+//! - [`amqp`] is `RabbitMQ`, [`nats`] is NATS with `JetStream`.
+//! - [`kafka`] is Kafka (with the feature of that name), [`sqs`] AWS SQS, [`pubsub`] Google Pub/Sub.
 //! - [`backoff`], [`text`] and [`queue`] are for all: pauses between attempts, text in headers, errors of
 //!   batches.
 
@@ -22,7 +22,6 @@ pub mod text;
 pub mod url;
 
 mod base64;
-mod percent;
 mod pull;
 mod web;
 

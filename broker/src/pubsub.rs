@@ -29,7 +29,7 @@ const FRAME_BYTES: usize = 64 << 10;
 const BYTES_MAX: usize = 10_000_000;
 /// The loans that there are.
 const LEASE_MIN: Duration = Duration::from_secs(10);
-const LEASE_MAX: Duration = Duration::from_secs(600);
+const LEASE_MAX: Duration = Duration::from_mins(10);
 /// How long making and asking may take.
 const ASK: Duration = Duration::from_secs(5);
 

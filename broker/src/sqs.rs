@@ -10,8 +10,8 @@ mod credentials;
 mod sign;
 
 use crate::base64;
-use crate::percent::plain;
 use crate::pull::{Lender, Lent, Pull, Word, again};
+use crate::text::{escape, one_line, unescape};
 use crate::url::{BrokerError, Options, Place};
 use crate::web::{Answer, Endpoint, Lost, Web};
 use base::Moment;
@@ -35,7 +35,7 @@ const BYTES_MAX: usize = 256 << 10;
 /// Longest name of a queue there.
 const NAME_MAX: usize = 80;
 /// Longest lease that a queue can give.
-const LEASE_MAX: Duration = Duration::from_secs(12 * 3600);
+const LEASE_MAX: Duration = Duration::from_hours(12);
 /// How long making and asking may take.
 const ASK: Duration = Duration::from_secs(5);
 /// What waits is kept for so long: the most that there is.
@@ -78,7 +78,8 @@ impl Sqs {
                  from the environment, ~/.aws/credentials or the role",
             ));
         }
-        let keys = |(id, secret)| Keys { id: plain(id), secret: plain(secret), session: None };
+        let keys =
+            |(id, secret)| Keys { id: unescape(id), secret: unescape(secret), session: None };
         let credentials = Credentials::new(told.flatten().map(keys));
         let (mut endpoint, mut bytes_max) =
             (format!("https://sqs.{region}.amazonaws.com"), BYTES_MAX);
@@ -391,8 +392,9 @@ impl Service {
 
 /// A message as an entry of a batch. Attributes must not be empty there.
 fn entry(at: usize, message: &Message) -> Value {
-    let own = [("fleetfoot-id", &message.id), ("fleetfoot-key", &message.key)];
-    let fields = message.fields.iter().take(FIELDS_MAX).map(|(name, value)| (*name, value));
+    let own = [("fleetfoot-id", escape(&message.id)), ("fleetfoot-key", escape(&message.key))];
+    let fields = message.fields.iter().take(FIELDS_MAX);
+    let fields = fields.map(|(name, value)| (*name, one_line(value)));
     let attributes = own.into_iter().chain(fields).filter(|(_, value)| !value.is_empty());
     let attributes: serde_json::Map<String, Value> = attributes
         .map(|(name, value)| (name.to_owned(), json!({"DataType": "String", "StringValue": value})))
@@ -471,7 +473,7 @@ fn lent(told: &Value) -> Option<Lent> {
         let value = told["MessageAttributes"][name]["StringValue"].as_str();
         value.unwrap_or_default().to_owned()
     };
-    let mut id = attribute("fleetfoot-id");
+    let mut id = unescape(&attribute("fleetfoot-id"));
     if id.is_empty() {
         told["MessageId"].as_str().unwrap_or_default().clone_into(&mut id);
     }
@@ -479,7 +481,7 @@ fn lent(told: &Value) -> Option<Lent> {
     // What others have put there may be plain text.
     let payload = base64::decode(body.trim()).unwrap_or_else(|| body.as_bytes().to_vec());
     let times = told["Attributes"]["ApproximateReceiveCount"].as_str();
-    let key = attribute("fleetfoot-key");
+    let key = unescape(&attribute("fleetfoot-key"));
     Some(Lent {
         message: Message { id, key, fields: Vec::new(), payload: payload.into() },
         times: times.and_then(|times| times.parse().ok()).unwrap_or(1),

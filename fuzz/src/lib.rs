@@ -8,6 +8,7 @@ mod chunked;
 mod events;
 mod fields;
 mod heads;
+mod log_recovery;
 mod segment;
 mod services;
 mod timing;
@@ -20,6 +21,7 @@ pub use chunked::chunked_body;
 pub use events::cloudevents;
 pub use fields::field_values;
 pub use heads::{request_head, response_head};
+pub use log_recovery::log_recovery;
 pub use segment::segment;
 pub use services::services;
 pub use timing::timing;
@@ -88,6 +90,12 @@ pub const TARGETS: &[Target] = &[
         words: seeds::EVENT_WORDS,
     },
     Target { name: "segment", run: segment, seeds: seeds::segments, words: seeds::SEGMENT_WORDS },
+    Target {
+        name: "log_recovery",
+        run: log_recovery,
+        seeds: seeds::logs,
+        words: seeds::LOG_WORDS,
+    },
 ];
 
 /// Writes seeds and words of a target to the folder that `FUZZ_CORPUS` names, for libFuzzer to read.

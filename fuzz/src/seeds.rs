@@ -264,6 +264,46 @@ pub fn segments() -> Vec<Vec<u8>> {
     all
 }
 
+/// Words of the log.
+pub const LOG_WORDS: &[&str] = &[
+    "FFB1",
+    "FFLOGSEG",
+    "FFLOGHN1",
+    "\0\0\0\0",
+    "\0\0\0\0\0\0\0\0",
+    "\x01\0\0\0",
+    "\x10\0\0\0",
+    "\0\x02\0\0",
+    "\x7f\x7f\x7f\x7f",
+];
+
+/// A byte that says what is made of the rest; then batches, or a hint.
+pub fn logs() -> Vec<Vec<u8>> {
+    use offload::log::format::{Head, write_batch};
+    use offload::log::{Entry, hint};
+    let head = Head { segment: 1, bytes: 8 << 10, salt: 7 };
+    let mut batches = head.sector().to_vec();
+    for sequence in 1..4 {
+        let bulk = vec![b'b'; 300 * sequence];
+        let entry = |summary| Entry { summary, bulk: &bulk, settles: false };
+        let mut batch = Vec::new();
+        let place = (&head, batches.len() as u32);
+        let entries = [entry(b"one"), entry(b""), entry(b"three")];
+        write_batch(&mut batch, place, sequence as u64, &entries, &mut Vec::new());
+        batches.extend(batch);
+    }
+    let mut whole = batches.clone();
+    whole.resize(8 << 10, 0);
+    let hint = hint::write(&whole, &head).expect("it is whole");
+    let behind = &batches[512..];
+    let mut all = vec![[&b"\0"[..], &batches].concat(), [&b"\x01"[..], &hint].concat()];
+    for first in [2, 3, 6, 7] {
+        all.push([&[first], behind].concat());
+        all.push([&[first], &behind[..700]].concat());
+    }
+    all
+}
+
 /// Settings files.
 pub fn files() -> Vec<Vec<u8>> {
     all(&[

@@ -30,7 +30,7 @@ pub(crate) struct JobsFlags {
 enum What {
     /// List jobs: those that wait, then those that are over
     List(ListFlags),
-    /// List dead jobs
+    /// List dead jobs that nobody has replayed
     Dead(ListFlags),
     /// Show all that is known of one
     Show {
@@ -315,13 +315,13 @@ fn table(jobs: &[Value], now: u64, colour: bool) -> String {
         let state = job["state"].as_str().unwrap_or_default();
         let at = job["ended"].as_u64().or(job["accepted"].as_u64()).unwrap_or(now);
         let why = match (job["reason"].as_str(), job["status"].as_u64()) {
+            _ if job["replayed_as"].is_string() => "replayed".to_owned(),
             (Some("status" | "refused"), Some(status)) => format!("status {status}"),
             (Some("delivered"), Some(status)) => format!("ok {status}"),
             (Some(reason), _) => reason.to_owned(),
             (None, _) => "-".to_owned(),
         };
-        let replayed = if job["replayed_as"].is_string() { " replayed" } else { "" };
-        let queue = format!("{}{replayed}", job["queue"].as_str().unwrap_or_default());
+        let queue = job["queue"].as_str().unwrap_or_default();
         let _ = writeln!(
             text,
             "{:36} {}{} {:>5} {:>3} {:11} {}",
@@ -331,7 +331,7 @@ fn table(jobs: &[Value], now: u64, colour: bool) -> String {
             age(now.saturating_sub(at)),
             job["attempts"],
             fit(&why, 11),
-            fit(&queue, 11),
+            fit(queue, 11),
         );
     }
     text

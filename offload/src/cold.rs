@@ -267,6 +267,7 @@ impl Cold {
     /// SQLite's.
     pub fn list(&self, filter: &Filter, most: usize) -> Result<Vec<Over>, ColdError> {
         let (sql, values) = filter.chosen();
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let sql = format!(
             "SELECT id, state, reason, status, attempts, queue, route, ended, until, origin, x'',
                     NULL, NULL, replayed FROM over WHERE {sql} ORDER BY id LIMIT {most}"
@@ -285,6 +286,7 @@ impl Cold {
     /// SQLite's.
     pub fn count(&self, filter: &Filter, most: usize) -> Result<usize, ColdError> {
         let (sql, values) = filter.chosen();
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let sql = format!("SELECT count(*) FROM (SELECT id FROM over WHERE {sql} LIMIT {most})");
         let lister = self.lister.lock().unwrap_or_else(PoisonError::into_inner);
         let count = || -> rusqlite::Result<i64> {
@@ -336,7 +338,7 @@ impl Cold {
         all().map_err(|source| self.failed(source))
     }
 
-    /// How many jobs of each queue are dead.
+    /// How many jobs of each queue are dead and were not replayed.
     ///
     /// # Errors
     /// SQLite's.
@@ -344,7 +346,8 @@ impl Cold {
         let reader = self.reader();
         let count = || -> rusqlite::Result<Vec<(String, u64)>> {
             let mut count = reader.prepare_cached(
-                "SELECT queue, count(*) FROM over WHERE state = 5 GROUP BY queue",
+                "SELECT queue, count(*) FROM over WHERE state = 5 AND replayed IS NULL
+                 GROUP BY queue",
             )?;
             let rows = count.query_map([], |row| {
                 Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)))
@@ -549,6 +552,7 @@ mod tests {
         };
         assert_eq!(ids(&filter, 9), [1, 2, 4, 7, 8]);
         assert_eq!((cold.count(&filter, 9).unwrap(), cold.count(&filter, 3).unwrap()), (5, 3));
+        assert_eq!(cold.count(&filter, usize::MAX).unwrap(), 5);
         assert_eq!(ids(&Filter { replayed: Some(true), ..filter }, 9), [5]);
         std::fs::remove_dir_all(directory).unwrap();
     }

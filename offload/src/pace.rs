@@ -80,13 +80,16 @@ enum Sign {
 }
 
 impl Sign {
-    fn of(tried: &Tried) -> Self {
+    fn of(tried: &Tried, is_first: bool) -> Self {
         match *tried {
             Tried::Answered { status: 429 | 503, retry_after } => Self::Distress(retry_after),
             Tried::Answered { status: 200..=499, .. } => Self::Well,
+            Tried::Answered { status: 502 | 504, .. } => Self::Failing,
             Tried::Failed(Reason::Timeout | Reason::Unreachable) => Self::Distress(None),
-            Tried::Answered { .. } | Tried::Failed(Reason::BadAnswer) => Self::Failing,
-            Tried::Failed(_) => Self::None,
+            // A job that fails whenever it is tried tells of itself, not of the service: alone in its
+            // queue it would have all who come later wait for a service that is well.
+            Tried::Answered { .. } | Tried::Failed(Reason::BadAnswer) if is_first => Self::Failing,
+            Tried::Answered { .. } | Tried::Failed(_) => Self::None,
         }
     }
 }
@@ -185,9 +188,9 @@ impl Pace {
         }
     }
 
-    /// What came of one.
-    pub fn tell(&mut self, tried: &Tried, is_probe: bool, now: Wall) {
-        let sign = Sign::of(tried);
+    /// What came of one. `is_first`: the job was not tried before.
+    pub fn tell(&mut self, tried: &Tried, is_first: bool, is_probe: bool, now: Wall) {
+        let sign = Sign::of(tried, is_first);
         match sign {
             Sign::Well => self.well(is_probe),
             Sign::None => {}
@@ -202,6 +205,9 @@ impl Pace {
         match self.breaker {
             Breaker::Closed if self.failures >= FAILURES => {
                 self.breaker = Breaker::Open { until: now + PAUSE, pause: PAUSE };
+            }
+            Breaker::Probing { .. } if is_probe && sign == Sign::None => {
+                self.probe_without_news(true, now);
             }
             Breaker::Probing { pause } if is_probe => {
                 let pause = (pause * 2).min(PAUSE_MAX);

@@ -67,7 +67,8 @@ pub trait Acknowledge: Send + Sync {
 
 impl fmt::Debug for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Taken").field("id", &self.message.id).field("times", &self.times).finish()
+        let mut shown = f.debug_struct("Taken");
+        shown.field("id", &self.message.id).field("times", &self.times).finish_non_exhaustive()
     }
 }
 

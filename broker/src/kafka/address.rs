@@ -1,6 +1,6 @@
 //! A Kafka cluster's URL: `kafka://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…][?OPTIONS]`.
 
-use crate::percent::plain;
+use crate::text::unescape;
 use crate::url::{BrokerError, Place};
 use rdkafka::ClientConfig;
 use std::ops::RangeInclusive;
@@ -57,7 +57,7 @@ impl Address {
         let login = login.transpose()?;
         let mut address = Self {
             servers: servers.collect::<Result<Vec<_>, _>>()?.join(","),
-            login: login.map(|(name, word)| (plain(name), plain(word))),
+            login: login.map(|(name, word)| (unescape(name), unescape(word))),
             secure,
             partitions: 8,
             replication: None,

@@ -132,7 +132,9 @@ impl Listener {
                         self.tell(Heard::Gap(why));
                     }
                     self.tell(Heard::Listening);
-                    events.into_iter().for_each(|event| self.tell(event));
+                    for event in events {
+                        self.tell(event);
+                    }
                     self.follow(&reader, &mut positions)
                 }
                 Err(error) => error,

@@ -15,8 +15,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// A token of our own holds for an hour; another is made after so long. What the metadata server
 /// gives holds for five minutes more at least.
-const SIGNED: Duration = Duration::from_secs(50 * 60);
-const GIVEN: Duration = Duration::from_secs(4 * 60);
+const SIGNED: Duration = Duration::from_mins(50);
+const GIVEN: Duration = Duration::from_mins(4);
 /// For whom a token is.
 const AUDIENCE: &str = "https://pubsub.googleapis.com/";
 const MACHINE: &str =

@@ -1,9 +1,9 @@
 //! Who we are to AWS: keys from the environment, the container's or the machine's role, or the file.
 //!
-//! In the order of AWS's own clients, after the URL: the variables `AWS_ACCESS_KEY_ID` and its fellows, the file
-//! `~/.aws/credentials` (a profile with keys in it), the endpoint of a container (ECS, EKS Pod
-//! Identity), the endpoint of the machine (IMDSv2). Not here: SSO, `assume_role` of profiles, web
-//! identity tokens, processes that print keys.
+//! In the order of AWS's own clients, after the URL: the variables `AWS_ACCESS_KEY_ID` and its
+//! fellows, the file `~/.aws/credentials` (a profile with keys in it), the endpoint of a container
+//! (ECS, EKS Pod Identity), the endpoint of the machine (`IMDSv2`). Not here: SSO, `assume_role` of
+//! profiles, web identity tokens, processes that print keys.
 
 use crate::web::{Answer, ask};
 use base::Moment;
@@ -20,7 +20,7 @@ pub(crate) struct Keys {
 
 /// Keys of a role are asked for again after so long: new ones are there five minutes before the old
 /// ones end.
-const FRESH: Duration = Duration::from_secs(4 * 60);
+const FRESH: Duration = Duration::from_mins(4);
 const MACHINE: &str = "http://169.254.169.254";
 const CONTAINER: &str = "http://169.254.170.2";
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";

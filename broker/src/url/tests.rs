@@ -1,3 +1,5 @@
+//! Schemes, mistakes, and what is hidden of a URL.
+
 use super::{Options, Place, open, open_bus};
 
 #[track_caller]

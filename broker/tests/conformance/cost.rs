@@ -27,6 +27,7 @@ async fn measure(stage: &mut impl Stage, what: &str) {
         suite::put_one(&*queue, message, SOON).await.unwrap();
         times.push(Moment::now().since(begun));
     }
+    let mean = times.iter().sum::<Duration>() / u32::try_from(ALONE).unwrap();
     times.sort_unstable();
     let [p50, p99] = [50, 99].map(|percent| times[ALONE * percent / 100]);
     let begun = Moment::now();
@@ -60,7 +61,7 @@ async fn measure(stage: &mut impl Stage, what: &str) {
     }
     let taking = self::rate(all, begun);
     eprintln!(
-        "{what}: one put p50 {p50:?} p99 {p99:?}; {TOGETHER} in flight {rate:.0} puts/s; taken and \
+        "{what}: one put p50 {p50:?} mean {mean:?} p99 {p99:?}; {TOGETHER} in flight {rate:.0} puts/s; taken and \
          acknowledged {taking:.0}/s"
     );
 }

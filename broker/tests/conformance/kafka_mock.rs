@@ -21,7 +21,9 @@ pub(crate) fn stage() -> OnStage {
     let (orders, waiting) = mpsc::channel::<Order>();
     std::thread::spawn(move || {
         let cluster = MockCluster::new(1).expect("a cluster");
-        waiting.iter().for_each(|order| order(&cluster));
+        for order in waiting {
+            order(&cluster);
+        }
     });
     let (told, servers) = mpsc::channel();
     let tell = move |cluster: &Cluster| told.send(cluster.bootstrap_servers()).expect("it waits");

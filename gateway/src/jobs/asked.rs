@@ -21,6 +21,8 @@ pub struct Asked {
     pub since: Option<Wall>,
     /// Only those that ended, or were accepted, before.
     pub before: Option<Wall>,
+    /// Only those that were replayed, or were not.
+    pub replayed: Option<bool>,
     /// At most so many; 0: as many as is usual.
     pub limit: usize,
     /// Where the list goes on.
@@ -69,7 +71,7 @@ const MOST: usize = 1 << 31;
 const NAME_BYTES_MAX: usize = 1_024;
 
 impl Asked {
-    /// Dead ones alone.
+    /// Dead ones alone, and of those the ones that nobody has replayed unless they are asked for.
     ///
     /// # Errors
     /// Another state was asked for.
@@ -79,6 +81,7 @@ impl Asked {
             return Err(No::bad(error, "leave `state` out, or ask /jobs"));
         }
         self.state = Some(State::Dead);
+        self.replayed = self.replayed.or(Some(false));
         Ok(())
     }
 
@@ -91,7 +94,7 @@ impl Asked {
             reason: self.reason,
             since: self.since,
             before: self.before,
-            replayed: None,
+            replayed: self.replayed,
             after,
         }
     }
@@ -134,6 +137,16 @@ pub fn query(query: &str, now: Wall) -> Result<Asked, No> {
                     No::bad(error, format!("give a number from 1 to {LIMIT_MAX}"))
                 })?;
             }
+            "replayed" => {
+                asked.replayed = Some(match &*value {
+                    "yes" => true,
+                    "no" => false,
+                    _ => {
+                        let error = format!("`replayed` is {}", shortened(&value));
+                        return Err(No::bad(error, "give yes or no"));
+                    }
+                });
+            }
             "cursor" => {
                 asked.from = From::read(&value).ok_or_else(|| {
                     let error = format!("`cursor` is {}", shortened(&value));
@@ -143,7 +156,7 @@ pub fn query(query: &str, now: Wall) -> Result<Asked, No> {
             _ => {
                 if !asked.set(name, &value, now)? {
                     let remedy =
-                        "known are queue, state, route, reason, since, before, limit and cursor";
+                        "known are queue, state, route, reason, since, before, replayed, limit, cursor";
                     let error = format!("{} is nothing that jobs are chosen by", shortened(name));
                     return Err(No::bad(error, remedy));
                 }
@@ -302,6 +315,7 @@ mod tests {
             ("state=gone", "\"gone\" is no state", "queued, scheduled"),
             ("reason=x", "\"x\" is no reason", "delivered, status"),
             ("since=soon", "`since` is \"soon\"", "10m"),
+            ("replayed=x", "`replayed` is \"x\"", "yes or no"),
             ("cursor=7", "`cursor` is \"7\"", "next"),
             ("queue=%zz", "badly encoded", "UTF-8"),
             ("queue=", "0 bytes", "1 to"),

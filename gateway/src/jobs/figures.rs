@@ -134,7 +134,7 @@ fn of_log(engine: &Engine, figures: &Figures) -> Vec<Family> {
         Family {
             name: "fleetfoot_jobs_dead",
             kind: "gauge",
-            help: "Dead jobs that are kept, by queue.",
+            help: "Dead jobs that are kept and were not replayed, by queue.",
             samples: dead.collect(),
         },
         Family::one(

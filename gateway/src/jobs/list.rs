@@ -31,7 +31,7 @@ pub fn list(engine: &Engine, asked: &Asked) -> Told {
     let mut jobs = Vec::new();
     let mut next = Some(asked.from);
     if let From::Live(from) = asked.from {
-        let lives = asked.state.is_none_or(|state| !state.is_final());
+        let lives = asked.state.is_none_or(|state| !state.is_final()) && asked.replayed.is_none();
         next = if lives { live(engine, asked, from, most, &mut jobs) } else { None };
         next = next.or(Some(From::Over(JobId::NONE)));
     }
@@ -194,6 +194,7 @@ fn is_stored_like(asked: &Asked, over: &Over) -> bool {
         && asked.route.as_ref().is_none_or(|route| *route == over.route)
         && asked.state.is_none_or(|state| state == over.state)
         && asked.reason.is_none_or(|reason| reason == over.reason)
+        && asked.replayed.is_none_or(|replayed| replayed == (over.replayed != JobId::NONE))
         && asked.since.is_none_or(|since| over.ended >= since)
         && asked.before.is_none_or(|before| over.ended < before)
 }

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-const DIES_AT_ONCE: &str = "retry = { tries = 1 }";
-const RETRIES_LATER: &str = "retry = { tries = 5, pause = \"1h\", pause_max = \"1h\" }";
+/// With a status that says nothing bad of the service as a whole: else it would be left in peace.
+const DIES_AT_ONCE: &str = "retry = { tries = 1, statuses = [418] }";
+const RETRIES_LATER: &str =
+    "retry = { tries = 5, statuses = [418], backoff = \"1h\", backoff_max = \"1h\" }";
 
 /// A gateway whose every POST is offloaded, the folder of its store, and its settings.
 fn offloading(origin: &Origin, queue: &str) -> (Gateway, Folder, Text) {
@@ -30,7 +32,7 @@ fn ill() -> (Origin, Arc<AtomicBool>) {
     let well = Arc::new(AtomicBool::new(false));
     let is_well = Arc::clone(&well);
     let origin = Origin::play(move |_| {
-        let line = if is_well.load(Relaxed) { "200 OK" } else { "503 Service Unavailable" };
+        let line = if is_well.load(Relaxed) { "200 OK" } else { "418 Unwell" };
         answer(&format!("HTTP/1.1 {line}\r\nSet-Cookie: sid=SECRET\r\nContent-Length: 0\r\n\r\n"))
     });
     (origin, well)
@@ -108,7 +110,7 @@ fn a_list_has_every_job_once_page_by_page() {
         becomes(&gateway, &over[n], "succeeded");
     }
     let running = post(&gateway, "/held", "");
-    origin.head(5);
+    origin.head(6);
     let waiting: Vec<String> = (0..7).map(|n| post(&gateway, &format!("/w{n}"), "")).collect();
     let (mut tokens, mut path, mut pages) = (Vec::new(), "/jobs?limit=3".to_owned(), 0);
     loop {
@@ -160,7 +162,7 @@ fn one_is_told_whole_without_secrets() {
     let told = becomes(&gateway, &token, "dead");
     let text = told.to_string();
     assert!(!text.contains("SECRET"), "{text}");
-    assert_eq!((told["reason"].as_str(), told["status"].as_u64()), (Some("status"), Some(503)));
+    assert_eq!((told["reason"].as_str(), told["status"].as_u64()), (Some("status"), Some(418)));
     assert_eq!((told["service"].as_str(), told["queue"].as_str()), (Some("shop"), Some("default")));
     let request = &told["request"];
     assert_eq!(
@@ -175,7 +177,7 @@ fn one_is_told_whole_without_secrets() {
         let known = request["fields"].as_object().is_some_and(|fields| fields.contains_key(name));
         assert!(known && request["fields"][name].is_null(), "{name}: {request}");
     }
-    assert_eq!(told["answer"]["status"], 503);
+    assert_eq!(told["answer"]["status"], 418);
     // By its UUID as by its token; and for people.
     let id = told["id"].as_str().expect("an id");
     assert_eq!(get(&gateway, &format!("/jobs/{id}")), told);
@@ -193,7 +195,7 @@ fn a_job_that_waits_for_its_next_try_is_made_due() {
     let (gateway, _store, _) = offloading(&origin, RETRIES_LATER);
     let token = post(&gateway, "/a", "");
     let told = becomes(&gateway, &token, "scheduled");
-    assert_eq!((told["reason"].as_str(), told["status"].as_u64()), (Some("status"), Some(503)));
+    assert_eq!((told["reason"].as_str(), told["status"].as_u64()), (Some("status"), Some(418)));
     well.store(true, Relaxed);
     let retried = jobs(&gateway, &["retry", &token]);
     assert_eq!((retried.code, retried.stdout.as_str()), (Some(0), "due now\n"), "{retried:?}");
@@ -263,11 +265,13 @@ fn dead_jobs_are_replayed_each_once() {
     };
     wait_until("all to be over", || count("succeeded") == 150);
     assert_eq!((count("dead"), count("queued")), (151, 0));
+    let left = get(&gateway, "/jobs/dead");
+    assert_eq!(left["jobs"].as_array().map(Vec::len), Some(0), "{left}");
     assert_eq!(origin.requests().len(), 301);
     // A service knows every try of the same by the same name.
     let key = |n: usize| origin.request(n).head.one("idempotency-key").map(str::to_owned);
-    let firsts: Vec<_> = (0..150).map(key).collect();
-    assert!((150..301).all(|n| firsts.contains(&key(n))));
+    let firsts: Vec<_> = (1..=150).map(key).collect();
+    assert!((151..=301).all(|n| firsts.contains(&key(n))));
 }
 
 #[test]
@@ -287,7 +291,7 @@ fn a_replay_survives_a_restart_and_is_not_doubled() {
     assert_eq!(told["origin"], id.as_str());
     assert_eq!(origin.requests().len(), 2);
     let key = |n: usize| origin.request(n).head.one("idempotency-key").map(str::to_owned);
-    assert_eq!(key(0), key(1));
+    assert_eq!(key(1), key(2));
     assert_eq!(admin(&gateway, "POST", &format!("/jobs/{id}/retry"), "", "").status, 409);
 }
 

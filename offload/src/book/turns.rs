@@ -194,8 +194,7 @@ impl Book {
         }
         let queue = &mut self.queues[usize::from(slot.queue)];
         if slot.has(PACED) {
-            queue.pace.tell(tried, slot.has(PROBE), now);
-            queue.pace.probe_without_news(slot.has(PROBE), now);
+            queue.pace.tell(tried, slot.attempts <= 1, slot.has(PROBE), now);
             slot.mark(PROBE, false);
         }
         let verdict = retry::verdict(&queue.rules.retry, slot.attempts, tried, now, rng);
@@ -229,10 +228,9 @@ impl Book {
         let Permit { queue, probe } = permit;
         let queue = &mut self.queues[queue];
         match tried {
-            Some(tried) => queue.pace.tell(tried, probe, now),
+            Some(tried) => queue.pace.tell(tried, true, probe, now),
             None => queue.pace.untake(false, probe, now),
         }
-        queue.pace.probe_without_news(probe, now);
         queue.pace.leave(false);
         queue.guests -= 1;
     }

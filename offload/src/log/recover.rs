@@ -55,6 +55,8 @@ struct Opened<D: Disk> {
     sound: bool,
     /// Is there a hint, whole or not?
     hint: bool,
+    /// Is one to be written?
+    wants_hint: bool,
 }
 
 struct Opening<D: Disk, F> {
@@ -78,10 +80,10 @@ pub(super) fn open<D: Disk>(
     let recovered = Recovered::default();
     let mut opening =
         Opening { disk, options: *options, each, recovered, after: None, greatest: 0 };
-    let (names, found) = opening.list()?;
+    let (names, mut found) = opening.list()?;
     let newest = opening.newest(&found).map_err(|e| opening.fail("read the log", e))?;
     opening.disk.sync_dir().map_err(|error| opening.fail("sync the directory", error))?;
-    let survey = opening.show_all(&found, newest)?;
+    let survey = opening.show_all(&mut found, newest)?;
     let newest_number = newest.map(|newest| found[newest].segment.head.segment);
     let (state, live, ready) = opening.sort_out(found, newest, &names)?;
     let Opening { disk, recovered, greatest, .. } = opening;
@@ -157,7 +159,8 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
                 Ok(_) | Err(NoHead::Damaged) => {}
             }
         }
-        Ok(Opened { segment: Arc::new(Segment { head, file: Arc::new(file) }), sound, hint })
+        let segment = Arc::new(Segment { head, file: Arc::new(file) });
+        Ok(Opened { segment, sound, hint, wants_hint: false })
     }
 
     /// The bytes of a segment. Sectors that cannot be read are zeros, unless it is to be `exact`.
@@ -202,7 +205,12 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
                 return Ok(Some(at));
             }
             let torn = scan(&bytes, head, true, None, &mut |_| {}).torn;
-            self.recovered.torn_bytes += u64::from(torn);
+            if torn > 0 {
+                self.recovered.torn_bytes += u64::from(torn);
+                let file = &opened.segment.file;
+                self.disk.write_at(file, &[0; SECTOR as usize], u64::from(SECTOR))?;
+                self.disk.sync_data(file)?;
+            }
         }
         Ok(None)
     }
@@ -210,12 +218,12 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
     /// Shows all records. Answers what the newest segment holds, if there may be more written to it.
     fn show_all(
         &mut self,
-        found: &[Opened<D>],
+        found: &mut [Opened<D>],
         newest: Option<usize>,
     ) -> Result<Option<Survey>, LogError> {
         let mut survey = None;
         let mut before: Option<u32> = None;
-        for (at, opened) in found.iter().enumerate() {
+        for (at, opened) in found.iter_mut().enumerate() {
             let number = opened.segment.head.segment;
             if before.is_some_and(|before| before + 1 != number) {
                 self.damaged(number - 1, 0, 0, Why::Missing);
@@ -236,9 +244,10 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
             let bytes =
                 self.load(&opened.segment, last).map_err(|e| self.fail("read the log", e))?;
             let found = self.show_segment(&bytes, &opened.segment.head, last);
+            opened.wants_hint = !last && !found.damaged;
             if last {
                 self.recovered.torn_bytes += u64::from(found.torn);
-                self.write_again(&opened.segment, &bytes, found)
+                self.write_again(opened, &bytes, found)
                     .map_err(|error| self.fail("make the end of the log durable", error))?;
                 survey = Some(found);
             }
@@ -246,10 +255,17 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
         Ok(survey)
     }
 
-    fn write_again(&self, segment: &Segment<D>, bytes: &[u8], found: Survey) -> io::Result<()> {
-        let last = &bytes[found.last as usize..found.end as usize];
+    /// The log goes on in this segment: the last batch is made durable, and a hint that does not check
+    /// now never will.
+    fn write_again(&self, opened: &Opened<D>, bytes: &[u8], found: Survey) -> io::Result<()> {
+        let (segment, last) = (&opened.segment, &bytes[found.last as usize..found.end as usize]);
         self.disk.write_at(&segment.file, last, u64::from(found.last))?;
-        self.disk.sync_data(&segment.file)
+        self.disk.sync_data(&segment.file)?;
+        if opened.hint {
+            self.disk.remove(&hint_name(segment.head.segment))?;
+            self.disk.sync_dir()?;
+        }
+        Ok(())
     }
 
     fn show_hint(&mut self, bytes: &[u8], head: &Head) {
@@ -293,8 +309,7 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
         }
     }
 
-    /// What holds records, what is ready, what waits. The last of those that hold records is written on
-    /// if it has no hint.
+    /// What waits, what holds records, what is ready.
     #[expect(clippy::type_complexity, reason = "three parts of one whole, taken apart at once")]
     fn sort_out(
         &mut self,
@@ -306,12 +321,12 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
         let mut live = BTreeMap::new();
         let mut empty = Vec::new();
         for (at, opened) in found.into_iter().enumerate() {
-            let Opened { segment, sound, hint } = opened;
+            let Opened { segment, sound, wants_hint, .. } = opened;
             if sound && newest.is_none_or(|newest| at > newest) {
                 empty.push(segment);
                 continue;
             }
-            if sound && !hint && newest.is_some_and(|newest| at < newest) {
+            if wants_hint {
                 state.sealed.push_back(Arc::clone(&segment));
             }
             live.insert(segment.head.segment, segment);

@@ -49,7 +49,7 @@ fn take_all(pace: &mut Pace, now: Wall) -> usize {
 }
 
 fn come_back(pace: &mut Pace, tried: &Tried, is_probe: bool, now: Wall) {
-    pace.tell(tried, is_probe, now);
+    pace.tell(tried, true, is_probe, now);
     pace.leave(false);
 }
 
@@ -175,11 +175,11 @@ fn each_sign_is_read() {
         assert_eq!((pace.limit(), pace.is_away()), (limit, away), "{tried:?}");
     }
     let mut pace = Pace::new(&rules(8));
-    pace.tell(&Tried::Answered { status: 429, retry_after: Some(asked) }, false, START);
+    pace.tell(&Tried::Answered { status: 429, retry_after: Some(asked) }, true, false, START);
     assert_eq!(pace.next(false, START), Some(START + asked), "it has asked for a pause");
     assert_eq!(pace.paused_until(START), Some(START + asked));
     let hours = Some(Duration::from_secs(100_000));
-    pace.tell(&Tried::Answered { status: 503, retry_after: hours }, false, START);
+    pace.tell(&Tried::Answered { status: 503, retry_after: hours }, true, false, START);
     assert_eq!(pace.next(false, START), Some(START + Duration::from_mins(15)), "with an end");
 }
 
@@ -229,7 +229,7 @@ fn who_is_away_is_asked_seldom_and_found_soon() {
 fn a_probe_that_did_not_go_is_followed_by_another() {
     let mut pace = Pace::new(&rules(8));
     for _ in 0..FAILURES {
-        pace.tell(&answered(500), false, START);
+        pace.tell(&answered(500), true, false, START);
     }
     let now = pace.next(false, START).unwrap();
     assert_eq!(now, START + PAUSE);
@@ -241,8 +241,37 @@ fn a_probe_that_did_not_go_is_followed_by_another() {
     // What left before says nothing of the service now.
     come_back(&mut pace, &answered(200), false, now);
     assert!(pace.is_away());
-    pace.tell(&answered(200), true, now);
+    pace.tell(&answered(200), true, true, now);
     assert!(!pace.is_away());
+}
+
+#[test]
+fn a_job_that_fails_whenever_it_is_tried_tells_of_itself() {
+    for (tried, away) in [
+        (answered(500), false),
+        (Tried::Failed(Reason::BadAnswer), false),
+        (answered(502), true),
+        (answered(503), true),
+        (Tried::Failed(Reason::Timeout), true),
+    ] {
+        let mut pace = Pace::new(&rules(8));
+        for _ in 0..20 {
+            pace.tell(&tried, false, false, START);
+        }
+        assert_eq!(pace.is_away(), away, "{tried:?}");
+    }
+    // As a probe it is no news: another goes at once.
+    let mut pace = Pace::new(&rules(8));
+    for _ in 0..FAILURES {
+        pace.tell(&answered(500), true, false, START);
+    }
+    let now = START + PAUSE;
+    assert!(pace.take(false, now));
+    pace.tell(&answered(500), false, true, now);
+    assert_eq!((pace.is_away(), pace.next(false, now)), (true, Some(now)));
+    assert!(pace.take(false, now));
+    pace.tell(&answered(500), true, true, now);
+    assert_eq!(pace.next(false, now), Some(now + PAUSE * 2));
 }
 
 #[test]
@@ -250,7 +279,7 @@ fn new_rules_keep_what_was_learned() {
     let mut pace = Pace::new(&rules(8));
     pace.settle(&rules(16), START);
     assert_eq!(pace.limit(), 16, "who was not held back is not");
-    pace.tell(&answered(429), false, START);
+    pace.tell(&answered(429), true, false, START);
     pace.settle(&rules(32), START);
     assert_eq!(pace.limit(), 8);
     pace.settle(&rules(2), START);

@@ -1,3 +1,5 @@
+//! Confirms and returns, mixed as the client may mix them.
+
 use super::{Confirmed, Outcome, Returned};
 use lapin::BasicProperties;
 use lapin::Confirmation;

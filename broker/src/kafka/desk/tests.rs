@@ -6,6 +6,10 @@ fn message(bytes: usize) -> Message {
     Message { id: "a".to_owned(), key: String::new(), fields: Vec::new(), payload }
 }
 
+fn offsets(from: usize, to: usize) -> std::ops::Range<i64> {
+    i64::try_from(from).unwrap()..i64::try_from(to).unwrap()
+}
+
 fn desk(partitions: &[i32], messages: i64) -> Desk {
     let mut desk = Desk::default();
     desk.assign(partitions);
@@ -64,7 +68,7 @@ fn what_comes_back_is_handed_out_again_after_a_while_and_counted() {
 #[test]
 fn a_full_desk_and_a_long_window_pause_and_both_must_ease() {
     let mut desk = desk(&[0, 1], 0);
-    for offset in 0..WAITING_MAX as i64 {
+    for offset in offsets(0, WAITING_MAX) {
         assert_eq!(desk.flow(), (vec![], vec![]));
         desk.put(0, offset, message(1));
     }
@@ -76,14 +80,14 @@ fn a_full_desk_and_a_long_window_pause_and_both_must_ease() {
     assert!(!desk.is_pausing());
     desk.take(WAITING_MAX);
     // The first is never finished: the window grows although the desk is empty.
-    for offset in WAITING_MAX as i64..WINDOW_MAX as i64 {
+    for offset in offsets(WAITING_MAX, WINDOW_MAX) {
         desk.put(0, offset, message(1));
         desk.take(1);
     }
     assert_eq!(desk.flow(), (vec![0], vec![]));
     desk.finish(taken[0].0);
     assert_eq!(desk.flow(), (vec![], vec![]), "one less is not enough");
-    for offset in 0..=WINDOW_MAX as i64 / 2 {
+    for offset in offsets(0, WINDOW_MAX / 2 + 1) {
         desk.finish(Place { offset, ..taken[0].0 });
     }
     assert_eq!(desk.flow(), (vec![], vec![0]));

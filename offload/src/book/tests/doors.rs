@@ -162,6 +162,9 @@ fn ids_rise_whatever_the_clock_says() {
     let new = desk.book.mint(desk.now, &mut desk.rng);
     assert!(new > after);
     // What is accepted in the future of a clock that was set back goes at once all the same.
-    let id = desk.accept(|_| ());
-    assert!(desk.start_all().contains(&id));
+    let ids = [desk.accept(|job| job.order = 7), desk.accept(|job| job.order = 7)];
+    assert!(desk.start_all().contains(&ids[0]));
+    let later = desk.accept(|_| ());
+    desk.succeed(ids[0]);
+    assert_eq!(desk.start_all(), [ids[1], later]);
 }

@@ -98,6 +98,39 @@ fn the_last_accept_of_a_job_holds_and_its_segment_is_free() {
 }
 
 #[test]
+fn what_is_carried_is_no_news() {
+    let mut desk = Desk::new(vec![Queue { at_once: 1, ..queue("mail") }]);
+    let id = desk.accept(|_| ());
+    desk.start();
+    desk.tried(id, &answered(503));
+    desk.restate(id);
+    for attempt in 2..=3 {
+        desk.pass(seconds(60));
+        assert_eq!(desk.start(), Some(id));
+        let before = desk.view(id);
+        desk.restate(id);
+        let after = desk.view(id);
+        assert_eq!(JobView { place: before.place, ..after }, before);
+        assert_eq!(
+            (after.attempts, desk.book.stats(desk.now)[0].failed),
+            (attempt, u64::from(attempt) - 1)
+        );
+        desk.accept(|_| ());
+        assert_eq!(desk.start(), None, "its place is taken");
+        desk.tried(id, &answered(503));
+        let other = desk.start().unwrap();
+        desk.succeed(other);
+    }
+    // The record that said that it ran is cut off.
+    desk.pass(seconds(60));
+    assert_eq!(desk.start(), Some(id));
+    desk.restate(id);
+    while !matches!(crate::record::read(&desk.log.pop().unwrap().0), Ok(Record::Again { .. })) {}
+    assert_eq!(desk.crash().lost, 1);
+    assert_eq!((desk.view(id).attempts, desk.view(id).lost), (4, 1));
+}
+
+#[test]
 fn queues_are_found_again_by_name_and_those_that_are_gone_go_on() {
     let mut desk = Desk::new(vec![queue("mail"), Queue { at_once: 1, ..queue("report") }]);
     let write = |desk: &mut Desk, name: &str| {

@@ -86,3 +86,27 @@ fn check(seed: u64) {
 fn picks_come_in_the_order_of_the_plainest_model() {
     (0..500).for_each(check);
 }
+
+#[test]
+fn whoever_leaves_a_long_line_leaves_the_others_in_order() {
+    let mut rng = fastrand::Rng::with_seed(5);
+    for _ in 0..20 {
+        let mut desk = Desk::new(vec![queue("mail")]);
+        let mut jobs: Vec<(Wall, JobId)> = Vec::new();
+        for _ in 0..1_000 {
+            if jobs.is_empty() || rng.u8(..3) > 0 {
+                let due = desk.now + millis(rng.u64(1..1_000));
+                jobs.push((due, desk.accept(|job| job.due = due)));
+            } else {
+                let (_, id) = jobs.swap_remove(rng.usize(..jobs.len()));
+                desk.finish(id, State::Cancelled, Reason::Cancelled);
+            }
+        }
+        jobs.sort();
+        for (due, id) in jobs {
+            assert_eq!(desk.book.next_wake(desk.now), Some(due.max(desk.now)));
+            desk.now = due.max(desk.now);
+            assert_eq!(desk.start(), Some(id));
+        }
+    }
+}

@@ -171,6 +171,8 @@ impl History {
                 let room = self.dice.u64(4..24) * u64::from(self.options.segment_bytes);
                 let room = if self.dice.bool() { room } else { 1 << 20 };
                 self.disk.set_bytes_max(room);
+                let full = self.dice.u8(..3) == 0;
+                self.disk.set_faults(Faults { full, ..Faults::default() });
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ fn log(seed: u64, hints: bool) -> (SimDisk, Vec<Vec<(Position, Sample)>>) {
     let mut batches = Vec::new();
     for serial in (0..120).step_by(4) {
         let sample = |serial| Sample { serial, summary: dice.usize(..60), bulk: dice.usize(..400) };
-        let samples: Vec<_> = (serial..serial + 1 + serial % 4).map(sample).collect();
+        let samples: Vec<_> = (serial..=serial + serial / 4 % 4).map(sample).collect();
         let positions = append(&mut log, &samples, false).unwrap();
         batches.push(positions.into_iter().zip(samples).collect());
     }
@@ -122,6 +122,39 @@ fn much_damage_never_makes_up_a_record() {
         assert_eq!(again.len(), shown.len() + 1, "{round}: {recovered:?}");
         assert_eq!(again.last().unwrap().0, next[0]);
     }
+}
+
+#[test]
+fn a_hint_that_is_damaged_or_missing_is_written_again() {
+    let (disk, batches) = log(4, true);
+    let written = batches.concat();
+    let hints = |disk: &SimDisk| disk.names().iter().filter(|name| name.ends_with("hint")).count();
+    let all = hints(&disk);
+    assert!(disk.flip("0000000001.hint", 60, 1) && all > 3);
+    disk.lose("0000000002.hint");
+    for hinted in [all - 2, all] {
+        let (log, recovered, shown) = open(&disk, &options()).unwrap();
+        assert_eq!(served(&log, &shown, &written), (written.len(), written.len()));
+        assert_eq!((recovered.hinted as usize, recovered.quarantined_count), (hinted, 0));
+        log.keeper().prepare().unwrap();
+        assert_eq!(hints(&disk), all);
+    }
+}
+
+#[test]
+fn no_hint_outlives_what_is_written_behind_it() {
+    let (disk, batches) = log(4, true);
+    let newest = batches.last().unwrap()[0].0.segment;
+    // The segment where the log goes on has a hint that cannot be read just now.
+    let name = format!("{newest:010}.hint");
+    disk.put(&name, disk.bytes("0000000001.hint").unwrap());
+    let (mut log, ..) = open(&disk, &options()).unwrap();
+    assert!(disk.bytes(&name).is_none());
+    append(&mut log, &[Sample { serial: 9, summary: 1, bulk: 1 }], false).unwrap();
+    let crashed = disk.reboot(true);
+    drop(log);
+    assert!(crashed.bytes(&name).is_none());
+    assert_eq!(open(&crashed, &options()).unwrap().2.len(), batches.concat().len() + 1);
 }
 
 #[test]
