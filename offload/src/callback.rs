@@ -2,7 +2,7 @@
 //!
 //! A callback is a job of its own in the queue [`CALLBACKS`]: made once for a job that is over, and as
 //! durable. Its request has the whole URL as target. The body is what Standard Webhooks wants (`type`,
-//! `timestamp`, `data`), with the fields of a CloudEvent beside it; signatures ([`sign`]) and the look
+//! `timestamp`, `data`), with the fields of a `CloudEvent` beside it; signatures ([`sign`]) and the look
 //! at where the URL leads ([`address`]) are made anew at each try, by whoever sends it.
 //!
 //! Only 2xx is success; a redirect is none. 410, and a place where no callback may go, end it at once;

@@ -143,12 +143,13 @@ fn what_a_stranger_says_purges_every_gateway() {
     for gateway in &gateways {
         wait_until("all is heard", || gateway.metric("fleetfoot_events_heard_total") >= 3.0);
         let outcome = |what: &str| {
-            gateway.metric(&format!(
+            let name = format!(
                 "fleetfoot_events_outcomes_total{{events=\"products\",outcome=\"{what}\"}}"
-            ))
+            );
+            gateway.metric(&name).to_string()
         };
         let found = ["purge", "flush", "no_event", "other_type"].map(outcome);
-        assert_eq!(found, [1.0, 0.0, 1.0, 1.0]);
+        assert_eq!(found, ["1", "0", "1", "1"]);
     }
     let bodies: Vec<String> = gateways.iter().map(|g| g.get("/products/7").text()).collect();
     assert_eq!(bodies, ["3", "4"], "both ask again");
@@ -247,7 +248,7 @@ fn a_bus_that_is_away_holds_nobody_up() {
     assert!(gateway.metric("fleetfoot_events_waiting") >= 4_096.0);
     let no_room = "fleetfoot_events_published_total{events=\"products\",outcome=\"no_room\"}";
     assert!(gateway.metric(no_room) > 0.0);
-    assert_eq!(gateway.metric("fleetfoot_events_listening"), 0.0);
+    assert!(gateway.metric("fleetfoot_events_listening") < 1.0);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! are looked at after they are resolved, by whoever connects to the very one that was looked at.
 //!
 //! What is public is what IANA's registries of special-purpose addresses leave, and less: of IPv6
-//! only 2000::/3 can be. An address that carries an IPv4 address is as public as that.
+//! only `2000::/3` can be. An address that carries one of IPv4 is as public as that.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -359,19 +359,19 @@ impl Kind {
             }
             // NAT64 (RFC 6052 §2.1); of a network's own (RFC 8215) nobody knows where it leads.
             [0x64, 0xff9b, 0, 0, 0, 0, high, low] => four(high, low),
-            [0x64, 0xff9b, ..] => Self::Tunnel,
-            // 6to4 (RFC 3056) and Teredo (RFC 4380).
-            [0x2002, ..] | [0x2001, 0, ..] => Self::Tunnel,
-            [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254 | 0x23] => Self::Metadata,
-            [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => Self::Metadata,
-            [0x2001, 0xdb8, ..] => Self::Documentation,
-            [0x3fff, 0..=0xfff, ..] => Self::Documentation,
+            // So of 6to4 (RFC 3056), of Teredo (RFC 4380), and of ISATAP (RFC 5214 §6.1).
+            [0x64, 0xff9b, ..]
+            | [0x2002, ..]
+            | [0x2001, 0, ..]
+            | [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => Self::Tunnel,
+            [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254 | 0x23] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => {
+                Self::Metadata
+            }
+            [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Self::Documentation,
             [0x2001, 2, 0, ..] => Self::Benchmark,
             [0x2001, 0..=0x1ff, ..] => Self::Reserved,
-            // ISATAP (RFC 5214 §6.1) leads to the IPv4 address at its end.
-            [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => Self::Tunnel,
             [0x2000..=0x3fff, ..] => Self::Public,
-            [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => Self::Private,
+            [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => Self::Private,
             [0xfe80..=0xfebf, ..] => Self::LinkLocal,
             [0xff00..=0xffff, ..] => Self::Multicast,
             _ => Self::Reserved,
