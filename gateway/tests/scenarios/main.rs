@@ -41,6 +41,7 @@ mod hedge;
 mod limit;
 mod jobs;
 mod offload;
+mod offload_kill;
 mod retry;
 mod split;
 

@@ -17,6 +17,7 @@ fn over(state: State, status: u16) -> Over {
         origin: JobId::NONE,
         answer: b"HTTP/1.1 200 OK\r\n\r\n".to_vec(),
         request: None,
+        replayed: JobId::NONE,
     }
 }
 
