@@ -43,6 +43,7 @@ mod limit;
 mod jobs;
 mod offload;
 mod offload_broker;
+mod offload_kill;
 mod retry;
 mod split;
 
