@@ -67,7 +67,7 @@ pub struct Options {
 impl Options {
     /// Segments of 16 MiB, 8 of them ready and 8 (128 MiB) reserved, 4 without hints.
     pub fn new(bytes_max: u64) -> Self {
-        Self { segment_bytes: 16 << 20, bytes_max, reserve: 8, spares: 8, unhinted: 4 }
+        Self { segment_bytes: 16 << 20, bytes_max, reserve: 4, spares: 4, unhinted: 4 }
     }
 }
 

@@ -11,14 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A gateway whose every POST is offloaded; `route` is what its rule says more, `queue` lines of
 /// `[queue.default]`.
 fn offloading(origin: &Origin, rule: &str, queue: &str) -> (Gateway, Text) {
-    let folder = scenario::gateway::Folder::new();
-    let store = folder.path().join("jobs");
-    let text =
-        Text::to(&[origin.address()]).route(&format!("offload = {{ {rule} }}")).rest(&format!(
-            "[offload]\nstore = {:?}\n[queue.default]\n{queue}\n",
-            store.display().to_string()
-        ));
-    std::mem::forget(folder);
+    let text = Text::to(&[origin.address()])
+        .route(&format!("offload = {{ {rule} }}"))
+        .rest(&format!("[offload]\n[queue.default]\n{queue}\n"));
     (start(&text), text)
 }
 
@@ -289,11 +284,9 @@ fn an_address_that_nobody_was_given_is_unknown() {
 #[test]
 fn what_is_too_large_or_has_no_name_is_refused() {
     let origin = Origin::start();
-    let folder = scenario::gateway::Folder::new();
-    let store = folder.path().join("jobs").display().to_string();
     let text = Text::to(&[origin.address()])
         .route("offload = { idempotency = \"required\" }")
-        .rest(&format!("[offload]\nstore = {store:?}\nbody_max = \"1 KiB\"\n"));
+        .rest("[offload]\nbody_max = \"1 KiB\"\n");
     let gateway = start(&text);
     let mut client = gateway.client();
     let nameless = post(&mut client, "/1", "", "x");
