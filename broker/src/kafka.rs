@@ -48,7 +48,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// A queue in a Kafka cluster.
 pub struct Kafka {
     name: String,
-    /// `fleetfoot.QUEUE`: the group, and what topics begin with.
+    /// `fleetfoot.QUEUE`: the group that takes jobs, and what topics begin with.
     base: String,
     node: String,
     address: Address,
@@ -82,6 +82,15 @@ impl Kafka {
         }
     }
 
+    /// Who takes from a channel together. News have groups of their own: who comes and goes there is
+    /// no reason to deal out jobs anew.
+    fn group(&self, channel: &Channel) -> String {
+        match channel {
+            Channel::Jobs => self.base.clone(),
+            Channel::News(_) => self.topic(channel),
+        }
+    }
+
     /// The member of the group that takes from a channel; made when it is first needed, and again
     /// when it is lost.
     fn lane(&self, channel: &Channel) -> Result<Arc<Lane>, QueueError> {
@@ -89,7 +98,8 @@ impl Kafka {
         if self.closed.load(Ordering::Relaxed) {
             return Err(fault::away(&self.name, "closed"));
         }
-        let open = || Lane::open(&self.name, &self.address, &self.base, &self.topic(channel));
+        let (group, topic) = (self.group(channel), self.topic(channel));
+        let open = || Lane::open(&self.name, &self.address, &group, &topic);
         match lanes.entry(channel.clone()) {
             Entry::Occupied(mut lane) => {
                 if lane.get().is_lost() {
@@ -173,8 +183,8 @@ impl Queue for Kafka {
     }
 
     fn waiting<'a>(&'a self, channel: &'a Channel) -> Waiting<'a, Option<u64>> {
-        let (address, group, topic) = (&self.address, self.base.clone(), self.topic(channel));
-        let mut config = address.config();
+        let (group, topic) = (self.group(channel), self.topic(channel));
+        let mut config = self.address.config();
         config.set("group.id", &group).set("enable.auto.commit", "false");
         Box::pin(async move {
             let count = move || behind(&config, &topic);

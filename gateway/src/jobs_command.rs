@@ -304,13 +304,13 @@ fn fit(text: &str, columns: usize) -> String {
     text.chars().take(columns - 1).chain(['~']).collect()
 }
 
-/// The list in 80 columns: id 36, state 9, age 5, tries 5, reason 11, queue what is left.
+/// The list in 80 columns: id 36, state 9, age 5, tries 4, reason 11, queue what is left.
 fn table(jobs: &[Value], now: u64, colour: bool) -> String {
     if jobs.is_empty() {
         return "no jobs\n".to_owned();
     }
     let mut text =
-        format!("{:36} {:9} {:>5} {:>3} {:11} {}\n", "ID", "STATE", "AGE", "TRY", "WHY", "QUEUE");
+        format!("{:36} {:9} {:>5} {:>4} {:11} {}\n", "ID", "STATE", "AGE", "TRY", "WHY", "QUEUE");
     for job in jobs {
         let state = job["state"].as_str().unwrap_or_default();
         let at = job["ended"].as_u64().or(job["accepted"].as_u64()).unwrap_or(now);
@@ -324,14 +324,14 @@ fn table(jobs: &[Value], now: u64, colour: bool) -> String {
         let queue = job["queue"].as_str().unwrap_or_default();
         let _ = writeln!(
             text,
-            "{:36} {}{} {:>5} {:>3} {:11} {}",
+            "{:36} {}{} {:>5} {:>4} {:11} {}",
             job["id"].as_str().unwrap_or_default(),
             coloured(state, colour),
             " ".repeat(9_usize.saturating_sub(state.len())),
             age(now.saturating_sub(at)),
-            job["attempts"],
+            fit(&job["attempts"].to_string(), 4),
             fit(&why, 11),
-            fit(queue, 11),
+            fit(queue, 10),
         );
     }
     text
@@ -409,7 +409,7 @@ mod tests {
     fn a_table_fits_in_eighty_columns() {
         let job = json!({
             "id": "01890000-0000-7000-8000-000000000000", "state": "succeeded", "attempts": 65_535,
-            "accepted": 1, "reason": "unreachable", "queue": "a-queue-with-a-long-name",
+            "accepted": 0, "reason": "unreachable", "queue": "a-queue-with-a-long-name",
         });
         let text = table(&[job], 400 * 86_400_000, false);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");

@@ -228,6 +228,9 @@ pub struct Found {
     pub ended: Vec<Ended>,
     /// Records that say nothing we know: written by a newer version, or damaged in memory.
     pub unread: u64,
+    /// The last record that the store has and that is there. Before what the store says where the end
+    /// of the log was lost (`durability = "system"` and a power cut): new records take those places.
+    pub applied: Option<(u32, u32)>,
 }
 
 /// The room is closed: the disk failed.
@@ -388,7 +391,9 @@ impl<D: Disk> Core<D> {
     ) -> Result<(Self, Found), LogError> {
         let mut found = Found::default();
         let mut live_bytes = 0;
+        let mut last = (0, 0);
         let (log, recovered) = Log::open(disk, options, |position, visit| {
+            last = (position.segment, position.offset);
             let Ok(record) = record::read(visit.summary) else {
                 found.unread += 1;
                 return;
@@ -404,6 +409,7 @@ impl<D: Disk> Core<D> {
             book.apply(&record, place, false);
         })?;
         found.log = recovered;
+        found.applied = applied.map(|applied| applied.min(last));
         let mut core = Self {
             reader: log.reader(),
             log,
@@ -613,14 +619,17 @@ impl<D: Disk> Core<D> {
         batch: &mut Batch,
         effects: &mut Effects,
     ) {
-        let answer = if self.log.bytes_used() >= self.bytes_max {
+        // A job that is over is put away when its callback is durable, and what is not put away cannot
+        // be freed: a callback goes into the reserve, or a full log would stay full.
+        let is_callback = new.service.is_empty();
+        let answer = if !is_callback && self.log.bytes_used() >= self.bytes_max {
             Accepted::DiskFull
         } else {
             let id = book.mint(now, &mut self.rng);
             match book.may_accept(&new.asks(id), now) {
                 Admission::Yes => {
                     let record = Record::Accept(new.summary(id));
-                    batch.push(&record, request, false, Then::Accepted(reply, new.asked));
+                    batch.push(&record, request, is_callback, Then::Accepted(reply, new.asked));
                     return;
                 }
                 Admission::Coming(_) => {

@@ -168,6 +168,9 @@ impl Engine {
         let applied_before = cold.applied()?;
         let seed = fastrand::u64(..);
         let (core, found) = Core::open(disk, &options, settings, &mut book, applied_before, seed)?;
+        if let Some(applied) = found.applied.filter(|_| found.applied != applied_before) {
+            cold.write(&[], &[], applied)?;
+        }
         let now = Moment::now().wall_ms();
         cold.claims(now, |c| book.claim(c.claim, c.print, c.id, c.until))?;
         let secret = match &settings.secret {
@@ -188,7 +191,7 @@ impl Engine {
             reader,
             minter: Minter::new(&secret),
             node: Node::named(&settings.node),
-            applied: AtomicU64::new(applied_before.map_or(u64::MAX, pack)),
+            applied: AtomicU64::new(found.applied.map_or(u64::MAX, pack)),
             closed: OnceLock::new(),
             hands: OnceLock::new(),
             draining: AtomicBool::new(false),
@@ -197,6 +200,12 @@ impl Engine {
             figures: Figures::default(),
             say,
         });
+        // Whoever asks for one of those is answered before the store has it.
+        for job in &found.ended {
+            let (whole, ..) = shared.whole(job);
+            let told = Arc::new(Over { request: None, ..whole });
+            lock(&shared.held).recent.insert(job.id, told);
+        }
         let (begun_in, begun_out) = sync_channel(BEGUN_MAX);
         let (ended_in, ended_out) = sync_channel(ENDED_MAX);
         let begun_out = Arc::new(Mutex::new(begun_out));

@@ -31,8 +31,10 @@ const POLL: Duration = Duration::from_millis(100);
 const POLL_PAUSED: Duration = Duration::from_millis(5);
 /// A commit that failed is tried again after so long, also if nobody waits for it.
 const COMMIT_AGAIN: Duration = Duration::from_secs(1);
-/// How long to ask whether the cluster is there.
-const PROBE: Duration = Duration::from_secs(1);
+/// How long the cluster may take to say that it is there, and how long a take waits for that. A
+/// request that is given up costs its connection, so it is not given up soon.
+const PROBE: Duration = Duration::from_secs(5);
+const PROBE_WAIT: Duration = Duration::from_secs(1);
 
 /// A consumer in the group.
 type Member = BaseConsumer<Watch>;
@@ -47,6 +49,8 @@ pub(super) struct Lane {
     /// Whoever holds it commits.
     committing: tokio::sync::Mutex<()>,
     member: Mutex<Option<Arc<Member>>>,
+    probing: AtomicBool,
+    probed: Notify,
     stop: AtomicBool,
     ended: Notify,
 }
@@ -101,6 +105,8 @@ impl Lane {
             arrived: Notify::new(),
             committing: tokio::sync::Mutex::new(()),
             member: Mutex::new(None),
+            probing: AtomicBool::new(false),
+            probed: Notify::new(),
             stop: AtomicBool::new(false),
             ended: Notify::new(),
         });
@@ -195,7 +201,7 @@ impl Lane {
 
     /// Up to `most` messages, the first within `wait`.
     pub(super) async fn take(
-        &self,
+        self: &Arc<Self>,
         most: usize,
         wait: Duration,
     ) -> Result<Vec<(Place, Message, u32)>, QueueError> {
@@ -218,18 +224,25 @@ impl Lane {
     }
 
     /// Nothing came: is there nothing, or nobody?
-    async fn is_reached(&self) -> Result<(), QueueError> {
+    async fn is_reached(self: &Arc<Self>) -> Result<(), QueueError> {
         let Some(trouble) = self.desk().is_troubled() else { return Ok(()) };
         let member = self.member.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(member) = member else { return Err(fault::away(&self.name, trouble)) };
-        let topic = self.topic.clone();
-        let ask = move || member.fetch_metadata(Some(&topic), PROBE).map(drop);
-        match tokio::task::spawn_blocking(ask).await {
-            Ok(Ok(())) => {
-                self.desk().fine();
-                Ok(())
-            }
-            Ok(Err(_)) | Err(_) => Err(fault::away(&self.name, trouble)),
+        if !self.probing.swap(true, Ordering::Relaxed) {
+            let own = Arc::clone(self);
+            tokio::task::spawn_blocking(move || {
+                if member.fetch_metadata(Some(&own.topic), PROBE).is_ok() {
+                    own.desk().fine();
+                }
+                drop(member);
+                own.probing.store(false, Ordering::Relaxed);
+                own.probed.notify_one();
+            });
+        }
+        let _late = tokio::time::timeout(PROBE_WAIT, self.probed.notified()).await;
+        match self.desk().is_troubled() {
+            None => Ok(()),
+            Some(_) => Err(fault::away(&self.name, trouble)),
         }
     }
 

@@ -1,7 +1,9 @@
 //! The producer's side: messages become records, and are answered when all replicas have them.
 //!
 //! One producer, idempotent: what it sends again by itself is stored once and in order. What the
-//! caller sends again after [`QueueError::Unknown`] may be stored twice, with the same id.
+//! caller sends again after [`QueueError::Unknown`] may be stored twice, with the same id. librdkafka
+//! does not say whether a message that it gave up has ever gone out, so a cluster that is away is
+//! unknown, too.
 
 use super::address::Address;
 use super::fault;
@@ -15,46 +17,31 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Name of the header that has a message's id.
 pub(super) const ID: &str = "fleetfoot-id";
 /// A producer gives a message up after one of these times, the longest that is not longer than its
-/// caller waits; so what the caller was told of as unknown is not sent much later.
-const DELIVERY_MS: [u64; 3] = [500, 2_000, 10_000];
+/// caller waits, or the first; so what the caller was told of as unknown is not sent much later. None
+/// is shorter: an idempotent producer that has given up asks for a new id, which takes half a second,
+/// and one that gives up before it has it never recovers.
+const DELIVERY_MS: [u64; 2] = [2_000, 10_000];
 /// How long the first message of an idempotent producer waits, for the producer's id.
 pub(super) const WARM_UP: Duration = Duration::from_millis(700);
+/// A producer of which nothing was acknowledged for so long is made anew.
+const FAILING_MAX: Duration = Duration::from_secs(5);
 /// Most messages and kilobytes that the producer holds.
 const HELD_MESSAGES: &str = "20000";
 const HELD_KILOBYTES: &str = "65536";
-/// How long it may take to find out whether a cluster that was away is back.
-const PROBE: Duration = Duration::from_secs(1);
-/// For so long after a probe has failed nobody probes again.
-const PROBE_PAUSE: Duration = Duration::from_millis(250);
-
-/// Hears that the cluster is away.
+/// A client that is silent: what goes wrong is told by what becomes of messages.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ear(Arc<AtomicBool>);
-
-impl Ear {
-    fn heard_away(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn set(&self, away: bool) {
-        self.0.store(away, Ordering::Relaxed);
-    }
-}
+pub(super) struct Ear;
 
 impl ClientContext for Ear {
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
 
-    fn error(&self, error: KafkaError, _: &str) {
-        if fault::is_away(&error) {
-            self.set(true);
-        }
-    }
+    fn error(&self, _: KafkaError, _: &str) {}
 }
 
 /// A producer.
@@ -65,25 +52,26 @@ pub(super) struct Post {
     /// What the queue is called in errors.
     name: String,
     address: Address,
-    ear: Ear,
     /// By how long they try, in milliseconds; and when they were made.
     senders: Mutex<BTreeMap<u64, (Moment, Sender)>>,
     closed: AtomicBool,
-    /// When it was last found that nobody answers.
-    probed: tokio::sync::Mutex<Option<Moment>>,
+    failing: Mutex<Option<Moment>>,
 }
 
 impl Post {
     pub(super) fn new(name: String, address: Address) -> Self {
-        let (senders, probed) = (Mutex::default(), tokio::sync::Mutex::new(None));
-        Self { name, address, ear: Ear::default(), senders, closed: AtomicBool::new(false), probed }
+        Self {
+            name,
+            address,
+            senders: Mutex::default(),
+            closed: AtomicBool::new(false),
+            failing: Mutex::default(),
+        }
     }
 
-    /// Makes the producers that most will want, so that they are warm for the first message; one of
-    /// them.
+    /// Makes the producer that serves everybody while others are not warm.
     pub(super) fn warm(&self) -> Result<Sender, QueueError> {
-        let [short, usual, _] = DELIVERY_MS.map(Duration::from_millis);
-        self.sender(short).and_then(|_| self.sender(usual))
+        self.sender(Duration::from_millis(DELIVERY_MS[0]))
     }
 
     /// The producer for whoever waits so long, made when it is first needed, and anew after an error
@@ -121,6 +109,11 @@ impl Post {
         spoilt.into_iter().for_each(drop_elsewhere);
     }
 
+    /// Since when nothing has been acknowledged.
+    fn failing(&self) -> MutexGuard<'_, Option<Moment>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has it ended?
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
@@ -136,7 +129,7 @@ impl Post {
         config.set("sticky.partitioning.linger.ms", "0");
         config.set("queue.buffering.max.messages", HELD_MESSAGES);
         config.set("queue.buffering.max.kbytes", HELD_KILOBYTES);
-        Sender::from_config_and_context(&config, self.ear.clone())
+        Sender::from_config_and_context(&config, Ear)
     }
 
     /// Puts messages into a topic; each answer comes within `by`.
@@ -146,9 +139,7 @@ impl Post {
         messages: Vec<Message>,
         by: Duration,
     ) -> Vec<Result<(), QueueError>> {
-        let reached = tokio::time::timeout(by, self.reached(topic, by)).await;
-        let reached = reached.unwrap_or_else(|_| Err(fault::away(&self.name, "nobody answers")));
-        match reached.and_then(|()| self.sender(by)) {
+        match self.sender(by) {
             Ok(sender) => {
                 let sent: Vec<_> = messages.iter().map(|m| self.send(&sender, topic, m)).collect();
                 join_all(sent.into_iter().map(|sent| self.settled(sent, by))).await
@@ -195,7 +186,7 @@ impl Post {
     ) -> Result<(), QueueError> {
         match tokio::time::timeout(by, sent?).await {
             Ok(Ok(Ok(_))) => {
-                self.ear.set(false);
+                *self.failing() = None;
                 Ok(())
             }
             Ok(Ok(Err((error, _)))) => {
@@ -205,33 +196,16 @@ impl Post {
                 Err(fault::put(&self.name, &error))
             }
             Ok(Err(_)) => Err(fault::unknown(&self.name, "the producer ended")),
-            Err(_) => Err(fault::unknown(&self.name, format!("no acknowledgement in {by:?}"))),
+            Err(_) => {
+                // Why is told to nobody who has left: it may be the sequence.
+                let since = *self.failing().get_or_insert_with(Moment::now);
+                if Moment::now().since(since) >= FAILING_MAX {
+                    *self.failing() = None;
+                    self.spoilt(by);
+                }
+                Err(fault::unknown(&self.name, format!("no acknowledgement in {by:?}")))
+            }
         }
-    }
-
-    /// Makes sure that somebody is there, if there was nobody lately: what is then not sent is surely
-    /// not stored. One finds out for all.
-    async fn reached(&self, topic: &str, by: Duration) -> Result<(), QueueError> {
-        if !self.ear.heard_away() {
-            return Ok(());
-        }
-        let mut probed = self.probed.lock().await;
-        if !self.ear.heard_away() {
-            return Ok(());
-        }
-        let nobody = || fault::away(&self.name, "none of its brokers answers");
-        if probed.is_some_and(|last| Moment::now().since(last) < PROBE_PAUSE) {
-            return Err(nobody());
-        }
-        let (sender, topic) = (self.sender(by)?, topic.to_owned());
-        let ask = move || sender.client().fetch_metadata(Some(&topic), PROBE).map(drop);
-        if let Ok(Ok(())) = tokio::task::spawn_blocking(ask).await {
-            self.ear.set(false);
-            *probed = None;
-            return Ok(());
-        }
-        *probed = Some(Moment::now());
-        Err(nobody())
     }
 
     /// Ends: what is on its way has a moment to arrive.
@@ -275,9 +249,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_tries_for_longer_than_its_caller_waits() {
+    fn nobody_tries_for_much_longer_than_its_caller_waits() {
         let check = |ms| delivery_ms(Duration::from_millis(ms));
-        let found = [1, 500, 1999, 2000, 9999, 60_000].map(check);
-        assert_eq!(found, [500, 500, 500, 2000, 2000, 10_000]);
+        let found = [1, 1999, 2000, 9999, 10_000, 60_000].map(check);
+        assert_eq!(found, [2000, 2000, 2000, 2000, 10_000, 10_000]);
     }
 }

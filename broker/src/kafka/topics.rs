@@ -33,7 +33,7 @@ pub(super) async fn ensure(
         .map(String::as_str)
         .filter(|topic| partitions(&cluster, topic) == 0)
         .collect();
-    let admin = AdminClient::from_config_and_context(&address.config(), Ear::default());
+    let admin = AdminClient::from_config_and_context(&address.config(), Ear);
     let admin = admin.map_err(away)?;
     let mut made_by_asking = false;
     if !missing.is_empty() {

@@ -155,8 +155,7 @@ pub fn query(query: &str, now: Wall) -> Result<Asked, No> {
             }
             _ => {
                 if !asked.set(name, &value, now)? {
-                    let remedy =
-                        "known are queue, state, route, reason, since, before, replayed, limit, cursor";
+                    let remedy = "known are queue, state, route, reason, since, before, replayed, limit, cursor";
                     let error = format!("{} is nothing that jobs are chosen by", shortened(name));
                     return Err(No::bad(error, remedy));
                 }

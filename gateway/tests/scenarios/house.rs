@@ -138,6 +138,24 @@ fn every_invariant_has_its_tests() {
     }
 }
 
+#[test]
+fn every_fault_of_the_matrix_has_its_tests() {
+    let page = "docs/offload-matrix.md";
+    let sources: String = files(".rs").iter().map(|file| read(file)).collect();
+    let mut faults = 0;
+    for title in ["Accepting", "Delivering"] {
+        for cells in rows(&chapter(page, title)) {
+            let tests: Vec<&str> = quoted(cells[2]).collect();
+            assert!(!tests.is_empty(), "{page}: nobody plays {}", cells[0]);
+            for test in tests {
+                assert!(is_test(&sources, test), "{page}: {}: no test {test}", cells[0]);
+            }
+            faults += 1;
+        }
+    }
+    assert_eq!(faults, 14 + 13, "{page} lost a row");
+}
+
 /// Is this for tests, or for measuring?
 fn is_beside(file: &str) -> bool {
     let beside = ["shop/", "load/", "bench/", "scenario/"];

@@ -42,6 +42,8 @@ mod hedge;
 mod limit;
 mod jobs;
 mod offload;
+mod offload_broker;
+mod offload_kill;
 mod retry;
 mod split;
 

@@ -26,11 +26,11 @@ fn quick() -> &'static str {
     "retry = { backoff = \"10ms\", backoff_max = \"50ms\" }"
 }
 
-fn json(response: &Response) -> Value {
+pub(crate) fn json(response: &Response) -> Value {
     serde_json::from_str(&response.text()).unwrap_or_else(|e| panic!("{e}: {}", response.text()))
 }
 
-fn post(client: &mut Client, target: &str, fields: &str, body: &str) -> Response {
+pub(crate) fn post(client: &mut Client, target: &str, fields: &str, body: &str) -> Response {
     client.send(format!(
         "POST {target} HTTP/1.1\r\nHost: shop.test\r\n{fields}Content-Length: {}\r\n\r\n{body}",
         body.len()
@@ -43,7 +43,7 @@ fn status_of(gateway: &Gateway, location: &str) -> Value {
 }
 
 #[track_caller]
-fn ends(gateway: &Gateway, location: &str, state: &str) -> Value {
+pub(crate) fn ends(gateway: &Gateway, location: &str, state: &str) -> Value {
     let by = patience();
     loop {
         let told = json(&gateway.get(&format!("{location}?wait=5")));

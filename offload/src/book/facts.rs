@@ -184,13 +184,19 @@ impl Book {
     fn again(&mut self, at: u32, due: Wall, reason: Reason, status: u16, live: bool) {
         let Slot { stage, marks, .. } = self.slots[at];
         // Of one that is picked no try has begun that could have failed.
-        let stays = stage == Stage::Picked || marks & (RESTATED | ENDING) != 0;
+        // Of one that runs and is written again, live, its `Start` follows; who reads it at start waits
+        // and sees: one whose try was lost had none to be written, and waits.
+        let restated = if live { RESTATED } else { 0 };
+        let stays = stage == Stage::Picked || marks & (restated | ENDING) != 0;
         if !stays {
             self.withdraw(at);
         }
         let slot = &mut self.slots[at];
         (slot.due, slot.reason, slot.status) = (due, reason, status);
         slot.mark(AT_ONCE, false);
+        if !stays {
+            slot.mark(RESTATED, false);
+        }
         if !stays {
             if live && stage.is_out() {
                 self.queues[usize::from(slot.queue)].failed.count(self.clock);
@@ -205,6 +211,10 @@ impl Book {
         if self.slots[at].has(RESTATED) {
             self.slots[at].mark(RESTATED, false);
             return;
+        }
+        if (self.slots[at].stage, stage) == (Stage::Running, Stage::Running) {
+            // It is read at start, and the try before it ended with an earlier process.
+            self.slots[at].lost = self.slots[at].lost.saturating_add(1);
         }
         if self.slots[at].stage == Stage::Waiting {
             // Nobody picked it here: it is read at start.

@@ -29,7 +29,7 @@ pub struct Hint<'a> {
 pub fn write(bytes: &[u8], head: &Head) -> Option<Vec<u8>> {
     let mut out = vec![0; HEAD];
     let mut records = 0_u32;
-    let survey = scan(bytes, head, false, None, &mut |found| {
+    let survey = scan(bytes, head, false, (None, None), &mut |found| {
         if let Found::Record(at, visit) = found {
             for number in [at, visit.summary.len() as u32, visit.bulk_len] {
                 out.extend_from_slice(&number.to_le_bytes());

@@ -6,7 +6,7 @@
 
 use super::disk::Disk;
 use super::errors::LogError;
-use super::format::{Head, NoHead, SECTOR, SEGMENT_MIN};
+use super::format::{BatchHead, Head, NoHead, SECTOR, SEGMENT_MIN};
 use super::pool::{Segment, Shared, Spare, State, hint_name, segment_name, spare_name};
 use super::recovered::{Quarantined, Recovered, Visit, Why};
 use super::scan::{Found, Survey, next_head, scan};
@@ -204,7 +204,7 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
             if next_head(&bytes, SECTOR, head).is_some() {
                 return Ok(Some(at));
             }
-            let torn = scan(&bytes, head, true, None, &mut |_| {}).torn;
+            let torn = scan(&bytes, head, true, (None, None), &mut |_| {}).torn;
             if torn > 0 {
                 self.recovered.torn_bytes += u64::from(torn);
                 let file = &opened.segment.file;
@@ -223,6 +223,7 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
     ) -> Result<Option<Survey>, LogError> {
         let mut survey = None;
         let mut before: Option<u32> = None;
+        let firsts: Vec<_> = found.iter().map(|opened| self.first(opened)).collect();
         for (at, opened) in found.iter_mut().enumerate() {
             let number = opened.segment.head.segment;
             if before.is_some_and(|before| before + 1 != number) {
@@ -243,7 +244,8 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
             let last = at == newest;
             let bytes =
                 self.load(&opened.segment, last).map_err(|e| self.fail("read the log", e))?;
-            let found = self.show_segment(&bytes, &opened.segment.head, last);
+            let next = firsts.get(at + 1).copied().flatten().filter(|_| !last);
+            let found = self.show_segment(&bytes, &opened.segment.head, last, next);
             opened.wants_hint = !last && !found.damaged;
             if last {
                 self.recovered.torn_bytes += u64::from(found.torn);
@@ -284,10 +286,20 @@ impl<D: Disk, F: FnMut(Position, Visit<'_>)> Opening<D, F> {
         self.greatest = self.greatest.max(last);
     }
 
-    fn show_segment(&mut self, bytes: &[u8], head: &Head, last: bool) -> Survey {
+    /// The sequence number of a segment's first batch, if it can be told.
+    fn first(&self, opened: &Opened<D>) -> Option<u64> {
+        let head = &opened.segment.head;
+        // As long as the segment, for a head must fit; read is its sector alone.
+        let mut bytes = vec![0; head.bytes as usize];
+        let sector = &mut bytes[SECTOR as usize..2 * SECTOR as usize];
+        self.disk.read_at(&opened.segment.file, sector, u64::from(SECTOR)).ok()?;
+        BatchHead::read(&bytes, SECTOR, head).filter(|_| opened.sound).map(|batch| batch.sequence)
+    }
+
+    fn show_segment(&mut self, bytes: &[u8], head: &Head, last: bool, next: Option<u64>) -> Survey {
         let segment = head.segment;
-        let after = self.after;
-        let survey = scan(bytes, head, last, after, &mut |found| match found {
+        let around = (self.after, next);
+        let survey = scan(bytes, head, last, around, &mut |found| match found {
             Found::Record(offset, visit) => {
                 self.recovered.records += 1;
                 (self.each)(Position { segment, offset }, visit);

@@ -3,7 +3,9 @@
 //! A batch is written after the one before it is durable. So a batch that does not check and has a
 //! later one behind it, of which at least the head is whole, was whole once: it is *damaged*, and what
 //! is left of it is shown. One that has none was never acknowledged, or cannot be told from such: it is
-//! *torn*, and nothing of it is shown.
+//! *torn*, and nothing of it is shown. What is left of a torn batch may lie behind the last whole one of
+//! a segment that is full by now; so where the numbers of batches go on in the next segment without a
+//! gap, nothing behind the last one was ever acknowledged.
 
 use super::format::{BATCH_HEAD, BatchHead, Head, ROW, Row, SECTOR};
 use super::recovered::{Visit, Why};
@@ -46,16 +48,16 @@ pub fn next_head(bytes: &[u8], offset: u32, head: &Head) -> Option<(u32, BatchHe
     None
 }
 
-/// Shows what the bytes of a segment hold. `last`: no later segment has a batch; `after`: the sequence
-/// number of the last batch before this segment, if that is known.
+/// Shows what the bytes of a segment hold. `last`: no later segment has a batch; `around`: the sequence
+/// numbers of the last batch before this segment and of the first one behind it, if they are known.
 pub fn scan<'a>(
     bytes: &'a [u8],
     head: &Head,
     last: bool,
-    after: Option<u64>,
+    (after, next): (Option<u64>, Option<u64>),
     show: &mut dyn FnMut(Found<'a>),
 ) -> Survey {
-    let mut scan = Scan { bytes, head, after, survey: Survey::default(), show };
+    let mut scan = Scan { bytes, head, after, next, survey: Survey::default(), show };
     (scan.survey.last, scan.survey.end) = (SECTOR, SECTOR);
     while scan.step(last) {}
     scan.survey
@@ -65,6 +67,7 @@ struct Scan<'a, 's> {
     bytes: &'a [u8],
     head: &'s Head,
     after: Option<u64>,
+    next: Option<u64>,
     survey: Survey,
     show: &'s mut dyn FnMut(Found<'a>),
 }
@@ -105,6 +108,9 @@ impl<'a> Scan<'a, '_> {
             self.survey.torn = end - at;
             return false;
         }
+        if next.is_none() && self.is_all() {
+            return false;
+        }
         let limit = next.map_or(self.head.limit().min(self.bytes.len() as u32), |(at, _)| at);
         let end = self.walk(at, limit, true);
         let Some((next, _)) = next else {
@@ -119,6 +125,13 @@ impl<'a> Scan<'a, '_> {
         self.after = None;
         self.survey.end = next;
         true
+    }
+
+    /// Is it certain that no batch follows in this segment? Where there is damage, numbers may have been
+    /// given again.
+    fn is_all(&self) -> bool {
+        let goes_on = self.after.and_then(|after| after.checked_add(1));
+        !self.survey.damaged && goes_on.is_some() && goes_on == self.next
     }
 
     fn count(&mut self, at: u32, sequence: u64) {

@@ -1,3 +1,5 @@
+//! What a taker holds and gives back: prefixes, windows and fences.
+
 use super::*;
 use bytes::Bytes;
 

@@ -21,6 +21,14 @@ impl World {
             let sent = &self.sent[&serial];
             assert_eq!(sent.end, None, "seed {seed}: {job:?} was over, and lives");
             assert!(sent.id.is_none_or(|id| id == job.id), "seed {seed}: {sent:?}, {job:?}");
+            if let Some((lost, more)) = self.lost.get(&job.id) {
+                let now = [Some(*lost), lost.checked_add(1)];
+                let may = match more {
+                    Some(more) => &now[usize::from(*more)..=usize::from(*more)],
+                    None => &now,
+                };
+                assert!(may.contains(&Some(job.lost)), "seed {seed}: {lost}, {more:?}: {job:?}");
+            }
             promised.push((serial, job.id));
         }
         promised.sort_unstable_by_key(|(_, id)| *id);

@@ -44,6 +44,9 @@ pub(super) struct World {
     /// What the core is told that the store has.
     applied: Option<(u32, u32)>,
     is_calm: bool,
+    /// Tries that were lost before the last crash, by job, and whether one more was: nobody knows where
+    /// a batch was on its way.
+    pub(super) lost: HashMap<JobId, (u16, Option<bool>)>,
     pub(super) sums: Sums,
 }
 
@@ -53,10 +56,11 @@ impl World {
         let segment_bytes = [8 << 10, 16 << 10, 32 << 10][dice.usize(..3)];
         let bytes_max = u64::from(segment_bytes) * dice.u64(6..20);
         let (reserve, spares) = (dice.u32(1..3), dice.u32(..3));
+        let unhinted = (seed % 3) as u32;
         Self {
             seed,
             disk: SimDisk::new(seed, DISK_BYTES),
-            options: Options { segment_bytes, bytes_max, reserve, spares },
+            options: Options { segment_bytes, bytes_max, reserve, spares, unhinted },
             settings: settings(bytes_max),
             now: Wall(1_700_000_000_000),
             tick: 0,
@@ -75,6 +79,7 @@ impl World {
             ended: VecDeque::new(),
             applied: None,
             is_calm: false,
+            lost: HashMap::new(),
             sums: Sums::default(),
             dice,
         }
@@ -106,8 +111,30 @@ impl World {
                     break;
                 }
             }
+            self.count_lost(&room);
         }
         self.crash();
+    }
+
+    /// Who runs when the process ends loses a try.
+    fn count_lost(&mut self, room: &Room) {
+        let begun = self.parcels.iter().map(|parcel| (parcel.picked.id, parcel.picked.hand));
+        let running = self.running.iter().map(|run| (run.id, false));
+        let out: HashSet<JobId> =
+            begun.chain(running).filter(|(_, hand)| !hand).map(|(id, _)| id).collect();
+        self.lost = self
+            .jobs(room)
+            .into_iter()
+            .map(|job| {
+                let runs = match job.state {
+                    _ if job.handed => Some(false),
+                    State::Running if out.contains(&job.id) => Some(true),
+                    State::Running => None,
+                    _ => Some(false),
+                };
+                (job.id, (job.lost, runs))
+            })
+            .collect();
     }
 
     /// Opens the room, as the engine does.
@@ -142,6 +169,7 @@ impl World {
         if !self.compare(&room, &found) {
             return None;
         }
+        assert_eq!(found.applied, applied, "seed {}", self.seed);
         self.applied = applied;
         self.take_up(&mut room);
         Some(room)
@@ -453,6 +481,7 @@ impl World {
             at_once: if queue == "broker" { usize::MAX } else { AT_ONCE },
             rate: None,
             replay_rate: None,
+            late: 0,
             tries: usize::from(tries(queue)),
             lost_max: usize::from(LOST_MAX),
         });

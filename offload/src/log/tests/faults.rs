@@ -111,6 +111,27 @@ fn a_write_that_finds_no_room_leaves_nothing() {
     assert_eq!(shown[1].1, sample(3, 10).summary());
 }
 
+/// What such a write left is behind the last batch of a segment that is full by now, looks like records,
+/// and was never acknowledged.
+#[test]
+fn what_a_write_without_room_left_is_no_record_in_a_full_segment_either() {
+    let disk = disk();
+    let (mut log, ..) = open(&disk, &options()).unwrap();
+    disk.set_faults(Faults { full: true, ..Faults::default() });
+    // The second record begins where the rows of a batch would, were there one in the next sector.
+    let refused = [sample(0, 468), sample(1, 100), sample(2, 2_000)];
+    assert!(is_full(&append(&mut log, &refused, false)));
+    disk.set_faults(Faults::default());
+    append(&mut log, &[sample(3, 10)], false).unwrap();
+    append(&mut log, &[sample(4, 7_000)], false).unwrap();
+    assert_eq!(log.newest(), log.oldest() + 1);
+    drop(log);
+    let (_, recovered, shown) = open(&disk.reboot(false), &options()).unwrap();
+    assert_eq!(recovered.quarantined, []);
+    let shown: Vec<_> = shown.into_iter().map(|shown| shown.1).collect();
+    assert_eq!(shown, [sample(3, 10).summary(), sample(4, 7_000).summary()]);
+}
+
 #[test]
 fn no_room_for_hints_costs_hints_only() {
     let disk = disk();

@@ -77,7 +77,7 @@ proptest! {
 
 fn found(segment: &[u8], head: &Head, last: bool) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
-    scan(segment, head, last, None, &mut |found| {
+    scan(segment, head, last, (None, None), &mut |found| {
         if let Found::Record(_, visit) = found {
             records.push(visit.summary.to_vec());
         }
