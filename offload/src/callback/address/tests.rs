@@ -1,4 +1,4 @@
-//! Where callbacks may go: addresses by what they are for, and URLs in all the ways that some library reads.
+//! Where callbacks may go: addresses by what they are for, URLs in all the ways that some library reads.
 
 use super::*;
 
