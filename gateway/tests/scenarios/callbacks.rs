@@ -1,6 +1,7 @@
 //! Callbacks: who is told when a job is over, once, and where none may go.
 
 use crate::stage::{FLEETFOOT, start};
+use crate::town::Front;
 use ring::hmac;
 use scenario::gateway::Folder;
 use scenario::server::wait_until;
@@ -22,12 +23,14 @@ fn service() -> Origin {
 
 /// A gateway before it that tells this URL, under these rules.
 fn before(service: &Origin, callback: &str, rules: &str) -> Gateway {
-    start(
-        &Text::to(&[service.address()])
-            .takes("/mail")
-            .route(&format!("offload = {{ callback = {callback} }}"))
-            .rest(&format!("[offload]\nstore = \"jobs\"\nfree_min = \"0 B\"\n{rules}")),
-    )
+    start(&settings(service, callback, rules))
+}
+
+fn settings(service: &Origin, callback: &str, rules: &str) -> Text {
+    Text::to(&[service.address()])
+        .takes("/mail")
+        .route(&format!("offload = {{ callback = {callback} }}"))
+        .rest(&format!("[offload]\nstore = \"jobs\"\nfree_min = \"0 B\"\n{rules}"))
 }
 
 const HOME: &str = "callback = { allow = \"127.0.0.0/8\", http = true }\n";
@@ -232,4 +235,34 @@ fn a_callback_outlives_the_gateway() {
     wait_until("the next", || seen.lock().expect("nobody panics with it").len() == 2);
     let ids = seen.lock().expect("nobody panics with it").clone();
     assert_ne!(ids[0], ids[1]);
+}
+
+#[test]
+fn over_tls_only_who_can_prove_its_name_is_told() {
+    let (service, receiver) = (service(), Origin::saying(OK));
+    let front = Front::start(receiver.address());
+    let callback = format!("\"https://{}/hook\"", front.address);
+    let rules = "callback = { allow = \"127.0.0.0/8\" }\n[queue.callbacks]\nretry = false\n";
+    let text = settings(&service, &callback, rules).to_string();
+    let trusting = |trust: &str| {
+        let folder = Folder::new();
+        let file = folder.write("fleetfoot.toml", &text);
+        let mut command = std::process::Command::new(&*FLEETFOOT);
+        command.arg("run").arg("--config").arg(file).env("SSL_CERT_FILE", trust);
+        Gateway::spawn(command, folder)
+    };
+    // Whose authorities do not know the receiver.
+    let other = Front::start(receiver.address());
+    let gateway = trusting(&other.trust);
+    offload(&gateway, "");
+    wait_until("it is given up", || {
+        let dead = gateway.ask("GET", "/jobs?state=dead&queue=callbacks").text();
+        dead.contains("unreachable")
+    });
+    assert!(receiver.requests().is_empty(), "nothing was said to a stranger");
+    let gateway = trusting(&front.trust);
+    offload(&gateway, "");
+    let request = receiver.request(1);
+    assert_eq!(request.head.one("host"), Some(front.address.to_string().as_str()));
+    assert_eq!(told(&request)["data"]["state"], "succeeded");
 }

@@ -1,3 +1,5 @@
+//! Callbacks as requests, and what follows their tries.
+
 use super::*;
 use crate::job::{JobId, Node};
 

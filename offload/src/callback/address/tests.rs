@@ -1,3 +1,5 @@
+//! Where callbacks may go: addresses by what they are for, URLs in all the ways that some library reads.
+
 use super::*;
 
 const PUBLIC_ONLY: Allowed<'_> = Allowed { networks: &[], http: true };
