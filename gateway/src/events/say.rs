@@ -32,7 +32,11 @@ pub(super) struct Mouth {
 
 impl Mouth {
     /// For this topic.
-    pub(super) fn new(bus: Arc<dyn Bus>, rules: watch::Receiver<Events>, figures: Arc<Figures>) -> Self {
+    pub(super) fn new(
+        bus: Arc<dyn Bus>,
+        rules: watch::Receiver<Events>,
+        figures: Arc<Figures>,
+    ) -> Self {
         Self { bus, rules, figures, fails: false }
     }
 

@@ -9,9 +9,7 @@ use crate::depart::http_date;
 use crate::events;
 use crate::forward;
 use crate::house::House;
-use base::{
-    Deadline, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall,
-};
+use base::{Deadline, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall};
 use bytes::Bytes;
 use monitor::Facts;
 use monitor::facts::Cause;
