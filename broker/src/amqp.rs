@@ -127,6 +127,9 @@ impl Rabbit {
             }
             answers.push(answer);
         }
+        if left().is_zero() && answers.iter().all(Result::is_err) {
+            self.publisher.anew().await;
+        }
         answers
     }
 

@@ -266,12 +266,19 @@ impl Lane {
     /// Puts what is due into the broker.
     async fn hand(self: Arc<Self>, mut inbox: mpsc::Receiver<Parcel>) {
         let mut parcels = Vec::new();
-        let mut was_away = false;
+        let mut told = String::new();
         while inbox.recv_many(&mut parcels, PUT_MAX).await > 0 {
             let now = Moment::now();
             self.handed().extend(parcels.iter().map(|parcel| (parcel.id, now)));
             let messages = parcels.iter().map(|parcel| self.message(parcel)).collect();
-            let put = self.queue.put(&Channel::Jobs, messages, PUT_TIME).await;
+            let put = self.queue.put(&Channel::Jobs, messages, PUT_TIME);
+            let put = match tokio::time::timeout(PUT_TIME * 2, put).await {
+                Ok(put) => put,
+                Err(_) => {
+                    self.say("the broker's client hangs in a put");
+                    parcels.iter().map(|_| Err(self.hangs())).collect()
+                }
+            };
             let mut failed = None;
             for (parcel, put) in parcels.drain(..).zip(put) {
                 match put {
@@ -294,14 +301,21 @@ impl Lane {
             self.away.store(is_away, Ordering::Relaxed);
             if let Some(error) = failed {
                 self.hold();
-                if !was_away {
-                    self.say(&format!("{error}; its jobs wait in the log"));
+                let why = error.to_string();
+                if told != why {
+                    self.say(&format!("{why}; its jobs wait in the log"));
                 }
-            } else if was_away {
+                told = why;
+            } else if !told.is_empty() {
+                told.clear();
                 self.say("the broker takes jobs again");
             }
-            was_away = is_away;
         }
+    }
+
+    fn hangs(&self) -> QueueError {
+        let queue = self.queue.name().to_owned();
+        QueueError::Unknown { queue, why: "its client hangs".to_owned() }
     }
 
     /// Nothing of the queue is handed over for a while.
