@@ -48,6 +48,8 @@ struct World {
     log: BTreeMap<u32, Vec<(Place, Vec<u8>)>>,
     end: Place,
     pending: Vec<Vec<u8>>,
+    /// So many of them, the first ones, carry jobs.
+    carried: usize,
     is_flushing: bool,
     events: BinaryHeap<Reverse<(u64, u64, What)>>,
     number: u64,
@@ -105,6 +107,7 @@ impl World {
             log: BTreeMap::new(),
             end: Place { segment: 1, ..Place::default() },
             pending: Vec::new(),
+            carried: 0,
             is_flushing: false,
             events: BinaryHeap::new(),
             number: 0,
@@ -306,6 +309,7 @@ impl World {
     /// All that waits is durable.
     fn flush(&mut self) {
         self.is_flushing = false;
+        self.carried = 0;
         for bytes in std::mem::take(&mut self.pending) {
             let place = self.place();
             let record = read(&bytes).unwrap();
@@ -452,6 +456,7 @@ impl World {
                 carried.push(bytes);
             }
         }
+        self.carried += carried.len();
         self.pending.splice(0..0, carried);
         if !self.is_flushing {
             self.is_flushing = true;
@@ -463,7 +468,9 @@ impl World {
     fn crash(&mut self) {
         self.note(Event::Fault);
         let mut pending = std::mem::take(&mut self.pending);
-        pending.truncate(self.rng.usize(..=pending.len()));
+        // What carries jobs is one batch, which is there whole or not at all.
+        let kept = self.rng.usize(..=pending.len());
+        pending.truncate(if kept < std::mem::take(&mut self.carried) { 0 } else { kept });
         for bytes in pending {
             let place = self.place();
             if let Record::Finish { id, state, reason, .. } = read(&bytes).unwrap() {

@@ -469,7 +469,15 @@ impl World {
         while !lock(&room.held).book.is_empty() || !self.ended.is_empty() {
             self.step(&mut room).unwrap_or_else(|e| panic!("seed {}: {e}", self.seed));
             steps += 1;
-            assert!(steps < 50_000, "seed {}: {:?}", self.seed, self.jobs(&room));
+            assert!(
+                steps < 50_000,
+                "seed {}: {:?} {:?} stuck {}: {:?}",
+                self.seed,
+                self.now,
+                lock(&room.held).book.stats(self.now),
+                room.core.is_stuck(),
+                self.jobs(&room)
+            );
         }
         for (serial, sent) in &self.sent {
             if let Some(id) = sent.id {
