@@ -44,13 +44,13 @@ pub struct No {
     status: StatusCode,
     error: String,
     remedy: String,
-    more: Value,
+    more: Box<Value>,
 }
 
 impl No {
     /// With this status, for this reason, and what helps.
     pub fn new(status: StatusCode, error: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { status, error: error.into(), remedy: remedy.into(), more: Value::Null }
+        Self { status, error: error.into(), remedy: remedy.into(), more: Box::new(Value::Null) }
     }
 
     fn bad(error: impl Into<String>, remedy: impl Into<String>) -> Self {

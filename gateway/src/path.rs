@@ -20,7 +20,7 @@
 //! ```
 
 use crate::caching::fetch::{Fetched, fetch};
-use crate::caching::{self, Look};
+use crate::caching::{self, Look, Pass};
 use crate::depart;
 use crate::events;
 use crate::forward::{self, Crossing, Hop};
@@ -210,25 +210,37 @@ async fn travel(house: &Rc<House>, exchange: &mut Exchange<'_>) -> Result<Answer
         shadow.send(house);
     }
     match answered? {
-        Answered::Response(mut response) => {
-            forward::response(&mut response.head, snapshot);
-            if let Some(pass) = &pass {
-                if exchange.head.method() == b"POST" {
-                    let posted = caching::posted(house, exchange, route, pass, response);
-                    response = Box::pin(posted).await;
-                } else if let Some(purge) = caching::passed(house, exchange, pass, &mut response) {
-                    Box::pin(caching::invalidate::tell(house, &purge)).await;
-                }
-            } else if let Some(purge) = caching::wrote(house, exchange, &response) {
-                Box::pin(caching::invalidate::tell(house, &purge)).await;
-            }
-            if let Some(publish) = &route.publish {
-                events::of_exchange(house, exchange, (index, publish), response.head.status);
-            }
+        Answered::Response(response) => {
+            let response = arrived(house, exchange, (index, pass.as_ref()), response).await;
             Ok(Answered::Response(response))
         }
         tunnel @ Answered::Tunnel(..) => Ok(tunnel),
     }
+}
+
+/// What an answer of the service means for the store, and for those who hear of it.
+async fn arrived(
+    house: &Rc<House>,
+    exchange: &mut Exchange<'_>,
+    (index, pass): (usize, Option<&Pass>),
+    mut response: Response,
+) -> Response {
+    let route = &house.snapshot.settings.routes[index];
+    forward::response(&mut response.head, &house.snapshot);
+    if let Some(pass) = pass {
+        if exchange.head.method() == b"POST" {
+            let posted = caching::posted(house, exchange, route, pass, response);
+            response = Box::pin(posted).await;
+        } else if let Some(purge) = caching::passed(house, exchange, pass, &mut response) {
+            Box::pin(caching::invalidate::tell(house, &purge)).await;
+        }
+    } else if let Some(purge) = caching::wrote(house, exchange, &response) {
+        Box::pin(caching::invalidate::tell(house, &purge)).await;
+    }
+    if let Some(publish) = &route.publish {
+        events::of_exchange(house, exchange, (index, publish), response.head.status);
+    }
+    response
 }
 
 /// A host in lower case without its port; what is longer than a host name can be is cut, and

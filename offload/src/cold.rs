@@ -103,7 +103,7 @@ pub struct Cold {
 
 impl fmt::Debug for Cold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cold").field("path", &self.path).finish()
+        f.debug_struct("Cold").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -242,8 +242,8 @@ impl Cold {
             .optional()
             .map_err(|source| self.failed(source))?;
         Ok(value.map(|value| {
-            let [a, b, c, d, e, f, g, h] = value;
-            (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+            let both = u64::from_be_bytes(value);
+            ((both >> 32) as u32, both as u32)
         }))
     }
 

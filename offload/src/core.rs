@@ -491,6 +491,7 @@ impl<D: Disk> Core<D> {
         self.write(held, batch, effects)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "an end is how, when, with what, and who waits")]
     fn finish(
         &self,
         batch: &mut Batch,
@@ -582,6 +583,7 @@ impl<D: Disk> Core<D> {
     }
 
     /// Notes what came of a try.
+    #[expect(clippy::too_many_arguments, reason = "a turn has three parts, and a try its own")]
     fn note(
         &self,
         id: JobId,
@@ -610,6 +612,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a turn has three parts, and a request its own")]
     fn accept(
         &mut self,
         new: Box<New>,
@@ -814,7 +817,7 @@ fn broke(batch: Batch, effects: &mut Effects, error: &LogError) -> Broken {
     for line in batch.lines {
         match line.then {
             Then::Accepted(reply, _) => {
-                effects.answers.push((reply, Accepted::Broken(why.clone())))
+                effects.answers.push((reply, Accepted::Broken(why.clone())));
             }
             Then::Cancelled(reply) => effects.cancelled.push((reply, Cancelled::Broken)),
             Then::Hurried(reply) => effects.hurried.push((reply, false)),

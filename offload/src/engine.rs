@@ -12,6 +12,7 @@
 
 use crate::book::{Book, Cursor, Filter, Full, JobView, Picked, Place, Tried};
 use crate::callback;
+pub use crate::callback::CALLBACKS;
 use crate::cold::{Claim, Cold, ColdError, Over};
 use crate::core::{self, Accepted, Ask, Cancelled, Core, Effects, Ended, Held, New, lock};
 use crate::figures::Figures;
@@ -19,7 +20,6 @@ use crate::job::{JobId, Minter, Node, Reason, State};
 use crate::log::{Keeper, LogError, Options, Reader, RealDisk, Record as Whole};
 use crate::record::{self, Record};
 use crate::settings::Settings;
-pub use crate::callback::CALLBACKS;
 use base::{Moment, Wall};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -144,7 +144,7 @@ pub struct Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("store", &self.shared.settings.store).finish()
+        f.debug_struct("Engine").field("store", &self.shared.settings.store).finish_non_exhaustive()
     }
 }
 
@@ -512,7 +512,7 @@ impl Shared {
 
     /// How long nothing will happen by itself.
     fn patience(&self, now: Wall, deliver: bool) -> Duration {
-        let mut held = lock(&self.held);
+        let held = lock(&self.held);
         let pick = if deliver { held.book.next_wake(now) } else { None };
         let next = pick.into_iter().chain(held.book.next_ending()).min();
         next.map_or(TIDY, |next| next.since(now).clamp(Duration::from_millis(1), TIDY))
@@ -702,7 +702,9 @@ impl Shared {
             match call.blocking_recv() {
                 Ok(Accepted::Yes(_) | Accepted::Same(_)) => {}
                 Ok(answer) if self.gives_up(&answer) => {
-                    (self.say)(&format!("a callback is given up, for there is no room: {answer:?}"));
+                    (self.say)(&format!(
+                        "a callback is given up, for there is no room: {answer:?}"
+                    ));
                 }
                 Ok(answer) => {
                     (self.say)(&format!("a callback cannot be queued yet: {answer:?}"));

@@ -88,7 +88,7 @@ impl Publisher {
         Ok(sender)
     }
 
-    /// The next message goes by a new channel. After its restart RabbitMQ 3.10 may forget what a
+    /// The next message goes by a new channel. After its restart `RabbitMQ` 3.10 may forget what a
     /// channel has sent to a queue that had no leader then, and confirms nothing of it any more.
     pub(super) async fn anew(&self) {
         *self.0.lock().await = None;

@@ -251,7 +251,7 @@ mod tests {
             ("", Reaction::Nothing(Nothing::NoTag)),
         ] {
             let found = listener.hear(heard(event(1, changed, more)));
-            assert_eq!(found, [reaction.clone()], "{more}");
+            assert_eq!(found, std::slice::from_ref(&reaction), "{more}");
             assert_eq!(listener.hear(heard(event(1, changed, more))), [reaction], "again");
         }
         let other = listener.hear(heard(event(1, "shop.order.created", r#","subject":"7""#)));

@@ -376,10 +376,10 @@ impl World {
         for mut other in waits.others {
             match other.try_recv() {
                 Ok(Accepted::Mismatch) => self.sums.mismatched += 1,
-                Ok(Accepted::Full(..) | Accepted::DiskFull | Accepted::Broken(_)) => {}
+                Ok(Accepted::Full(..) | Accepted::DiskFull | Accepted::Broken(_))
+                | Err(TryRecvError::Closed) => {}
                 Ok(answer) => panic!("seed {}: another's name, and {answer:?}", self.seed),
                 Err(TryRecvError::Empty) => self.waits.others.push(other),
-                Err(TryRecvError::Closed) => {}
             }
         }
         for (id, mut answer) in waits.cancels {
