@@ -69,7 +69,7 @@ impl No {
 
     fn page(self) -> Page {
         let mut told = json!({ "error": self.error, "remedy": self.remedy });
-        if let Value::Object(more) = self.more {
+        if let Value::Object(more) = *self.more {
             told.as_object_mut().expect("made above").extend(more);
         }
         page(self.status, &told)
@@ -129,9 +129,8 @@ pub async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Page 
 fn allowed(below: &[&str]) -> Option<&'static str> {
     Some(match below {
         [] | ["dead" | "replays"] | ["replays", _] => "GET, HEAD",
-        ["replay"] | ["replays", _, "cancel"] => "POST",
+        ["replay"] | ["replays", _, "cancel"] | [_, "retry" | "cancel"] => "POST",
         [_] => "GET, HEAD, DELETE",
-        [_, "retry" | "cancel"] => "POST",
         _ => return None,
     })
 }

@@ -72,7 +72,7 @@ pub async fn take(
     }
     let body = whole_body(exchange, engine.settings().body_max.0).await?;
     let new = new(house, exchange, (route, rule), name.as_ref(), &body)?;
-    let request = fields::kept(exchange, rule, &engine, body)?;
+    let request = fields::kept(exchange, rule, &engine, &body)?;
     let until = new.claimed_until;
     let waits = Moment::now();
     exchange.facts.timeline.enter(Phase::Offload, waits);

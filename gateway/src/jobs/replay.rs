@@ -273,7 +273,7 @@ pub async fn one(engine: &Arc<Engine>, dead: &Over) -> Result<JobId, No> {
     if dead.replayed != JobId::NONE {
         let error = format!("it was replayed as {}", dead.replayed);
         let mut no = No::conflict(error, "look at that one");
-        no.more = json!({ "replayed_as": dead.replayed.to_string() });
+        no.more = Box::new(json!({ "replayed_as": dead.replayed.to_string() }));
         return Err(no);
     }
     let Some((new, request)) = new(dead) else {

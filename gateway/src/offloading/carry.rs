@@ -45,7 +45,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Most messages that are taken at once.
 const TAKE_MAX: usize = 64;
 /// A job without news for so long, while nothing waits in the broker, is handed over again.
-const REHAND: Duration = Duration::from_secs(60);
+const REHAND: Duration = Duration::from_mins(1);
 /// The same where the broker cannot say what waits in it.
 const REHAND_BLINDLY: Duration = Duration::from_mins(15);
 /// How often is looked for such jobs.
@@ -249,7 +249,9 @@ impl Lane {
         loop {
             match self.queue.ready().await {
                 Ok(warnings) => {
-                    warnings.iter().for_each(|warning| self.say(warning));
+                    for warning in warnings {
+                        self.say(&warning);
+                    }
                     self.away.store(false, Ordering::Relaxed);
                     return;
                 }
@@ -272,12 +274,11 @@ impl Lane {
             self.handed().extend(parcels.iter().map(|parcel| (parcel.id, now)));
             let messages = parcels.iter().map(|parcel| self.message(parcel)).collect();
             let put = self.queue.put(&Channel::Jobs, messages, PUT_TIME);
-            let put = match tokio::time::timeout(PUT_TIME * 2, put).await {
-                Ok(put) => put,
-                Err(_) => {
-                    self.say("the broker's client hangs in a put");
-                    parcels.iter().map(|_| Err(self.hangs())).collect()
-                }
+            let put = if let Ok(put) = tokio::time::timeout(PUT_TIME * 2, put).await {
+                put
+            } else {
+                self.say("the broker's client hangs in a put");
+                parcels.iter().map(|_| Err(self.hangs())).collect()
             };
             let mut failed = None;
             for (parcel, put) in parcels.drain(..).zip(put) {
@@ -354,24 +355,21 @@ impl Lane {
         loop {
             let permit = self.permit().await;
             let taken = self.queue.take(&Channel::Jobs, 1, TAKE_TIME).await;
-            match taken {
-                Ok(taken) => {
-                    let mut permit = Some(permit);
-                    for one in taken {
-                        let permit = match permit.take() {
-                            Some(permit) => permit,
-                            None => self.permit().await,
-                        };
-                        tokio::spawn(Arc::clone(&self).deliver(one, permit));
-                    }
-                    if let Some(permit) = permit {
-                        self.returned(permit, None);
-                    }
+            if let Ok(taken) = taken {
+                let mut permit = Some(permit);
+                for one in taken {
+                    let permit = match permit.take() {
+                        Some(permit) => permit,
+                        None => self.permit().await,
+                    };
+                    tokio::spawn(Arc::clone(&self).deliver(one, permit));
                 }
-                Err(_) => {
+                if let Some(permit) = permit {
                     self.returned(permit, None);
-                    tokio::time::sleep(PAUSE).await;
                 }
+            } else {
+                self.returned(permit, None);
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
@@ -505,24 +503,20 @@ impl Lane {
     async fn hear(&self) {
         let channel = Channel::News(self.node.clone());
         loop {
-            let taken = match self.queue.take(&channel, TAKE_MAX, TAKE_TIME).await {
-                Ok(taken) => taken,
-                Err(_) => {
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
+            let Ok(taken) = self.queue.take(&channel, TAKE_MAX, TAKE_TIME).await else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
             };
             let mut noting = Vec::new();
             for Taken { message, token, .. } in taken {
-                let noted = match News::read(&message.payload) {
-                    Some(News { id, attempt, tried, answer }) => {
-                        self.handed().remove(&id);
-                        Some(self.engine.tried(id, attempt, tried, answer))
-                    }
-                    None => {
-                        self.say(&format!("message {} is no news; it is dropped", message.id));
-                        None
-                    }
+                let noted = if let Some(News { id, attempt, tried, answer }) =
+                    News::read(&message.payload)
+                {
+                    self.handed().remove(&id);
+                    Some(self.engine.tried(id, attempt, tried, answer))
+                } else {
+                    self.say(&format!("message {} is no news; it is dropped", message.id));
+                    None
                 };
                 noting.push((noted, token));
             }

@@ -21,11 +21,11 @@ const SEALED: &[u8] = b"{sealed}";
 ///
 /// # Errors
 /// `Internal`: there is no key, or the system gives no random bytes.
-pub fn kept(
+pub(super) fn kept(
     exchange: &mut Exchange<'_>,
     rule: &Rule,
     engine: &Engine,
-    body: Vec<u8>,
+    body: &[u8],
 ) -> Result<Vec<u8>, Fault> {
     let head = &mut exchange.head;
     let is_in = |list: &[String], name: &[u8]| {
@@ -58,12 +58,12 @@ pub fn kept(
     };
     let mut bytes = Vec::with_capacity(512 + body.len());
     h1::encode::request(&mut bytes, head, framing);
-    bytes.extend_from_slice(&body);
+    bytes.extend_from_slice(body);
     Ok(bytes)
 }
 
 /// Opens what is sealed in a head; what cannot be opened is left as it is, and told.
-pub fn open(engine: &Engine, head: &mut RequestHead) -> bool {
+pub(super) fn open(engine: &Engine, head: &mut RequestHead) -> bool {
     let is_sealed = |fields: &Fields| fields.iter().any(|field| field.value.starts_with(SEALED));
     if !is_sealed(&head.fields) {
         return true;
@@ -77,12 +77,11 @@ pub fn open(engine: &Engine, head: &mut RequestHead) -> bool {
     head.fields.retain(|field| !field.value.starts_with(SEALED));
     let mut all = true;
     for (name, value) in sealed {
-        match unseal(engine.settings().key.as_ref(), &name, &value) {
-            Some(plain) => head.fields.push(&name, &plain),
-            None => {
-                all = false;
-                head.fields.push(&name, &value);
-            }
+        if let Some(plain) = unseal(engine.settings().key.as_ref(), &name, &value) {
+            head.fields.push(&name, &plain);
+        } else {
+            all = false;
+            head.fields.push(&name, &value);
         }
     }
     all
@@ -127,7 +126,7 @@ mod tests {
     fn what_is_sealed_is_opened_by_its_key_and_field_alone() {
         let (ours, other) = ([1; 32], [2; 32]);
         let sealed = seal(Some(&ours), b"Cookie", b"sid=secret").unwrap();
-        assert!(sealed.iter().all(|b| b.is_ascii_graphic()));
+        assert!(sealed.iter().all(u8::is_ascii_graphic));
         assert_eq!(unseal(Some(&ours), b"cookie", &sealed).unwrap(), b"sid=secret");
         assert_eq!(unseal(Some(&other), b"cookie", &sealed), None);
         assert_eq!(unseal(Some(&ours), b"authorization", &sealed), None);

@@ -14,13 +14,13 @@ const CHARACTERS_MAX: usize = 255;
 
 /// A name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name(Vec<u8>);
+pub(super) struct Name(Vec<u8>);
 
 /// Reads `Idempotency-Key`.
 ///
 /// # Errors
 /// `BadIdempotencyKey`: malformed, or there are several.
-pub fn read(fields: &Fields) -> Result<Option<Name>, Fault> {
+pub(super) fn read(fields: &Fields) -> Result<Option<Name>, Fault> {
     let bad = |detail: &str| Err(Fault::new(FaultKind::BadIdempotencyKey, detail.to_owned()));
     let is_name = |name: &[u8]| name.eq_ignore_ascii_case(b"idempotency-key");
     let mut all = fields.iter().filter(|field| is_name(field.name));
@@ -29,15 +29,14 @@ pub fn read(fields: &Fields) -> Result<Option<Name>, Fault> {
         return bad("several Idempotency-Key fields");
     }
     let value = first.value.trim_ascii();
-    let name = match value.strip_prefix(b"\"") {
-        Some(rest) => match rest.strip_suffix(b"\"") {
+    let name = if let Some(rest) = value.strip_prefix(b"\"") {
+        match rest.strip_suffix(b"\"") {
             Some(inner) => unescaped(inner),
             None => None,
-        },
-        None => {
-            let bare = |b: &u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\' | b',' | b';');
-            value.iter().all(bare).then(|| value.to_vec())
         }
+    } else {
+        let bare = |b: &u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\' | b',' | b';');
+        value.iter().all(bare).then(|| value.to_vec())
     };
     match name {
         None => bad("a malformed Idempotency-Key: \"…\" of printable ASCII characters is"),
@@ -66,14 +65,14 @@ fn unescaped(inner: &[u8]) -> Option<Vec<u8>> {
 
 impl Name {
     /// What stands for it, its route and its principal; never 0.
-    pub fn claim(&self, route: &str, exchange: &Exchange<'_>) -> u128 {
+    pub(super) fn claim(&self, route: &str, exchange: &Exchange<'_>) -> u128 {
         let principal = exchange.head.fields.get(FieldName::Authorization).unwrap_or_default();
         hash(&[route.as_bytes(), principal, &self.0])
     }
 }
 
 /// What stands for all that a request asks for.
-pub fn print(exchange: &Exchange<'_>, body: &[u8]) -> u128 {
+pub(super) fn print(exchange: &Exchange<'_>, body: &[u8]) -> u128 {
     let head = &exchange.head;
     let kind = head.fields.get(FieldName::ContentType).unwrap_or_default();
     hash(&[head.method(), head.target_received(), kind, body])

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// What a client prefers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Preference {
+pub(super) struct Preference {
     /// It would rather not wait (RFC 7240 §4.1).
     pub respond_async: bool,
     /// It waits for so long (RFC 7240 §4.3).
@@ -15,7 +15,7 @@ pub struct Preference {
 
 /// Reads `Prefer`; what is malformed or unknown is passed over, as §2 wants it. Of a preference that
 /// is named twice the first counts.
-pub fn read(fields: &Fields) -> Preference {
+pub(super) fn read(fields: &Fields) -> Preference {
     let mut preference = Preference::default();
     let all = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(b"prefer"));
     for member in all.flat_map(|field| members(field.value)) {
@@ -41,7 +41,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// `BadRequest`: neither a number nor a date, or too far.
-pub fn delay(fields: &Fields, now: Wall, longest: Duration) -> Result<Option<Wall>, Fault> {
+pub(super) fn delay(fields: &Fields, now: Wall, longest: Duration) -> Result<Option<Wall>, Fault> {
     let bad = |detail: &str| Fault::new(FaultKind::BadRequest, detail.to_owned());
     let due = if let Some(delay) = fields.find(b"offload-delay") {
         let seconds = wire::h1::framing::decimal(delay);
@@ -78,7 +78,9 @@ mod tests {
             (&[], false, None),
         ] {
             let mut fields = Fields::new();
-            said.iter().for_each(|said| fields.push(b"Prefer", said.as_bytes()));
+            for said in said {
+                fields.push(b"Prefer", said.as_bytes());
+            }
             assert_eq!(read(&fields), Preference { respond_async, wait }, "{said:?}");
         }
     }

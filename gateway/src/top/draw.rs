@@ -310,7 +310,9 @@ fn jobs(jobs: &Value) -> Option<Line> {
     }
     let mut line = line.and(Style::Plain, format!("{} wait", sum("ready") + sum("scheduled")));
     if let Some(queue) = oldest.filter(|queue| number(&queue["oldest_s"]) >= 1.0) {
-        let age = span(number(&queue["oldest_s"]) as u64);
+        let age = span(queue["oldest_s"].as_f64().map_or(0, |s| {
+            std::time::Duration::try_from_secs_f64(s).unwrap_or_default().as_secs()
+        }));
         line = line.and(Style::Warn, format!(", {age} in {}", plain(&queue["queue"])));
     }
     line = line.and(

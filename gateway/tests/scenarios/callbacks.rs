@@ -1,5 +1,7 @@
 //! Callbacks: who is told when a job is over, once, and where none may go.
 
+#![allow(clippy::unwrap_used, reason = "a test of its own: panicking is how it reports")]
+
 use crate::stage::{FLEETFOOT, start};
 use crate::town::Front;
 use ring::hmac;

@@ -1,6 +1,8 @@
 //! Events: what changes elsewhere leaves every cache, what changes here is told, and a bus that is away
 //! holds nobody up.
 
+#![allow(clippy::unwrap_used, reason = "a test of its own: panicking is how it reports")]
+
 use crate::stage::start;
 use scenario::nats::Nats;
 use scenario::origin::{Action, answer};

@@ -1,6 +1,8 @@
 //! Jobs for operators: the list, one of them, trying again, taking back, replaying what is dead; on
 //! the admin listener and by `fleetfoot jobs`.
 
+#![allow(clippy::unwrap_used, reason = "a test of its own: panicking is how it reports")]
+
 use crate::stage::{FLEETFOOT, before, start};
 use base::Moment;
 use scenario::gateway::{Ended, Folder, run};

@@ -1,5 +1,7 @@
 //! Slow work leaves the path: 202, a status that is right at once, delivery until it has worked.
 
+#![allow(clippy::unwrap_used, reason = "a test of its own: panicking is how it reports")]
+
 use crate::stage::start;
 use base::Moment;
 use scenario::message::Response;
@@ -31,10 +33,6 @@ pub(crate) fn post(client: &mut Client, target: &str, fields: &str, body: &str) 
         body.len()
     ));
     client.response("POST")
-}
-
-fn status_of(gateway: &Gateway, location: &str) -> Value {
-    json(&gateway.get(location))
 }
 
 #[track_caller]

@@ -1,6 +1,8 @@
 //! Jobs through real brokers, by two gateways that share a queue: whoever has a hand free delivers,
 //! any gateway tells the status, and a broker that dies under load loses nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test of its own: panicking is how it reports")]
+
 use crate::offload::{ends, json, post};
 use crate::stage::start;
 use base::{Deadline, Moment};

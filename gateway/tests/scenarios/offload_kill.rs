@@ -4,6 +4,8 @@
 //! writes down what it got. At the end all that was promised is over, and the two lists are held
 //! against each other. `FULL=1` kills it 250 times.
 
+#![allow(clippy::unwrap_used, reason = "a test of its own: panicking is how it reports")]
+
 use crate::stage::FLEETFOOT;
 use base::Moment;
 use scenario::gateway::Folder;
