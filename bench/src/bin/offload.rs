@@ -365,6 +365,6 @@ fn accepted(gateway: &Gateway) -> Result<u64> {
         line.starts_with("fleetfoot_requests_total{") && line.contains("status=\"202\"")
     };
     let all =
-        page.lines().filter(is).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    Ok(all.sum::<f64>() as u64)
+        page.lines().filter(is).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    Ok(all.sum())
 }

@@ -145,9 +145,9 @@ fn keys_of(answer: &Answer) -> Option<Keys> {
 mod tests {
     use super::*;
 
-    fn keys(id: &str, secret: &str, session: Option<&str>) -> Option<Keys> {
+    fn keys(id: &str, secret: &str, session: Option<&str>) -> Keys {
         let session = session.map(str::to_owned);
-        Some(Keys { id: id.to_owned(), secret: secret.to_owned(), session })
+        Keys { id: id.to_owned(), secret: secret.to_owned(), session }
     }
 
     #[test]
@@ -155,8 +155,8 @@ mod tests {
         let text = "# x\n[default]\naws_access_key_id = A\naws_secret_access_key=B=\n\n[other]\n\
                     aws_access_key_id=C\naws_secret_access_key=D\naws_session_token = E\n[half]\n\
                     aws_access_key_id=F\n";
-        assert!(of_profile(text, "default") == keys("A", "B=", None));
-        assert!(of_profile(text, "other") == keys("C", "D", Some("E")));
+        assert!(of_profile(text, "default") == Some(keys("A", "B=", None)));
+        assert!(of_profile(text, "other") == Some(keys("C", "D", Some("E"))));
         assert!(of_profile(text, "half").is_none() && of_profile(text, "none").is_none());
     }
 
@@ -168,7 +168,7 @@ mod tests {
             })
         };
         let both = [("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "B")];
-        assert!(of(&both) == keys("A", "B", None));
+        assert!(of(&both) == Some(keys("A", "B", None)));
         assert!(of(&both[..1]).is_none());
     }
 }

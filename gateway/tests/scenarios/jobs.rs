@@ -35,7 +35,7 @@ fn ill() -> (Origin, Arc<AtomicBool>) {
     let is_well = Arc::clone(&well);
     let origin = Origin::play(move |_| {
         let line = if is_well.load(Relaxed) { "200 OK" } else { "418 Unwell" };
-        answer(&format!("HTTP/1.1 {line}\r\nSet-Cookie: sid=SECRET\r\nContent-Length: 0\r\n\r\n"))
+        answer(format!("HTTP/1.1 {line}\r\nSet-Cookie: sid=SECRET\r\nContent-Length: 0\r\n\r\n"))
     });
     (origin, well)
 }
@@ -124,7 +124,7 @@ fn a_list_has_every_job_once_page_by_page() {
         let Some(next) = page["next"].as_str() else { break };
         path = format!("/jobs?limit=3&cursor={next}");
     }
-    let mut all = [&over[..], &waiting[..], &[running.clone()]].concat();
+    let mut all = [&over[..], &waiting[..], std::slice::from_ref(&running)].concat();
     assert!(pages >= 5, "{pages}");
     assert_eq!(tokens[8..], over, "those that are over come last, in their order");
     all.sort();

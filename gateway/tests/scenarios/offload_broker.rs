@@ -82,7 +82,7 @@ fn shares(broker: &str) {
     for n in 0..many {
         let promise = post(&mut client, &format!("/{n}"), "", "x");
         assert_eq!(promise.status, 202, "{}", promise.text());
-        last = promise.field("location").unwrap().to_owned();
+        promise.field("location").unwrap().clone_into(&mut last);
         let told = through.get(&last);
         let state = json(&told)["state"].as_str().unwrap_or_default().to_owned();
         assert!(matches!(state.as_str(), "queued" | "running"), "the {n}th: {}", told.text());

@@ -253,7 +253,7 @@ fn load_for(time: Duration) {
 
 /// Holds what was promised against what was got.
 fn check(gateway: &Gateway, ledger: &Ledger, posters: &[Poster], kills: u64) {
-    let (mut promised, mut maybe, mut jobs) = (0, 0, HashSet::new());
+    let (mut promised, mut maybe, mut jobs) = (0_u32, 0, HashSet::new());
     let mut client = gateway.client();
     for poster in posters {
         for (serial, location) in &poster.promised {
@@ -283,7 +283,7 @@ fn check(gateway: &Gateway, ledger: &Ledger, posters: &[Poster], kills: u64) {
         assert!(serials.is_sorted(), "{order}: {serials:?}");
     }
     println!("{kills} kills, {promised} promised, {maybe} unanswered, {twice} delivered twice");
-    assert!(promised as u64 > kills, "there was no load");
+    assert!(u64::from(promised) > kills, "there was no load");
 }
 
 /// Answers when the gate is open.
