@@ -37,6 +37,8 @@ pub struct Options {
     pub products: u32,
     /// A Redis for the phases that want one; without it they are left out.
     pub redis: Option<String>,
+    /// A broker for the phase that hands jobs to one; without it that is left out.
+    pub queue: Option<String>,
     /// What is measured of the practices; none: there is no such table.
     pub phases: Vec<Phase>,
     /// What is measured of the tail, cut; none: there is no such table.
@@ -54,6 +56,7 @@ impl Options {
             rate: None,
             products: 20_000,
             redis: None,
+            queue: None,
             phases: PHASES.to_vec(),
             tail: TAIL.to_vec(),
             program: None,

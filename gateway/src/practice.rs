@@ -25,6 +25,9 @@ pub(crate) struct DemoFlags {
     /// A Redis that the gateway caches in, for one more line of the table
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
+    /// A broker that carries orders, for one more line: amqp://…, nats://…, kafka://…
+    #[arg(long, value_name = "URL")]
+    queue: Option<String>,
 }
 
 /// How to keep shop.
@@ -62,6 +65,7 @@ pub(crate) fn demo(flags: &DemoFlags) -> Done {
         phase_time: Duration::from_secs(flags.seconds),
         rate: flags.rate,
         redis: flags.redis.clone(),
+        queue: flags.queue.clone(),
         ..demo::Options::standard()
     };
     let outcome = runtime()?.block_on(demo::run(options)).map_err(|error| match error {

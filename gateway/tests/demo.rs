@@ -17,9 +17,11 @@ async fn the_demo_measures_the_shop_and_the_gateway_without_errors() {
         phase_time: Duration::from_secs(1),
         rate: Some(20.0),
         products: 500,
-        // Straight at one and at three, then through the gateway to one and to three.
         redis: None,
-        phases: PHASES[..4].to_vec(),
+        queue: None,
+        // Straight at one and at three, then through the gateway to one and to three, then with orders
+        // offloaded.
+        phases: [&PHASES[..4], &PHASES[6..7]].concat(),
         // One that fails fast, in turn and by default: the errors of the first are by design.
         tail: TAIL[2..4].to_vec(),
         program: Some(PathBuf::from(PROGRAM)),

@@ -34,7 +34,10 @@ pub(super) struct Part<'a> {
 
 /// Both parts, less what `options` leave out.
 pub(super) fn parts(options: &Options) -> [Part<'_>; 2] {
-    let wanted = |phase: &&Phase| options.redis.is_some() || !phase.wants_redis();
+    let wanted = |phase: &&Phase| {
+        (options.redis.is_some() || !phase.wants_redis())
+            && (options.queue.is_some() || !phase.wants_queue())
+    };
     [
         Part {
             opening: "opening the shop: three instances, each with all its sins ...",

@@ -44,7 +44,7 @@ pub enum Through {
     /// Straight at the shop, instances in turn.
     Straight(Servers),
     /// Through the gateway, under these settings: TOML, in which `{servers}` is the list of shops and
-    /// `{redis}` the Redis that was given. The listeners are put before it.
+    /// `{redis}` the Redis and `{queue}` the broker that were given. The listeners are put before it.
     Gateway(Servers, &'static str),
 }
 
@@ -96,6 +96,29 @@ pub(super) const CACHED: &str = cached!("");
 /// In Redis alone, as a gateway does that has just been started.
 const CACHED_IN_REDIS: &str = cached!("memory = \"0 B\"\nredis = \"{redis}\"\n");
 
+/// Settings that forward everything but orders: those are kept, answered 202, and delivered a few at a
+/// time, so that nobody waits for the mail and the report that come with them.
+macro_rules! offloaded {
+    ($offload:literal, $queue:literal) => {
+        concat!(
+            "[cache]\nenabled = false\n\n[offload]\n",
+            $offload,
+            "\n[queue.demo]\nat_once = 8\n",
+            $queue,
+            "\n[service.shop]\nservers = {servers}\n",
+            "\n[[route]]\nmatch = \"POST /orders\"\nto = \"shop\"\noffload = \"demo\"\n",
+            "\n[[route]]\nmatch = \"/*\"\nto = \"shop\"\n"
+        )
+    };
+}
+
+const OFFLOADED: &str = offloaded!("", "");
+/// The same through a broker.
+const HANDED_OVER: &str = offloaded!(
+    "store = \"handed-over\"\nnode = \"demo\"\nsecret = \"the-demo-s-own-secret\"\n",
+    "broker = \"{queue}\"\naway = \"spill\"\n"
+);
+
 const fn with_all_sins(name: &'static str, through: Through) -> Phase {
     Phase { name, through, without: &[], ills: THIRD_SLOW, fails_by_design: false }
 }
@@ -112,6 +135,11 @@ impl Phase {
     /// Does it want a Redis?
     pub fn wants_redis(&self) -> bool {
         self.says("{redis}")
+    }
+
+    /// Does it want a broker?
+    pub fn wants_queue(&self) -> bool {
+        self.says("{queue}")
     }
 
     /// Does it hedge?
@@ -138,7 +166,7 @@ impl Phase {
     }
 }
 
-const fn cached(name: &'static str, settings: &'static str) -> Phase {
+const fn under(name: &'static str, settings: &'static str) -> Phase {
     with_all_sins(name, Through::Gateway(Servers::Three, settings))
 }
 
@@ -178,8 +206,10 @@ pub const PHASES: &[Phase] = &[
     straight("straight at three, one slow", Servers::Three),
     forward("gateway, one shop", Servers::One, &[]),
     forward("gateway, three shops", Servers::Three, &[]),
-    cached("gateway, with its cache", CACHED),
-    cached("gateway, with Redis for a cache", CACHED_IN_REDIS),
+    under("gateway, with its cache", CACHED),
+    under("gateway, with Redis for a cache", CACHED_IN_REDIS),
+    under("gateway, orders offloaded", OFFLOADED),
+    under("gateway, orders through a broker", HANDED_OVER),
     forward("+ shop: slow instance mended", Servers::Three, &[Sin::SlowInstance]),
     forward("+ shop: indexes added", Servers::Three, &[Sin::SlowInstance, Sin::MissingIndex]),
     forward(
@@ -221,7 +251,11 @@ mod tests {
                 let shops = [([127, 0, 0, 1], 81).into(), ([127, 0, 0, 1], 82).into()];
                 let parsed = settings::parse(
                     "demo",
-                    &settings_text(&shops, settings, Some("redis://127.0.0.1")),
+                    &settings_text(
+                        &shops,
+                        settings,
+                        (Some("redis://127.0.0.1"), Some("nats://127.0.0.1")),
+                    ),
                     &|_| None,
                 );
                 let parsed = parsed.unwrap_or_else(|report| panic!("{}: {report}", phase.name));

@@ -20,6 +20,7 @@ pub(super) struct Town {
     program: PathBuf,
     products: u32,
     redis: Option<String>,
+    queue: Option<String>,
     shops: Vec<(SocketAddr, Quiet)>,
     shops_are: Option<(Sins, [Ill; SHOPS])>,
     gateway: Option<Gateway>,
@@ -79,6 +80,7 @@ impl Town {
             program,
             products: options.products,
             redis: options.redis.clone(),
+            queue: options.queue.clone(),
             shops: Vec::new(),
             shops_are: None,
             gateway: None,
@@ -154,7 +156,11 @@ impl Town {
     ) -> Result<SocketAddr, DemoError> {
         self.gateway = None;
         let path = self.directory.0.join("fleetfoot.toml");
-        let text = settings_text(&self.straight(servers), settings, self.redis.as_deref());
+        let text = settings_text(
+            &self.straight(servers),
+            settings,
+            (self.redis.as_deref(), self.queue.as_deref()),
+        );
         fs::write(&path, text)
             .map_err(|source| DemoError::Directory { path: path.clone(), source })?;
         let arguments = ["run".to_owned(), "--config".to_owned(), path.display().to_string()];
@@ -186,11 +192,17 @@ impl Town {
     }
 }
 
-pub(super) fn settings_text(shops: &[SocketAddr], settings: &str, redis: Option<&str>) -> String {
+pub(super) fn settings_text(
+    shops: &[SocketAddr],
+    settings: &str,
+    (redis, queue): (Option<&str>, Option<&str>),
+) -> String {
     let servers: Vec<String> = shops.iter().map(|shop| format!("\"http://{shop}\"")).collect();
     let listeners = "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n";
     let settings = settings.replace("{servers}", &format!("[{}]", servers.join(", ")));
-    format!("{listeners}{}", settings.replace("{redis}", redis.unwrap_or_default()))
+    let settings = settings.replace("{redis}", redis.unwrap_or_default());
+    let settings = settings.replace("{queue}", queue.unwrap_or_default());
+    format!("{listeners}{settings}")
 }
 
 /// One shop's counters, by one request on a connection of its own.
@@ -214,7 +226,7 @@ mod tests {
     fn settings_name_the_listeners_and_the_shops() {
         let shops = [([127, 0, 0, 1], 81).into(), ([127, 0, 0, 1], 82).into()];
         assert_eq!(
-            settings_text(&shops, "servers = {servers}", None),
+            settings_text(&shops, "servers = {servers}", (None, None)),
             "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n\
              servers = [\"http://127.0.0.1:81\", \"http://127.0.0.1:82\"]"
         );
