@@ -247,6 +247,9 @@ const CARRY_MAX: usize = 64;
 /// Below so many bytes of log nothing is carried.
 const CARRY_FROM: u64 = 64 << 20;
 
+/// How the log takes a batch.
+type Append<D> = fn(&mut Log<D>, &[Entry<'_>], &mut Vec<Position>) -> Result<(), LogError>;
+
 /// One record of a batch, before it is written.
 struct Line {
     summary: (usize, usize),
@@ -655,10 +658,10 @@ impl<D: Disk> Core<D> {
         effects: &mut Effects,
     ) -> Result<(), Broken> {
         let begun = Moment::now();
-        let mut appended = self.append(&batch);
+        let mut appended = self.append(&batch, Log::append);
         if let Err(LogError::Full { .. }) = appended {
             turn_away(held, &mut batch, effects);
-            appended = self.append(&batch);
+            appended = self.append(&batch, Log::append);
         }
         match appended {
             Ok(()) => {}
@@ -671,6 +674,12 @@ impl<D: Disk> Core<D> {
         if !batch.lines.is_empty() {
             effects.appended = Some(Moment::now().since(begun));
         }
+        self.learn(held, batch, effects);
+        Ok(())
+    }
+
+    /// What was written is true.
+    fn learn(&mut self, held: &Mutex<Held>, mut batch: Batch, effects: &mut Effects) {
         effects.written += batch.lines.len();
         let over_before = effects.ended.len();
         let mut held = lock(held);
@@ -682,10 +691,9 @@ impl<D: Disk> Core<D> {
             apply(&mut held, &record, at, line, effects);
         }
         effects.ended[over_before..].iter().for_each(|job| self.unstored.add(job));
-        Ok(())
     }
 
-    fn append(&mut self, batch: &Batch) -> Result<(), LogError> {
+    fn append(&mut self, batch: &Batch, how: Append<D>) -> Result<(), LogError> {
         self.positions.clear();
         if batch.lines.is_empty() {
             return Ok(());
@@ -699,7 +707,7 @@ impl<D: Disk> Core<D> {
                 settles: line.settles,
             })
             .collect();
-        self.log.append(&entries, &mut self.positions)
+        how(&mut self.log, &entries, &mut self.positions)
     }
 
     /// While the disk is full nothing is decided; who wants to come in is told so.
@@ -737,28 +745,37 @@ impl<D: Disk> Core<D> {
             return Ok(true);
         }
         let used = self.log.bytes_used();
-        if oldest >= stored
-            || self.is_stuck()
-            || used < self.carry_from
-            || self.live_bytes * 2 > used
-        {
+        // Where there is no room at all, less must do: nothing else makes any.
+        let is_worth_it = if self.is_stuck() {
+            self.live_bytes < used - used / 8
+        } else {
+            used >= self.carry_from && self.live_bytes <= used / 2
+        };
+        if oldest >= stored || !is_worth_it {
             return Ok(false);
         }
-        let live = lock(held).book.oldest_live(oldest, CARRY_MAX);
-        if live.is_empty() {
-            return Ok(false);
+        let mut any = false;
+        loop {
+            let live = lock(held).book.oldest_live(oldest, CARRY_MAX);
+            if live.is_empty() || !self.carry(held, &live, effects)? {
+                return Ok(any && live.is_empty());
+            }
+            any = true;
+            // What a segment is begun for when it is the last one, nobody may come between.
+            if !self.log.is_tight() {
+                return Ok(true);
+            }
         }
-        self.carry(held, &live, effects)?;
-        Ok(!self.is_stuck())
     }
 
-    /// Writes jobs again, as they stand.
+    /// Writes jobs again, as they stand; has anything been? What is stuck comes after them, as if it
+    /// had been decided later.
     fn carry(
         &mut self,
         held: &Mutex<Held>,
         live: &[JobId],
         effects: &mut Effects,
-    ) -> Result<(), Broken> {
+    ) -> Result<bool, Broken> {
         let mut batch = self.batch();
         for id in live {
             let Some(place) = lock(held).book.place(*id) else { continue };
@@ -778,7 +795,14 @@ impl<D: Disk> Core<D> {
                 break;
             }
         }
-        self.write(held, batch, effects)
+        match self.append(&batch, Log::carry) {
+            Ok(()) => {}
+            Err(LogError::Full { .. }) => return Ok(false),
+            Err(error) => return Err(broke(batch, effects, &error)),
+        }
+        let any = !batch.lines.is_empty();
+        self.learn(held, batch, effects);
+        Ok(any)
     }
 }
 

@@ -145,6 +145,36 @@ impl<D: Disk> Log<D> {
         entries: &[Entry<'_>],
         positions: &mut Vec<Position>,
     ) -> Result<(), LogError> {
+        let reserve = self.shared.options.reserve as usize;
+        let settles = entries.iter().all(|entry| entry.settles);
+        self.append_but(entries, positions, if settles { reserve.min(1) } else { reserve })
+    }
+
+    /// The same for survivors of the oldest segment that are written again: they may take the last
+    /// segment of the reserve, which nobody else may, for they make room.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`].
+    pub fn carry(
+        &mut self,
+        entries: &[Entry<'_>],
+        positions: &mut Vec<Position>,
+    ) -> Result<(), LogError> {
+        self.append_but(entries, positions, 0)
+    }
+
+    /// Is there, beside the one that is written, no segment but for [`Log::carry`]?
+    pub fn is_tight(&self) -> bool {
+        self.shared.state().available() <= 1
+    }
+
+    /// Leaves so many segments that are ready, if it takes one.
+    fn append_but(
+        &mut self,
+        entries: &[Entry<'_>],
+        positions: &mut Vec<Position>,
+        left: usize,
+    ) -> Result<(), LogError> {
         positions.clear();
         self.shared.sound()?;
         if entries.is_empty() {
@@ -157,7 +187,7 @@ impl<D: Disk> Log<D> {
         }
         let size = format::batch_size(bytes) as u64;
         if u64::from(self.offset) + size > u64::from(self.current.head.limit()) {
-            self.roll(entries.iter().all(|entry| entry.settles))?;
+            self.roll(left)?;
         }
         let place = (&self.current.head, self.offset);
         format::write_batch(&mut self.buffer, place, self.sequence, entries, positions);
@@ -189,8 +219,8 @@ impl<D: Disk> Log<D> {
         disk.sync_data(file)
     }
 
-    fn roll(&mut self, settles: bool) -> Result<(), LogError> {
-        let next = self.shared.next_segment(settles)?;
+    fn roll(&mut self, left: usize) -> Result<(), LogError> {
+        let next = self.shared.next_segment(left)?;
         let full = mem::replace(&mut self.current, next);
         self.offset = format::SECTOR;
         self.publish();

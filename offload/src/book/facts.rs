@@ -64,8 +64,10 @@ impl Book {
                 let is_lost = self.slots[at].lost > 0 && self.slots[at].has(ENDING);
                 found.given_up += usize::from(is_lost && !self.is_replaced(at));
             } else if self.slots[at].has(ENDING) {
-                let (state, reason) = self.over(at).expect("it was found to be over while reading");
-                self.end(at, state, reason);
+                // It ends, unless what has taken its place is gone by now.
+                self.withdraw(at);
+                self.slots[at].mark(ENDING, false);
+                self.wait(at);
             } else if has_gone_back && stage == Stage::Waiting {
                 self.bring_back(at, now);
             }

@@ -44,7 +44,7 @@ impl<D: Disk> Keeper<D> {
                 continue;
             }
             if short.is_none() && shared.wants_spare() {
-                match shared.add_spare() {
+                match shared.add_spare(0) {
                     Ok(true) => continue,
                     Ok(false) => {}
                     Err(error) => short = Some(error),

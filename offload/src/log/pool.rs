@@ -80,7 +80,8 @@ impl<D: Disk> State<D> {
         }
     }
 
-    fn available(&self) -> usize {
+    /// Segments and spares that wait.
+    pub(super) fn available(&self) -> usize {
         self.spares.len() + self.becoming + usize::from(self.ready.is_some())
     }
 }
@@ -194,21 +195,22 @@ impl<D: Disk> Shared<D> {
         (self.options.reserve + self.options.spares).max(1) as usize
     }
 
-    /// The next segment to write into. Waits for the disk only if none is ready.
+    /// The next segment to write into, if so many are left then. Waits for the disk only if none is
+    /// ready.
     ///
     /// # Errors
     /// [`LogError::Full`], or the disk has failed.
-    pub(super) fn next_segment(&self, settles: bool) -> Result<Arc<Segment<D>>, LogError> {
-        let reserve = if settles { 0 } else { self.options.reserve as usize };
+    pub(super) fn next_segment(&self, left: usize) -> Result<Arc<Segment<D>>, LogError> {
         let mut state = self.state();
-        let enough = state.available() > reserve;
+        let enough = state.available() > left;
         let ready = if enough { state.ready.take() } else { None };
         drop(state);
         self.wake();
         if let Some(ready) = ready {
             return Ok(ready);
         }
-        if !enough && !self.add_spare()? {
+        // What makes room may take one file more than there may be: or a full log stayed full.
+        if !enough && !self.add_spare(u64::from(left == 0))? {
             return Err(self.full("the log has its size (`offload.bytes_max`)"));
         }
         self.make_ready()?;
@@ -266,14 +268,14 @@ impl<D: Disk> Shared<D> {
         Ok(Segment { head, file: Arc::clone(&spare.file) })
     }
 
-    /// Makes a file, unless there are as many as may be. Answers whether it did.
+    /// Makes a file, unless there are as many as may be and so many more. Answers whether it did.
     ///
     /// # Errors
     /// [`LogError::Full`], or what the disk says.
-    pub(super) fn add_spare(&self) -> Result<bool, LogError> {
+    pub(super) fn add_spare(&self, more: u64) -> Result<bool, LogError> {
         self.sound()?;
         let mut state = self.state();
-        if state.files >= self.files_max() {
+        if state.files >= self.files_max() + more {
             return Ok(false);
         }
         state.files += 1;

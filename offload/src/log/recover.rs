@@ -101,7 +101,7 @@ pub(super) fn open<D: Disk>(
     };
     let current = match current {
         Some(current) => current,
-        None => shared.next_segment(true)?,
+        None => shared.next_segment(0)?,
     };
     let survey = survey.unwrap_or(Survey { end: SECTOR, ..Survey::default() });
     let log = Log::begin(Arc::new(shared), current, survey.end, greatest + 1);
