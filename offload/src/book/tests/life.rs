@@ -45,6 +45,21 @@ fn tries_that_end_with_the_process_count_until_the_job_is_poison() {
 }
 
 #[test]
+fn who_was_replaced_by_one_that_is_over_by_now_lives_when_the_log_is_read() {
+    let mut desk = Desk::new(vec![queue("mail")]);
+    let old = desk.accept(|job| job.debounce = 1);
+    assert_eq!(desk.start(), Some(old));
+    let new = desk.accept(|job| job.debounce = 1);
+    let (due, reason) = (desk.now, Reason::Status);
+    desk.write(Record::Again { id: old, due, reason, status: 503 });
+    assert_eq!(desk.start(), Some(new));
+    desk.succeed(new);
+    // What was to say that the old one is over is cut.
+    assert_eq!(desk.crash().jobs, 1);
+    assert_eq!((desk.end(), desk.start()), (vec![], Some(old)));
+}
+
+#[test]
 fn a_lost_try_counts_among_the_tries() {
     let mut rules = queue("mail");
     (rules.retry.tries, rules.retry.lost_max) = (2, 9);
