@@ -127,9 +127,6 @@ impl Rabbit {
             }
             answers.push(answer);
         }
-        if left().is_zero() && answers.iter().all(Result::is_err) {
-            self.publisher.anew().await;
-        }
         answers
     }
 

@@ -87,12 +87,6 @@ impl Publisher {
         *present = Some((live.number, sender.clone()));
         Ok(sender)
     }
-
-    /// The next message goes by a new channel. After its restart `RabbitMQ` 3.10 may forget what a
-    /// channel has sent to a queue that had no leader then, and confirms nothing of it any more.
-    pub(super) async fn anew(&self) {
-        *self.0.lock().await = None;
-    }
 }
 
 /// A channel whose publishes are confirmed.

@@ -99,7 +99,7 @@ mod tests {
         for (said, name) in [
             (&b"\"8e03978e-40d5\""[..], Some(&b"8e03978e-40d5"[..])),
             (b"8e03978e-40d5", Some(b"8e03978e-40d5")),
-            (b"  \"a b\" ", Some(b"a b")),
+            (b"\"a b\"", Some(b"a b")),
             (br#""a\"b\\c""#, Some(br#"a"b\c"#)),
             (b"\"\"", None),
             (b"", None),
