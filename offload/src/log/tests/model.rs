@@ -16,7 +16,7 @@ enum Act {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let sizes = (0..100_usize, prop_oneof![4 => 0..500_usize, 1 => 0..2_500_usize]);
+    let sizes = (0..100_usize, prop_oneof![4 => 0..500_usize, 1 => 0..2_200_usize]);
     prop_oneof![
         6 => proptest::collection::vec(sizes, 1..4).prop_map(Act::Append),
         2 => Just(Act::Prepare),
