@@ -10,7 +10,7 @@ use crate::offloading::callback;
 use crate::offloading::carry::{self, Carriers, Give};
 use crate::offloading::deliver::Errand;
 use crate::reporter::Reporter;
-use crate::watch::Watch;
+use crate::watch::{Turn, Watch};
 use crate::why::Why;
 use crate::worker::{self, Command, Handle};
 use arc_swap::ArcSwap;
@@ -173,8 +173,7 @@ impl Gateway {
             carriers
                 .settle(engine.settings(), &engine, &give, &runtime)
                 .map_err(NotReady::Broker)?;
-            let calls = callback::start(Arc::clone(&engine), &runtime);
-            engine.attach(hands(&workers, carriers, calls));
+            begin(&engine, &workers, carriers);
         }
         let needs = needs(&workers, &snapshot);
         snapshot.buses.settle(&snapshot.settings, &needs).map_err(NotReady::Broker)?;
@@ -244,39 +243,25 @@ impl Gateway {
         if settings.threads.unwrap_or_else(cores) != self.workers.len() {
             return Err(ReloadError::Restart("threads"));
         }
-        let offload = match (&before.offload, &settings.offload) {
-            (Some(engine), Some(asked)) => {
-                if let Some(differs) = needs_restart(engine.settings(), asked) {
-                    return Err(ReloadError::Restart(differs));
+        let opened = self.open_jobs(&before, &settings).await?;
+        // Jobs that wait are kept and delivered, whatever the settings say now.
+        let engine = before.offload.clone().or_else(|| opened.clone());
+        let ready = self.make_ready(settings, before, engine).await;
+        let (snapshot, turn) = match ready {
+            Ok(ready) => ready,
+            Err(error) => {
+                if let Some(engine) = opened {
+                    let _panicked = tokio::task::spawn_blocking(move || engine.stop()).await;
                 }
-                engine.settle(asked);
-                self.settle_carriers(&before, asked, engine)?;
-                Some(Arc::clone(engine))
+                return Err(error);
             }
-            // Jobs that wait are kept and delivered, whatever the settings say now.
-            (Some(engine), None) => Some(Arc::clone(engine)),
-            (None, Some(asked)) => {
-                let settings_asked = asked.clone();
-                let asked = asked.clone();
-                let engine = self.read(move || open(&asked)).await?;
-                let engine = engine?;
-                self.settle_carriers(&before, &settings_asked, &engine)?;
-                callback::remark(&settings);
-                let runtime = tokio::runtime::Handle::current();
-                let calls = callback::start(Arc::clone(&engine), &runtime);
-                engine.attach(hands(&self.workers, Arc::clone(&before.carriers), calls));
-                Some(engine)
-            }
-            (None, None) => None,
         };
-        let jobs = (offload, Arc::clone(&before.carriers));
-        let turn = self.watch.turn().await.ok_or(ReloadError::Unwatched)?;
-        let cache = Arc::clone(&before.cache);
-        cache.settle(&settings.cache);
-        let ready = self.read(move || Snapshot::new(settings, cache, jobs, Some(&before))).await?;
-        let snapshot = Arc::new(ready?);
-        let needs = needs(&self.workers, &snapshot);
-        snapshot.buses.settle(&snapshot.settings, &needs).map_err(NotReady::Broker)?;
+        if let Some(engine) = opened {
+            self.deliver(&engine, &snapshot);
+        } else if let (Some(engine), Some(asked)) = (&snapshot.offload, &snapshot.settings.offload)
+        {
+            engine.settle(asked);
+        }
         turn.settle(Arc::clone(&snapshot)).await;
         let mut settled = Vec::new();
         for worker in &self.workers {
@@ -293,15 +278,52 @@ impl Gateway {
         Ok(())
     }
 
-    fn settle_carriers(
+    /// Opens the room of jobs where there is none yet and settings want one.
+    async fn open_jobs(
         &self,
         before: &Snapshot,
-        asked: &offload::settings::Settings,
-        engine: &Arc<Engine>,
-    ) -> Result<(), NotReady> {
+        settings: &Settings,
+    ) -> Result<Option<Arc<Engine>>, ReloadError> {
+        match (&before.offload, &settings.offload) {
+            (Some(engine), Some(asked)) => match needs_restart(engine.settings(), asked) {
+                Some(differs) => Err(ReloadError::Restart(differs)),
+                None => Ok(None),
+            },
+            (None, Some(asked)) => {
+                let asked = asked.clone();
+                Ok(Some(self.read(move || open(&asked)).await??))
+            }
+            (_, None) => Ok(None),
+        }
+    }
+
+    /// Makes settings ready to come into force; whatever fails, those before stay so.
+    async fn make_ready(
+        &self,
+        settings: Settings,
+        before: Arc<Snapshot>,
+        engine: Option<Arc<Engine>>,
+    ) -> Result<(Arc<Snapshot>, Turn<'_>), ReloadError> {
+        let turn = self.watch.turn().await.ok_or(ReloadError::Unwatched)?;
+        let cache = Arc::clone(&before.cache);
+        cache.settle(&settings.cache);
+        let jobs = (engine, Arc::clone(&before.carriers));
+        let ready = self.read(move || Snapshot::new(settings, cache, jobs, Some(&before))).await?;
+        let snapshot = Arc::new(ready?);
         let (give, runtime) = (give(&self.workers), tokio::runtime::Handle::current());
-        before.carriers.settle(asked, engine, &give, &runtime)?;
-        Ok(())
+        if let (Some(engine), Some(asked)) = (&snapshot.offload, &snapshot.settings.offload) {
+            let settled = snapshot.carriers.settle(asked, engine, &give, &runtime);
+            settled.map_err(NotReady::Broker)?;
+        }
+        let needs = needs(&self.workers, &snapshot);
+        snapshot.buses.settle(&snapshot.settings, &needs).map_err(NotReady::Broker)?;
+        Ok((snapshot, turn))
+    }
+
+    /// Lets deliveries begin.
+    fn deliver(&self, engine: &Arc<Engine>, snapshot: &Snapshot) {
+        callback::remark(&snapshot.settings);
+        begin(engine, &self.workers, Arc::clone(&snapshot.carriers));
     }
 
     /// Does what may block beside the threads that serve, and for so long only. Of work that does not
@@ -421,6 +443,12 @@ fn open(settings: &offload::settings::Settings) -> Result<Arc<Engine>, NotReady>
         monitor::log::complain(Moment::now(), format_args!("offload: {text}"));
     });
     Ok(Arc::new(Engine::start(settings, say)?))
+}
+
+/// Lets deliveries begin.
+fn begin(engine: &Arc<Engine>, workers: &[Handle], carriers: Arc<Carriers>) {
+    let calls = callback::start(Arc::clone(engine), &tokio::runtime::Handle::current());
+    engine.attach(hands(workers, carriers, calls));
 }
 
 /// Gives each job to its broker, to the second runtime if it is a callback, or to one of the threads

@@ -30,7 +30,7 @@ use monitor::Phase;
 use offload::callback::address::Url;
 use offload::core::{Accepted, New};
 use offload::engine::{Engine, Look};
-use offload::job::JobId;
+use offload::job::{JobId, State};
 use offload::settings::{Callback, Idempotency, Rule, When};
 use settings::Route;
 use std::future::poll_fn;
@@ -59,9 +59,9 @@ pub async fn take(
     if rule.when == When::Preferred && !preference.respond_async {
         return Ok(None);
     }
-    let queue = &engine_queue(house, rule).name;
-    if house.snapshot.carriers.refuses(queue) {
-        let detail = format!("the broker of queue {queue} cannot be reached");
+    let queue = queue(house, rule);
+    if queue.broker.is_some() && house.snapshot.carriers.refuses(&queue.name) {
+        let detail = format!("the broker of queue {} cannot be reached", queue.name);
         let after = Duration::from_secs(5);
         return Err(Fault::new(FaultKind::BrokerAway, detail).retry_after(after));
     }
@@ -73,7 +73,7 @@ pub async fn take(
     let body = whole_body(exchange, engine.settings().body_max.0).await?;
     let new = new(house, exchange, (route, rule), name.as_ref(), &body)?;
     let request = fields::kept(exchange, rule, &engine, &body)?;
-    let until = new.claimed_until;
+    let (until, is_due) = (new.claimed_until, new.due == Wall(0));
     let waits = Moment::now();
     exchange.facts.timeline.enter(Phase::Offload, waits);
     let accepted = engine.accept(new, request);
@@ -98,7 +98,10 @@ pub async fn take(
             return Ok(Some(response));
         }
     }
-    Ok(Some(promise(&engine, id, rule, preference, (again, name.is_some(), until))))
+    let is_new = !again && preference.wait.is_none();
+    let state = if is_new { first_state(is_due) } else { state(&engine, id) };
+    let until = name.is_some().then_some(until);
+    Ok(Some(promise(&engine, id, rule, preference, (again, state, until))))
 }
 
 /// Waits until a job is over, or for so long.
@@ -110,9 +113,8 @@ async fn ended(engine: &Engine, id: JobId, by: Deadline) -> Option<Arc<offload::
             Some(Look::Live(_)) => {}
             None => return None,
         }
-        match within(by, watch.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return None,
+        if within(by, watch.changed()).await.is_err() {
+            return None;
         }
     }
 }
@@ -166,7 +168,7 @@ fn new(
     body: &[u8],
 ) -> Result<Box<New>, Fault> {
     let now = Moment::now().wall_ms();
-    let queue = &engine_queue(house, rule).name;
+    let queue = queue(house, rule);
     let fill = |text: &str| template::hash(house, exchange, text);
     let (claim, print) = match name {
         Some(name) => (name.claim(&route.name, exchange), name::print(exchange, body)),
@@ -176,7 +178,7 @@ fn new(
     let delay = longest.map(|longest| prefer::delay(&exchange.head.fields, now, longest));
     let delay = delay.transpose()?.flatten();
     let due = delay.unwrap_or(now + rule.delay);
-    let expires = rule.expires.or(engine_queue(house, rule).expires);
+    let expires = rule.expires.or(queue.expires);
     let callback = match &rule.callback {
         Callback::None => String::new(),
         Callback::Fixed(url) => url.clone(),
@@ -186,7 +188,7 @@ fn new(
         }
     };
     Ok(Box::new(New {
-        queue: queue.clone(),
+        queue: queue.name.clone(),
         service: house.services[exchange.steering.service].settings.name.clone(),
         route: route.name.clone(),
         callback,
@@ -216,7 +218,7 @@ fn callback_url(house: &House, url: &[u8]) -> Result<String, Fault> {
     }
 }
 
-fn engine_queue<'a>(house: &'a House, rule: &Rule) -> &'a offload::settings::Queue {
+fn queue<'a>(house: &'a House, rule: &Rule) -> &'a offload::settings::Queue {
     let settings = house.snapshot.settings.offload.as_ref();
     &settings.expect("a route that offloads has a queue").queues[rule.queue]
 }
@@ -244,13 +246,28 @@ fn refusal(refused: Accepted) -> Fault {
     }
 }
 
+/// Where a job stands that has just been accepted.
+fn first_state(is_due: bool) -> &'static str {
+    let state = if is_due { State::Queued } else { State::Scheduled };
+    state.name()
+}
+
+/// Where a job stands that was accepted before.
+fn state(engine: &Engine, id: JobId) -> &'static str {
+    match engine.look(id) {
+        Some(Look::Live(view)) => view.state.name(),
+        Some(Look::Over(over)) => over.state.name(),
+        None => "over",
+    }
+}
+
 /// The 202.
 fn promise(
     engine: &Engine,
     id: JobId,
     rule: &Rule,
     preference: Preference,
-    (again, named, until): (bool, bool, Wall),
+    (again, state, until): (bool, &str, Option<Wall>),
 ) -> Response {
     let token = engine.minter().token(id);
     let location = format!("{}/{token}", engine.settings().path);
@@ -269,23 +286,18 @@ fn promise(
     if again {
         fields.push(b"Idempotency-Replayed", b"true");
     }
-    let state = match engine.look(id) {
-        Some(Look::Live(view)) => view.state.name(),
-        Some(Look::Over(over)) => over.state.name(),
-        None => "accepted",
-    };
     let mut told = serde_json::json!({
         "job": token,
         "state": state,
         "links": { "status": location, "result": format!("{location}/result") },
     });
-    if named {
+    if let Some(until) = until {
         told["idempotency_expires"] = crate::depart::http_date(until.seconds()).into();
     }
     Response::whole(head, format!("{told}\n").into_bytes())
 }
 
-/// A head and a body as the log and the store keep them, with room for the first.
+/// A head and a body as the log and the store keep them.
 fn answer_bytes(head: &ResponseHead, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256 + body.len());
     let framing = Framing::Length(body.len() as u64);

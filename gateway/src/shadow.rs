@@ -6,9 +6,7 @@
 
 use crate::house::House;
 use base::{Deadline, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead};
-use monitor::facts::Cause;
 use monitor::{Facts, Trace};
-use service::settings::Class;
 use service::{Answered, Ask};
 use settings::Route;
 use std::cell::Cell;
@@ -123,25 +121,9 @@ fn send(house: &Rc<House>, shadow: Shadow, body: Body, framing: Framing) {
         let _counted = counted;
         let service = &house.services[service];
         let by = Deadline::after(Moment::now(), service.settings.total_time);
-        let mut ask = Ask {
-            head: &mut head,
-            body,
-            framing,
-            by,
-            try_by: Deadline::NEVER,
-            pause: house.snapshot.limits.body_pause,
-            expects: false,
-            upgrades: false,
-            interim: &mut |_: ResponseHead| {},
-            class: Class::Background,
-            hash: None,
-            tells: None,
-            hurried: false,
-            sent: None,
-            h2_used: None,
-            tries: 0,
-            cause: Cause::First,
-        };
+        let mut nobody = |_: ResponseHead| {};
+        let times = (by, house.snapshot.limits.body_pause);
+        let mut ask = Ask::in_background(&mut head, (body, framing), times, &mut nobody);
         let mut facts = Facts::begin(Moment::now());
         let failed = match service.call(&mut ask, &mut facts).await {
             Ok(Answered::Response(response)) => {

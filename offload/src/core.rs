@@ -1,8 +1,9 @@
 //! One turn of the queue in the log: what was asked and what is due becomes one batch of records,
 //! is made durable, and only then is true.
 //!
-//! No thread, no network, and no clock but to tell how long the disk took: the [`engine`](crate::engine) gives it time and acts on its
-//! [`Effects`]; a simulation does the same with a disk that fails. The order of a turn:
+//! No thread, no network, and no clock but to tell how long the disk took: the
+//! [`engine`](crate::engine) gives it time and acts on its [`Effects`]; a simulation does the same with a
+//! disk that fails. The order of a turn:
 //!
 //! 1. jobs whose turn it is are marked, those that are over by themselves are ended;
 //! 2. what was asked is decided, each job at most once a turn (what concerns one already decided, or
@@ -14,236 +15,36 @@
 //! without them into the reserve. A disk that fails ends the room: nothing is accepted, started or
 //! settled any more, for what a failed sync has written nobody knows.
 
+mod tidy;
+mod unstored;
+mod words;
+
+pub use words::{Accepted, Ask, Broken, Cancelled, Effects, Ended, Found, New};
+
+use unstored::Unstored;
+
 use crate::book::{
-    Admission, Book, Cancel, Ending, Full, JobView, LEVEL_UP, Limits, NewJob, Picked, Place, Tried,
+    Admission, Book, Cancel, Ending, JobView, LEVEL_UP, Limits, NewJob, Picked, Place, Tried,
     Verdict,
 };
 use crate::callback;
 use crate::cold::{Claim, Over};
 use crate::job::{JobId, Node, Reason, State};
 use crate::log::{
-    Disk, Entry, Log, LogError, Options, Position, ReadError, Reader, Record as Whole, Recovered,
+    Disk, Entry, Log, LogError, Options, Position, ReadError, Reader, Record as Whole,
 };
 use crate::record::{self, Record, Summary};
-use crate::settings::{Queue, Settings};
+use crate::settings::Settings;
 use base::{Moment, Wall};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// A request on its way in.
-#[derive(Clone, Debug, Default)]
-pub struct New {
-    /// The queue it is for.
-    pub queue: String,
-    /// The service it is for.
-    pub service: String,
-    /// The route that it came by.
-    pub route: String,
-    /// Who is told when it is over; empty: nobody.
-    pub callback: String,
-    /// Not before; 0: at once.
-    pub due: Wall,
-    /// Not after; 0: whenever.
-    pub expires: Wall,
-    /// 9 goes first, 0 last.
-    pub priority: u8,
-    /// Hash of its order key, or 0.
-    pub order: u64,
-    /// Hash of its debounce key, or 0.
-    pub debounce: u64,
-    /// Hash of its name, or 0.
-    pub claim: u128,
-    /// Hash of what it asks.
-    pub print: u128,
-    /// How long its name holds.
-    pub claimed_until: Wall,
-    /// The job that it replays or calls back for.
-    pub origin: JobId,
-    /// Is it a replay?
-    pub replay: bool,
-    /// When it was asked for, where somebody wants to know how long that took.
-    pub asked: Option<Moment>,
-}
-
-/// What became of a request on its way in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// It is durable.
-    Yes(JobId),
-    /// It was accepted before, under the same name.
-    Same(JobId),
-    /// Its name belongs to another request.
-    Mismatch,
-    /// There is no room: what is full, and when to try again.
-    Full(Full, Duration),
-    /// The disk has no room.
-    DiskFull,
-    /// The room is closed, for this reason.
-    Broken(String),
-}
-
-/// What became of the wish to take a job back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancelled {
-    /// It is cancelled.
-    Yes,
-    /// It is being delivered, or is over.
-    TooLate(State),
-    /// No such job waits here.
-    Unknown,
-    /// The room is closed.
-    Broken,
-}
-
-/// What is asked of the room.
-#[derive(Debug)]
-pub enum Ask {
-    /// To keep a request.
-    Accept {
-        /// What is known of it.
-        new: Box<New>,
-        /// The request itself.
-        request: Vec<u8>,
-        /// Who waits.
-        reply: oneshot::Sender<Accepted>,
-    },
-    /// To note what came of a try.
-    Tried {
-        /// Which job.
-        id: JobId,
-        /// Which try: what another try has overtaken is not heard.
-        attempt: u16,
-        /// What came of it.
-        tried: Tried,
-        /// The answer, where there is one.
-        answer: Vec<u8>,
-        /// Told when it is durable, or of no use.
-        reply: Option<oneshot::Sender<()>>,
-    },
-    /// To take a job back.
-    Cancel {
-        /// Which.
-        id: JobId,
-        /// Who waits.
-        reply: oneshot::Sender<Cancelled>,
-    },
-    /// To take back a job that was handed to a broker which has not taken it, or has lost it.
-    GiveBack {
-        /// Which.
-        id: JobId,
-        /// Not to be handed over again for so long.
-        pause: Duration,
-    },
-    /// To make a job that waits for its next try due now.
-    Hurry {
-        /// Which.
-        id: JobId,
-        /// Who waits: was there such a job?
-        reply: oneshot::Sender<bool>,
-    },
-    /// To go by other settings.
-    Settle(Vec<Queue>, Limits),
-}
-
-/// A job that is over, on its way into the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// Which.
-    pub id: JobId,
-    /// How.
-    pub state: State,
-    /// Why.
-    pub reason: Reason,
-    /// The status of the last answer, or 0.
-    pub status: u16,
-    /// When.
-    pub at: Wall,
-    /// How long it is remembered.
-    pub until: Wall,
-    /// Tries begun.
-    pub attempts: u16,
-    /// Where its first record is.
-    pub accepted: Place,
-    /// Where its last record is.
-    pub ended: Place,
-}
-
-/// What follows from a turn.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Deliveries that begin.
-    pub begun: Vec<Picked>,
-    /// Jobs that are over, in the order of the log.
-    pub ended: Vec<Ended>,
-    /// Jobs whose state has changed.
-    pub changed: Vec<JobId>,
-    /// Requests accepted.
-    pub accepted: usize,
-    /// Records written.
-    pub written: usize,
-    /// When those were asked for that are accepted now.
-    pub asked: Vec<Moment>,
-    /// How long it took to make the last batch durable.
-    pub appended: Option<Duration>,
-    /// Who waits for an answer, and for what.
-    answers: Vec<(oneshot::Sender<Accepted>, Accepted)>,
-    cancelled: Vec<(oneshot::Sender<Cancelled>, Cancelled)>,
-    hurried: Vec<(oneshot::Sender<bool>, bool)>,
-    noted: Vec<oneshot::Sender<()>>,
-}
-
-impl Effects {
-    /// What those are told who wanted a request to be kept, until they are told.
-    pub fn answered(&self) -> impl Iterator<Item = &Accepted> {
-        self.answers.iter().map(|(_, answer)| answer)
-    }
-
-    /// Tells everybody who waits; what was counted begins anew.
-    pub fn tell(&mut self) {
-        (self.accepted, self.written, self.appended) = (0, 0, None);
-        self.asked.clear();
-        for (reply, answer) in self.answers.drain(..) {
-            let _gone = reply.send(answer);
-        }
-        for (reply, answer) in self.cancelled.drain(..) {
-            let _gone = reply.send(answer);
-        }
-        for (reply, answer) in self.hurried.drain(..) {
-            let _gone = reply.send(answer);
-        }
-        for reply in self.noted.drain(..) {
-            let _gone = reply.send(());
-        }
-    }
-}
-
-/// What a restart found.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// Of the log.
-    pub log: Recovered,
-    /// Jobs that are over and not in the store yet.
-    pub ended: Vec<Ended>,
-    /// Records that say nothing we know: written by a newer version, or damaged in memory.
-    pub unread: u64,
-    /// The last record that the store has and that is there. Before what the store says where the end
-    /// of the log was lost (`durability = "system"` and a power cut): new records take those places.
-    pub applied: Option<(u32, u32)>,
-}
-
-/// The room is closed: the disk failed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the log of jobs is closed: {0}")]
-pub struct Broken(pub String);
 
 /// Most records of a batch.
 const BATCH_RECORDS_MAX: usize = 1_024;
 /// Most bytes of a batch, but for the last record in it.
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// Most jobs that are carried in a turn from a segment that is to be freed.
-const CARRY_MAX: usize = 64;
 /// Below so many bytes of log nothing is carried.
 const CARRY_FROM: u64 = 64 << 20;
 
@@ -317,40 +118,6 @@ pub struct Core<D: Disk> {
     carry_from: u64,
     /// What the store needs of the log.
     unstored: Unstored,
-}
-
-/// Jobs that are over and not in the store yet: the store reads their first records, so these stay,
-/// although the jobs live no more.
-#[derive(Default)]
-struct Unstored {
-    /// Where their ends are, and in which segments their first records; in the order of the log.
-    ends: VecDeque<((u32, u32), u32)>,
-    /// How many have their first record in a segment.
-    firsts: BTreeMap<u32, usize>,
-}
-
-impl Unstored {
-    fn add(&mut self, job: &Ended) {
-        let (first, end) = (job.accepted.segment, (job.ended.segment, job.ended.offset));
-        self.ends.push_back((end, first));
-        *self.firsts.entry(first).or_default() += 1;
-    }
-
-    /// The store has all up to here; the oldest segment that it needs yet.
-    fn oldest(&mut self, applied: Option<(u32, u32)>) -> Option<u32> {
-        while let Some(&(end, first)) = self.ends.front()
-            && applied.is_some_and(|applied| end <= applied)
-        {
-            self.ends.pop_front();
-            if let Some(count) = self.firsts.get_mut(&first) {
-                *count -= 1;
-                if *count == 0 {
-                    self.firsts.remove(&first);
-                }
-            }
-        }
-        self.firsts.keys().next().copied()
-    }
 }
 
 /// What is known of jobs in memory: one lock, so that a job is always in one place or the other.
@@ -721,89 +488,6 @@ impl<D: Disk> Core<D> {
             }
         }
     }
-
-    /// Frees what nobody needs any more; of the oldest segment carries what is left, if more than
-    /// half of the log is of no use. `applied` is the last record that is in the store. Answers
-    /// whether there is more to do.
-    ///
-    /// # Errors
-    /// The disk failed.
-    pub fn tidy(
-        &mut self,
-        held: &Mutex<Held>,
-        applied: Option<(u32, u32)>,
-        effects: &mut Effects,
-    ) -> Result<bool, Broken> {
-        let (oldest, newest) = (self.log.oldest(), self.log.newest());
-        // Behind the last record in the store there may be ends that are not in it.
-        let live = lock(held).book.oldest_segment();
-        let stored = applied.map_or(oldest, |(segment, _)| segment);
-        let needed = self.unstored.oldest(applied).unwrap_or(newest);
-        let free = live.unwrap_or(newest).min(stored).min(needed).min(newest);
-        if free > oldest {
-            self.log.free_before(free);
-            return Ok(true);
-        }
-        let used = self.log.bytes_used();
-        // Where there is no room at all, less must do: nothing else makes any.
-        let is_worth_it = if self.is_stuck() {
-            self.live_bytes < used - used / 8
-        } else {
-            used >= self.carry_from && self.live_bytes <= used / 2
-        };
-        if oldest >= stored || !is_worth_it {
-            return Ok(false);
-        }
-        let mut any = false;
-        loop {
-            let live = lock(held).book.oldest_live(oldest, CARRY_MAX);
-            if live.is_empty() || !self.carry(held, &live, effects)? {
-                return Ok(any && live.is_empty());
-            }
-            any = true;
-            // What a segment is begun for when it is the last one, nobody may come between.
-            if !self.log.is_tight() {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Writes jobs again, as they stand; has anything been? What is stuck comes after them, as if it
-    /// had been decided later.
-    fn carry(
-        &mut self,
-        held: &Mutex<Held>,
-        live: &[JobId],
-        effects: &mut Effects,
-    ) -> Result<bool, Broken> {
-        let mut batch = self.batch();
-        for id in live {
-            let Some(place) = lock(held).book.place(*id) else { continue };
-            let read = self.reader.read(position(place), length(place));
-            let Ok(read) = read else {
-                // Whoever would deliver it finds out, and until then the segment stays.
-                continue;
-            };
-            let Ok(Record::Accept(summary)) = record::read(&read.summary) else { continue };
-            let Some(carried) = lock(held).book.carried(summary) else { continue };
-            let accept = Record::Accept(carried.accept);
-            batch.push(&accept, read.bulk.to_vec(), true, Then::Nothing);
-            for record in &carried.then {
-                batch.push(record, Vec::new(), true, Then::Nothing);
-            }
-            if batch.is_full() {
-                break;
-            }
-        }
-        match self.append(&batch, Log::carry) {
-            Ok(()) => {}
-            Err(LogError::Full { .. }) => return Ok(false),
-            Err(error) => return Err(broke(batch, effects, &error)),
-        }
-        let any = !batch.lines.is_empty();
-        self.learn(held, batch, effects);
-        Ok(any)
-    }
 }
 
 /// Begins what is due.
@@ -890,56 +574,6 @@ fn apply(held: &mut Held, record: &Record<'_>, at: Place, line: Line, effects: &
         Then::Cancelled(reply) => effects.cancelled.push((reply, Cancelled::Yes)),
         Then::Hurried(reply) => effects.hurried.push((reply, true)),
         Then::Nothing => {}
-    }
-}
-
-impl Ended {
-    /// The job with what it was answered; what its first record alone knows is left out.
-    pub fn over(&self, queue: String, answer: Vec<u8>) -> Over {
-        Over {
-            id: self.id,
-            state: self.state,
-            reason: self.reason,
-            status: self.status,
-            attempts: self.attempts,
-            queue,
-            route: String::new(),
-            ended: self.at,
-            until: self.until,
-            origin: JobId::NONE,
-            replayed: JobId::NONE,
-            answer,
-            request: None,
-        }
-    }
-}
-
-impl New {
-    /// What the log says of it.
-    pub fn summary(&self, id: JobId) -> Summary<'_> {
-        Summary {
-            id,
-            queue: &self.queue,
-            service: &self.service,
-            route: &self.route,
-            callback: &self.callback,
-            due: self.due,
-            expires: self.expires,
-            priority: self.priority,
-            order: self.order,
-            debounce: self.debounce,
-            claim: self.claim,
-            print: self.print,
-            claimed_until: self.claimed_until,
-            attempts: 0,
-            lost: 0,
-            origin: self.origin,
-            replay: self.replay,
-        }
-    }
-
-    fn asks(&self, id: JobId) -> NewJob<'_> {
-        asks(&self.summary(id))
     }
 }
 

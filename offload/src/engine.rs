@@ -10,15 +10,21 @@
 //! There is no timer between a request and the disk: alone it waits for one sync, and with others
 //! they share one. Nobody waits for a lock that is held over a sync.
 
-use crate::book::{Book, Cursor, Filter, Full, JobView, Picked, Place, Tried};
+mod store;
+mod watchers;
+
+pub use watchers::Watched;
+
+use watchers::Watchers;
+
+use crate::book::{Book, Cursor, Filter, JobView, Picked, Place, Tried};
 use crate::callback;
 pub use crate::callback::CALLBACKS;
-use crate::cold::{Claim, Cold, ColdError, Over};
+use crate::cold::{Cold, ColdError, Over};
 use crate::core::{self, Accepted, Ask, Cancelled, Core, Effects, Ended, Held, New, lock};
 use crate::figures::Figures;
-use crate::job::{JobId, Minter, Node, Reason, State};
+use crate::job::{JobId, Minter, Node, Reason};
 use crate::log::{Keeper, LogError, Options, Reader, RealDisk, Record as Whole};
-use crate::record::{self, Record};
 use crate::settings::Settings;
 use base::{Moment, Wall};
 use bytes::Bytes;
@@ -27,11 +33,11 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 /// A job on its way to whoever delivers it.
 #[derive(Clone, Debug)]
@@ -88,18 +94,10 @@ const RECENT_MAX: usize = 100_000;
 const BEGUN_MAX: usize = 4_096;
 /// Jobs that are over between the log and the store; more wait in the log's thread.
 const ENDED_MAX: usize = 65_536;
-/// Most jobs that are written into the store at once.
-const WRITE_MAX: usize = 2_048;
-/// How long the store waits for more before it writes.
-const WRITE_PAUSE: Duration = Duration::from_millis(20);
 /// How often is looked for what can be freed, forgotten or made ready.
 const TIDY: Duration = Duration::from_millis(250);
 /// How often a store that fails is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Most that is forgotten at once.
-const SWEEP_MAX: usize = 5_000;
-/// How long an answer to a callback is remembered, and its claim.
-const CALLBACK_CLAIM: Duration = Duration::from_hours(24 * 7);
 /// Most jobs that are listed at once.
 const LIST_MAX: usize = 1_000;
 /// Threads that read.
@@ -117,7 +115,7 @@ struct Shared {
     inbox: Mutex<Inbox>,
     wake: Condvar,
     held: Mutex<Held>,
-    watchers: Mutex<HashMap<JobId, watch::Sender<()>>>,
+    watchers: Arc<Watchers>,
     cold: Cold,
     reader: Reader,
     minter: Minter,
@@ -159,7 +157,6 @@ impl Engine {
         let directory = &settings.store;
         let failed =
             |source| StartError::Directory { path: directory.display().to_string(), source };
-        std::fs::create_dir_all(directory).map_err(failed)?;
         let disk = RealDisk::at(directory, settings.durability)?;
         let options = Options::new(settings.bytes_max.0);
         let queues = callback::with_queue(&settings.queues);
@@ -186,7 +183,7 @@ impl Engine {
             inbox: Mutex::default(),
             wake: Condvar::new(),
             held: Mutex::new(Held { book, recent: HashMap::new() }),
-            watchers: Mutex::default(),
+            watchers: Arc::default(),
             cold,
             reader,
             minter: Minter::new(&secret),
@@ -341,10 +338,9 @@ impl Engine {
         Some((read.summary, read.bulk))
     }
 
-    /// Is told whenever the job's state changes.
-    pub fn watch(&self, id: JobId) -> watch::Receiver<()> {
-        let mut watchers = self.shared.watchers();
-        watchers.entry(id).or_insert_with(|| watch::channel(()).0).subscribe()
+    /// Is told whenever the job's state changes, as long as the answer is kept.
+    pub fn watch(&self, id: JobId) -> Watched {
+        self.shared.watchers.watch(id)
     }
 
     /// Hands out what is known of all jobs, under its lock: be brief.
@@ -413,10 +409,6 @@ impl Engine {
 impl Shared {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn watchers(&self) -> MutexGuard<'_, HashMap<JobId, watch::Sender<()>>> {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the log's thread. When that has ended, whoever waits for an answer finds that none comes.
@@ -541,14 +533,7 @@ impl Shared {
             }
         }
         if !effects.changed.is_empty() {
-            let mut watchers = self.watchers();
-            for id in effects.changed.drain(..) {
-                if let Some(watcher) = watchers.get(&id)
-                    && watcher.send(()).is_err()
-                {
-                    watchers.remove(&id);
-                }
-            }
+            self.watchers.tell(effects.changed.drain(..));
         }
     }
 
@@ -635,151 +620,6 @@ impl Shared {
                 "the disk has room again".to_owned()
             });
         }
-    }
-
-    /// The store's thread.
-    fn keep_store(self: &Arc<Self>, ended: &Receiver<Ended>, found: Vec<Ended>) {
-        let mut waiting = VecDeque::from(found);
-        let mut swept = Moment::now();
-        loop {
-            if waiting.is_empty() {
-                match ended.recv_timeout(TIDY) {
-                    Ok(job) => {
-                        waiting.push_back(job);
-                        thread::park_timeout(WRITE_PAUSE); // others come meanwhile
-                    }
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-            }
-            waiting.extend(ended.try_iter().take(WRITE_MAX));
-            let batch: Vec<Ended> = waiting.iter().take(WRITE_MAX).copied().collect();
-            if !batch.is_empty() {
-                if self.store_batch(&batch) {
-                    waiting.drain(..batch.len());
-                } else {
-                    thread::park_timeout(AGAIN);
-                    if self.stopped.load(Ordering::Acquire) {
-                        return; // the log has it, and the next start goes on
-                    }
-                }
-            }
-            let now = Moment::now();
-            if now.since(swept) >= AGAIN {
-                swept = now;
-                self.sweep(now.wall_ms());
-            }
-        }
-    }
-
-    fn sweep(&self, now: Wall) {
-        lock(&self.held).book.forget_claims(now, SWEEP_MAX);
-        match self.cold.sweep(now, SWEEP_MAX) {
-            Ok(_) => {}
-            Err(error) => (self.say)(&error.to_string()),
-        }
-        match self.cold.dead() {
-            Ok(dead) => self.figures.dead_now(dead),
-            Err(error) => (self.say)(&error.to_string()),
-        }
-    }
-
-    /// Writes jobs that are over into the store; has it worked?
-    fn store_batch(&self, batch: &[Ended]) -> bool {
-        let mut over = Vec::with_capacity(batch.len());
-        let mut claims = Vec::new();
-        let mut called = Vec::new();
-        for job in batch {
-            let (whole, claim, callback) = self.whole(job);
-            claims.extend(claim);
-            if let Some(url) = callback {
-                called.push(self.call_back(job, &whole, &url));
-            }
-            over.push(whole);
-        }
-        // A callback is a promise like any other: the job is not put away before it is durable.
-        for call in called {
-            match call.blocking_recv() {
-                Ok(Accepted::Yes(_) | Accepted::Same(_)) => {}
-                Ok(answer) if self.gives_up(&answer) => {
-                    (self.say)(&format!(
-                        "a callback is given up, for there is no room: {answer:?}"
-                    ));
-                }
-                Ok(answer) => {
-                    (self.say)(&format!("a callback cannot be queued yet: {answer:?}"));
-                    return false;
-                }
-                Err(_) => return false,
-            }
-        }
-        let Some(last) = batch.last() else { return true };
-        let last = (last.ended.segment, last.ended.offset);
-        if let Err(error) = self.cold.write(&over, &claims, last) {
-            (self.say)(&error.to_string());
-            return false;
-        }
-        self.applied.store(pack(last), Ordering::Release);
-        let mut held = lock(&self.held);
-        for job in batch {
-            held.recent.remove(&job.id);
-        }
-        true
-    }
-
-    /// Is a callback given up that is not accepted? While others wait for room jobs that are over are
-    /// not put away, and with too many of them nothing is delivered any more, callbacks included.
-    fn gives_up(&self, answer: &Accepted) -> bool {
-        match answer {
-            Accepted::Full(Full::Queue, _) => true,
-            Accepted::Full(..) => lock(&self.held).recent.len() >= RECENT_MAX / 2,
-            _ => false,
-        }
-    }
-
-    /// A job that is over as the store keeps it; its claim; its callback's URL.
-    fn whole(&self, job: &Ended) -> (Over, Option<Claim>, Option<String>) {
-        let read = |at| self.reader.read(core::position(at), core::length(at));
-        let recent = lock(&self.held).recent.get(&job.id).cloned();
-        let answer = match recent {
-            Some(over) => over.answer.clone(),
-            None if job.ended.bulk_len == 0 => Vec::new(),
-            None => read(job.ended).map(|whole| whole.bulk.to_vec()).unwrap_or_default(),
-        };
-        let mut over = job.over(String::new(), answer);
-        let Ok(first) = read(job.accepted) else { return (over, None, None) };
-        let Ok(Record::Accept(summary)) = record::read(&first.summary) else {
-            return (over, None, None);
-        };
-        summary.queue.clone_into(&mut over.queue);
-        summary.route.clone_into(&mut over.route);
-        over.origin = summary.origin;
-        if job.state == State::Dead {
-            over.request = Some((first.summary.to_vec(), first.bulk.to_vec()));
-        }
-        let callback = (!summary.callback.is_empty()).then(|| summary.callback.to_owned());
-        (over, core::claim(&summary), callback)
-    }
-
-    /// Asks for a job's callback: a job itself, once, however often it is asked for.
-    fn call_back(&self, job: &Ended, over: &Over, url: &str) -> oneshot::Receiver<Accepted> {
-        let (reply, answer) = oneshot::channel();
-        let token = self.minter.token(job.id);
-        let Settings { path, node, .. } = &self.settings;
-        let request = callback::request(over, url, callback::About { token: &token, path, node });
-        let claim = u128::from_be_bytes(job.id.0) ^ u128::MAX;
-        let new = Box::new(New {
-            queue: CALLBACKS.to_owned(),
-            route: over.route.clone(),
-            claim,
-            print: 1,
-            claimed_until: job.at + CALLBACK_CLAIM,
-            priority: 5,
-            origin: job.id,
-            ..New::default()
-        });
-        self.ask(Ask::Accept { new, request, reply });
-        answer
     }
 }
 

@@ -60,7 +60,35 @@ pub struct Ask<'a> {
     pub cause: Cause,
 }
 
-impl Ask<'_> {
+impl<'a> Ask<'a> {
+    /// A request that no client of ours waits for: it matters least, and wants nothing special.
+    pub fn in_background(
+        head: &'a mut RequestHead,
+        (body, framing): (Body, Framing),
+        (by, pause): (Deadline, Duration),
+        interim: &'a mut dyn FnMut(ResponseHead),
+    ) -> Self {
+        Self {
+            head,
+            body,
+            framing,
+            by,
+            try_by: Deadline::NEVER,
+            pause,
+            expects: false,
+            upgrades: false,
+            interim,
+            class: Class::Background,
+            hash: None,
+            tells: None,
+            sent: None,
+            hurried: false,
+            h2_used: None,
+            tries: 0,
+            cause: Cause::First,
+        }
+    }
+
     fn note_sent(&self, now: Moment) {
         if let Some(sent) = &self.sent {
             sent.set(Some(now));

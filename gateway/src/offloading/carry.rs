@@ -273,13 +273,7 @@ impl Lane {
             let now = Moment::now();
             self.handed().extend(parcels.iter().map(|parcel| (parcel.id, now)));
             let messages = parcels.iter().map(|parcel| self.message(parcel)).collect();
-            let put = self.queue.put(&Channel::Jobs, messages, PUT_TIME);
-            let put = if let Ok(put) = tokio::time::timeout(PUT_TIME * 2, put).await {
-                put
-            } else {
-                self.say("the broker's client hangs in a put");
-                parcels.iter().map(|_| Err(self.hangs())).collect()
-            };
+            let put = self.queue.put(&Channel::Jobs, messages, PUT_TIME).await;
             let mut failed = None;
             for (parcel, put) in parcels.drain(..).zip(put) {
                 match put {
@@ -312,11 +306,6 @@ impl Lane {
                 self.say("the broker takes jobs again");
             }
         }
-    }
-
-    fn hangs(&self) -> QueueError {
-        let queue = self.queue.name().to_owned();
-        QueueError::Unknown { queue, why: "its client hangs".to_owned() }
     }
 
     /// Nothing of the queue is handed over for a while.

@@ -12,7 +12,6 @@ use crate::house::House;
 use base::{Deadline, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Wall};
 use bytes::Bytes;
 use monitor::Facts;
-use monitor::facts::Cause;
 use monitor::trace::{self, Trace};
 use offload::book::Tried;
 use offload::engine::{Engine, Parcel};
@@ -20,7 +19,6 @@ use offload::figures;
 use offload::job::Reason;
 use offload::record::{self, Record, Summary};
 use offload::settings::Publish;
-use service::settings::Class;
 use service::{Answered, Ask};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -160,25 +158,10 @@ async fn ask(
     };
     let is_head = head.is_head();
     let service = &house.services[at];
-    let mut ask = Ask {
-        head: &mut head,
-        body: if body.is_empty() { Body::Empty } else { Body::Shared(body) },
-        framing,
-        by,
-        try_by: Deadline::NEVER,
-        pause: house.snapshot.limits.body_pause,
-        expects: false,
-        upgrades: false,
-        interim: &mut |_: ResponseHead| {},
-        class: Class::Background,
-        hash: None,
-        tells: None,
-        hurried: false,
-        sent: None,
-        h2_used: None,
-        tries: 0,
-        cause: Cause::First,
-    };
+    let body = if body.is_empty() { Body::Empty } else { Body::Shared(body) };
+    let mut nobody = |_: ResponseHead| {};
+    let times = (by, house.snapshot.limits.body_pause);
+    let mut ask = Ask::in_background(&mut head, (body, framing), times, &mut nobody);
     let mut facts = Facts::begin(now);
     facts.trace = trace;
     match service.call(&mut ask, &mut facts).await {

@@ -10,7 +10,6 @@ use base::{
     Deadline, Fault, FaultKind, FieldName, Framing, Moment, RequestHead, ResponseHead, Version,
 };
 use monitor::Facts;
-use monitor::facts::Cause;
 use offload::engine::Engine;
 use offload::job::{JobId, Node};
 use service::settings::Class;
@@ -76,25 +75,10 @@ pub async fn ask(
         }
     }
     let by = Deadline::after(Moment::now(), engine.settings().wait_max + TIME);
-    let mut ask = Ask {
-        head: &mut asked,
-        body: Body::Empty,
-        framing: Framing::None,
-        by,
-        try_by: Deadline::NEVER,
-        pause: house.snapshot.limits.body_pause,
-        expects: false,
-        upgrades: false,
-        interim: &mut |_: ResponseHead| {},
-        class: Class::Normal,
-        hash: None,
-        tells: None,
-        hurried: false,
-        sent: None,
-        h2_used: None,
-        tries: 0,
-        cause: Cause::First,
-    };
+    let mut nobody = |_: ResponseHead| {};
+    let times = (by, house.snapshot.limits.body_pause);
+    let mut ask = Ask::in_background(&mut asked, (Body::Empty, Framing::None), times, &mut nobody);
+    ask.class = Class::Normal;
     let mut facts = Facts::begin(Moment::now());
     match service.call(&mut ask, &mut facts).await {
         Ok(Answered::Response(mut response)) => {

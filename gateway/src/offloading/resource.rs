@@ -144,9 +144,8 @@ async fn look_until(engine: &Arc<Engine>, id: JobId, by: Deadline) -> Result<Loo
         if matches!(found, Look::Over(_)) {
             return Ok(found);
         }
-        match within(by, watch.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return look(engine, id).await,
+        if within(by, watch.changed()).await.is_err() {
+            return look(engine, id).await;
         }
     }
 }
@@ -273,10 +272,8 @@ async fn follow(flow: &Flow, engine: &Arc<Engine>, id: JobId) {
             break;
         }
         let by = Deadline::after(Moment::now(), SILENCE);
-        match within(by, watch.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => break,
-            Err(_) => flow.push(Bytes::from_static(b": still here\n\n")),
+        if within(by, watch.changed()).await.is_err() {
+            flow.push(Bytes::from_static(b": still here\n\n"));
         }
         if poll_fn(|cx| flow.poll_room(cx)).await.is_err() {
             return;
