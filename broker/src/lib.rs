@@ -21,7 +21,6 @@ pub mod sqs;
 pub mod text;
 pub mod url;
 
-mod base64;
 mod pull;
 mod web;
 

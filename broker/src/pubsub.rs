@@ -8,7 +8,6 @@
 
 mod access;
 
-use crate::base64;
 use crate::pull::{Lender, Lent, Pull, Word, again};
 use crate::url::{BrokerError, Options, Place};
 use crate::web::{Answer, Endpoint, Lost, Web};
@@ -16,6 +15,7 @@ use access::Access;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
+use offload::base64;
 use offload::queue::{Capabilities, Channel, Message, Queue, QueueError, Taken, Waiting};
 use serde_json::{Value, json};
 use std::sync::Arc;

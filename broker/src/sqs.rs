@@ -9,7 +9,6 @@
 mod credentials;
 mod sign;
 
-use crate::base64;
 use crate::pull::{Lender, Lent, Pull, Word, again};
 use crate::text::{escape, one_line, unescape};
 use crate::url::{BrokerError, Options, Place};
@@ -19,6 +18,7 @@ use bytes::Bytes;
 use credentials::{Credentials, Keys};
 use http::Request;
 use http_body_util::Full;
+use offload::base64;
 use offload::queue::{Capabilities, Channel, Message, Queue, QueueError, Taken, Waiting};
 use serde_json::{Value, json};
 use std::collections::HashMap;

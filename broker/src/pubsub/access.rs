@@ -5,9 +5,9 @@
 //! here: the user's own login (`gcloud auth application-default login`), workload identity federation,
 //! acting for another account.
 
-use crate::base64;
 use crate::web::ask;
 use base::Moment;
+use offload::base64;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::{Value, json};

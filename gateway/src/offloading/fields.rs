@@ -6,8 +6,7 @@
 
 use crate::path::Exchange;
 use base::{Fault, FaultKind, Fields, Framing, RequestHead};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use offload::base64;
 use offload::engine::Engine;
 use offload::settings::Rule;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -103,12 +102,12 @@ fn seal(with: Option<&[u8; 32]>, name: &[u8], value: &[u8]) -> Result<Vec<u8>, F
     let mut sealed = nonce.to_vec();
     sealed.extend_from_slice(&bytes);
     let mut text = SEALED.to_vec();
-    text.extend_from_slice(STANDARD.encode(sealed).as_bytes());
+    text.extend_from_slice(base64::encode(sealed).as_bytes());
     Ok(text)
 }
 
 fn unseal(with: Option<&[u8; 32]>, name: &[u8], text: &[u8]) -> Option<Vec<u8>> {
-    let sealed = STANDARD.decode(text.strip_prefix(SEALED)?).ok()?;
+    let sealed = base64::decode(text.strip_prefix(SEALED)?)?;
     let (nonce, bytes) = sealed.split_at_checked(NONCE_LEN)?;
     let mut bytes = bytes.to_vec();
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
