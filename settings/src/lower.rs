@@ -21,6 +21,7 @@ use crate::report::Wrong;
 use rates::Counting;
 use routes::Ground;
 use service::settings::Deadlines;
+use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeTable;
 use wire::settings::{CertificateFiles, Limits, TlsServer, TlsVersion};
@@ -80,6 +81,25 @@ pub(crate) fn settings<'s>(reader: &mut Reader<'s>, root: &'s DeTable<'s>) -> Op
 }
 
 /// The value found, or the standard one.
+/// Walks the names in braces that stand in a text; `example` says what belongs there.
+fn braces(
+    text: &str,
+    example: &str,
+    mut each: impl FnMut(&str, Range<usize>) -> Result<(), Wrong>,
+) -> Result<(), Wrong> {
+    let mut at = 0;
+    while let Some(open) = text[at..].find(['{', '}']).map(|open| at + open) {
+        let name = text[open..].strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let Some((name, _)) = name.filter(|(name, _)| !name.contains('{')) else {
+            let what = format!("a lone {}", &text[open..=open]);
+            return Err(Wrong::part(open..open + 1, what, example));
+        };
+        at = open + name.len() + 2;
+        each(name, open..at)?;
+    }
+    Ok(())
+}
+
 fn value<T>(found: Option<At<T>>, standard: T) -> T {
     found.map_or(standard, |found| found.value)
 }

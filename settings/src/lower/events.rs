@@ -1,7 +1,7 @@
 //! `[events.NAME]`, and a route's `publish`.
 
 use super::offload::{broker_scheme, rest_of_broker, template, unknown_scheme, url};
-use super::value;
+use super::{braces, value};
 use crate::model::{Pattern, Route, Segment};
 use crate::options::{EVENTS, SERVICE_NAME_WORDS};
 use crate::reader::{At, Reader, Scope, Table};
@@ -248,28 +248,25 @@ fn tag(text: &str) -> Result<String, Wrong> {
         let wrong = Wrong::part(at..at + c.len_utf8(), format!("{c:?} in a tag"), ALLOWED);
         return Err(wrong.hint("one string for each tag"));
     }
-    let mut at = 0;
-    while let Some(open) = text[at..].find(['{', '}']).map(|open| at + open) {
-        let name = text[open..].strip_prefix('{').and_then(|rest| rest.split_once('}'));
-        let Some((name, _)) = name.filter(|(name, _)| !name.contains('{')) else {
-            let what = format!("a lone {}", &text[open..=open]);
-            return Err(Wrong::part(open..open + 1, what, "attributes in braces: {subject}"));
-        };
-        at = open + name.len() + 2;
-        if !parts::is_part(name) {
-            let what = format!("{{{name}}} is no part of an event");
-            let allowed = "an attribute (subject, type, id, ...) or data. and a member";
-            let wrong = Wrong::part(open..at, what, allowed);
-            return Err(match name {
-                "data" => wrong.hint("did you mean {data.id}?"),
-                _ if parts::is_part(&name.to_lowercase()) => {
-                    wrong.meant(format_args!("{{{}}}", name.to_lowercase()))
-                }
-                _ => wrong,
-            });
-        }
-    }
+    braces(text, "attributes in braces: {subject}", attribute)?;
     Ok(text.to_owned())
+}
+
+/// Is it a part of an event?
+fn attribute(name: &str, part: Range<usize>) -> Result<(), Wrong> {
+    if parts::is_part(name) {
+        return Ok(());
+    }
+    let what = format!("{{{name}}} is no part of an event");
+    let allowed = "an attribute (subject, type, id, ...) or data. and a member";
+    let wrong = Wrong::part(part, what, allowed);
+    Err(match name {
+        "data" => wrong.hint("did you mean {data.id}?"),
+        _ if parts::is_part(&name.to_lowercase()) => {
+            wrong.meant(format_args!("{{{}}}", name.to_lowercase()))
+        }
+        _ => wrong,
+    })
 }
 
 /// Reads who is called.

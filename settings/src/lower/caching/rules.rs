@@ -2,6 +2,7 @@
 
 use super::value;
 use crate::address;
+use crate::lower::braces;
 use crate::model::{Pattern, Segment};
 use crate::reader::{At, Reader, Scope, Table};
 use crate::report::{Wrong, closest};
@@ -157,16 +158,7 @@ fn template(text: &str, of: Of<'_>) -> Result<String, Wrong> {
         let wrong = Wrong::part(at..at + c.len_utf8(), format!("{c:?} in a tag"), ALLOWED);
         return Err(wrong.hint("one string for each tag"));
     }
-    let mut at = 0;
-    while let Some(open) = text[at..].find(['{', '}']).map(|open| at + open) {
-        let name = text[open..].strip_prefix('{').and_then(|rest| rest.split_once('}'));
-        let Some((name, _)) = name.filter(|(name, _)| !name.contains('{')) else {
-            let what = format!("a lone {}", &text[open..=open]);
-            return Err(Wrong::part(open..open + 1, what, "parameters in braces: {id}"));
-        };
-        at = open + name.len() + 2;
-        known(name, open..at, of)?;
-    }
+    braces(text, "parameters in braces: {id}", |name, part| known(name, part, of))?;
     Ok(text.to_owned())
 }
 

@@ -4,7 +4,7 @@ use super::Office;
 use crate::address::{self, own_field, read_field};
 use crate::lower::bound::{count, one_of};
 use crate::lower::caching::known_parameter;
-use crate::lower::value;
+use crate::lower::{braces, value};
 use crate::model::Pattern;
 use crate::options::duration;
 use crate::reader::{At, Reader, Scope, Table};
@@ -243,16 +243,7 @@ pub(in crate::lower) fn template(
     if let Some((at, c)) = text.char_indices().find(|(_, c)| c.is_control()) {
         return Err(Wrong::part(at..at + c.len_utf8(), format!("{c:?} in a key"), ALLOWED));
     }
-    let mut at = 0;
-    while let Some(open) = text[at..].find(['{', '}']).map(|open| at + open) {
-        let name = text[open..].strip_prefix('{').and_then(|rest| rest.split_once('}'));
-        let Some((name, _)) = name.filter(|(name, _)| !name.contains('{')) else {
-            let what = format!("a lone {}", &text[open..=open]);
-            return Err(Wrong::part(open..open + 1, what, "parameters in braces: {id}"));
-        };
-        at = open + name.len() + 2;
-        part(name, open..at, pattern)?;
-    }
+    braces(text, "parameters in braces: {id}", |name, place| part(name, place, pattern))?;
     Ok(text.to_owned())
 }
 
