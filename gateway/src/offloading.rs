@@ -25,7 +25,7 @@ use self::name::Name;
 use self::prefer::Preference;
 use crate::house::House;
 use crate::path::Exchange;
-use base::{Deadline, Fault, FaultKind, FieldName, Framing, Moment, ResponseHead, Wall};
+use base::{Deadline, Fault, FaultKind, Framing, Moment, ResponseHead, Wall};
 use monitor::Phase;
 use offload::callback::address::Url;
 use offload::core::{Accepted, New};
@@ -311,5 +311,4 @@ pub fn is_status(house: &House, exchange: &Exchange<'_>) -> bool {
     let Some(engine) = &house.snapshot.offload else { return false };
     let rest = exchange.head.path().strip_prefix(engine.settings().path.as_bytes());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        && exchange.head.fields.has(FieldName::Host)
 }

@@ -74,15 +74,7 @@ fn a_request_is_kept_answered_and_delivered_as_it_was() {
 
 #[test]
 fn the_status_is_right_from_the_first_byte_of_the_202_on() {
-    let gate = Gate::new();
-    let held = gate.clone();
-    let origin = Origin::play(move |_| {
-        vec![
-            Action::Body,
-            Action::Wait(held.clone()),
-            send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-        ]
-    });
+    let (gate, origin) = holding();
     let (gateway, _) = offloading(&origin, "", "at_once = 1");
     let mut client = gateway.client();
     let many = if std::env::var_os("FULL").is_some() { 10_000 } else { 1_000 };
@@ -232,15 +224,7 @@ fn who_prefers_to_wait_gets_the_answer_itself() {
 
 #[test]
 fn a_job_is_taken_back_while_it_waits_and_not_after() {
-    let gate = Gate::new();
-    let held = gate.clone();
-    let origin = Origin::play(move |_| {
-        vec![
-            Action::Body,
-            Action::Wait(held.clone()),
-            send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-        ]
-    });
+    let (gate, origin) = holding();
     let (gateway, _) = offloading(&origin, "", "at_once = 1");
     let mut client = gateway.client();
     let first = post(&mut client, "/1", "", "x");
@@ -305,16 +289,30 @@ fn what_is_too_large_or_has_no_name_is_refused() {
 }
 
 #[test]
+fn a_client_that_goes_before_the_end_of_its_body_leaves_nothing() {
+    let origin = Origin::start();
+    let (gateway, _) = offloading(&origin, "", "");
+    let half = "POST /half HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k\r\n";
+    let mut sized = gateway.client();
+    sized.send(format!("{half}Content-Length: 10\r\n\r\nhello"));
+    sized.reset();
+    let mut chunked = gateway.client();
+    chunked.send(format!("{half}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"));
+    chunked.finish();
+    let refused = chunked.rest().0;
+    assert!(!refused.starts_with(b"HTTP/1.1 202"), "{}", refused.escape_ascii());
+    // The name is still free, and the only job is the whole one.
+    let whole = post(&mut gateway.client(), "/half", "Idempotency-Key: k\r\n", "helloworld");
+    assert_eq!((whole.status, whole.field("idempotency-replayed")), (202, None));
+    ends(&gateway, whole.field("location").unwrap(), "succeeded");
+    let bodies: Vec<String> = origin.requests().iter().map(|request| request.text()).collect();
+    assert_eq!(bodies, ["helloworld"]);
+    assert!((gateway.metric("fleetfoot_jobs_accepted_total") - 1.0).abs() < 0.5);
+}
+
+#[test]
 fn changes_are_told_as_events() {
-    let gate = Gate::new();
-    let held = gate.clone();
-    let origin = Origin::play(move |_| {
-        vec![
-            Action::Body,
-            Action::Wait(held.clone()),
-            send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-        ]
-    });
+    let (gate, origin) = holding();
     let (gateway, _) = offloading(&origin, "", "");
     let promise = post(&mut gateway.client(), "/1", "", "x");
     origin.head(1);
@@ -326,6 +324,20 @@ fn changes_are_told_as_events() {
     let events = client.response("GET").text();
     opening.join().unwrap();
     assert!(events.contains("event: succeeded\ndata: {"), "{events}");
+}
+
+/// An origin that answers nobody before the gate is open.
+pub(crate) fn holding() -> (Gate, Origin) {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::play(move |_| {
+        vec![
+            Action::Body,
+            Action::Wait(held.clone()),
+            send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone"),
+        ]
+    });
+    (gate, origin)
 }
 
 fn ask(gateway: &Gateway, method: &str, target: &str) -> Response {

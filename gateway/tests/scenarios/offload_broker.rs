@@ -3,14 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test of its own: panicking is how it reports")]
 
-use crate::offload::{ends, json, post};
+use crate::offload::{ends, holding, json, post};
 use crate::stage::start;
 use base::{Deadline, Moment};
 use scenario::nats::Nats;
-use scenario::origin::{Action, answer, send};
+use scenario::origin::answer;
 use scenario::rabbitmq::Rabbitmq;
 use scenario::server::Server;
-use scenario::{Client, Gate, Gateway, Origin, Tansu, Text};
+use scenario::{Client, Gateway, Origin, Tansu, Text};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,15 +65,7 @@ fn pair(origin: &Origin, broker: &str) -> [Gateway; 2] {
 }
 
 fn shares(broker: &str) {
-    let gate = Gate::new();
-    let held = gate.clone();
-    let origin = Origin::play(move |_| {
-        vec![
-            Action::Body,
-            Action::Wait(held.clone()),
-            send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone"),
-        ]
-    });
+    let (gate, origin) = holding();
     let [a, b] = pair(&origin, broker);
     let many = if std::env::var_os("FULL").is_some() { 10_000 } else { 300 };
     let mut client = a.client();
