@@ -305,7 +305,7 @@ fn a_client_that_goes_before_the_end_of_its_body_leaves_nothing() {
     let whole = post(&mut gateway.client(), "/half", "Idempotency-Key: k\r\n", "helloworld");
     assert_eq!((whole.status, whole.field("idempotency-replayed")), (202, None));
     ends(&gateway, whole.field("location").unwrap(), "succeeded");
-    let bodies: Vec<String> = origin.requests().iter().map(|request| request.text()).collect();
+    let bodies: Vec<String> = origin.requests().iter().map(scenario::Request::text).collect();
     assert_eq!(bodies, ["helloworld"]);
     assert!((gateway.metric("fleetfoot_jobs_accepted_total") - 1.0).abs() < 0.5);
 }
